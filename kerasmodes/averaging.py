@@ -1,0 +1,80 @@
+"""The one rule by which a loss is averaged over the global batch, on one replica or on many.
+
+How gradients are summed over the replicas is Keras's optimizers' business, not done here.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+
+def average_loss(per_example_loss):
+    """Returns this replica's share of the loss's mean over the global batch.
+
+    On one device this is the plain mean. Under a strategy gradients are *summed* over the
+    replicas, so each replica must contribute (sum over its examples) / (examples in the global
+    batch): the shares of all replicas add up to what one device would compute, also when the
+    replicas hold different numbers of examples.
+
+    To log the mean, give the per-example losses themselves to a `keras.metrics.Mean`, not the
+    shares: a mean of shares is too small by the number of replicas.
+
+    Args:
+        per_example_loss: Float tensor `[batch, ...]`; dimensions after the first are averaged.
+
+    Returns:
+        A scalar tensor of the same dtype.
+
+    Raises:
+        ValueError: If `per_example_loss` is a scalar, which cannot be averaged over examples.
+
+    Example:
+
+    ```python
+    loss = km.average_loss(keras.losses.mean_squared_error(y, y_pred))
+    ```
+    """
+    per_example_loss = tf.convert_to_tensor(per_example_loss)
+    if per_example_loss.shape.rank == 0:
+        raise ValueError(
+            "`per_example_loss` must have one value an example, with shape [batch, ...]. "
+            f"Received: per_example_loss with shape={per_example_loss.shape}. "
+            "Average over the examples with km.average_loss alone."
+        )
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return tf.reduce_mean(per_example_loss)
+    num_examples = tf.cast(tf.size(per_example_loss), per_example_loss.dtype)
+    return tf.reduce_sum(per_example_loss) / replica.all_reduce("sum", num_examples)
+
+
+def spread_scalar(loss):
+    """Returns the loss with every plain function in it made to answer with one value an example.
+
+    Keras divides a loss by the number of replicas when it averages over the examples, so a
+    function that has already averaged (its result is a scalar) would count once per replica.
+    Repeating that scalar for each example keeps its value and lets Keras's rule apply.
+
+    Args:
+        loss: What `compile(loss=...)` takes; strings and `keras.losses.Loss` pass unchanged.
+
+    Returns:
+        The same structure.
+    """
+    return keras.tree.map_structure(
+        lambda one: _one_value_an_example(one) if _is_plain_function(one) else one, loss
+    )
+
+
+def _is_plain_function(loss):
+    return callable(loss) and not isinstance(loss, keras.losses.Loss)
+
+
+def _one_value_an_example(loss):
+    @functools.wraps(loss)
+    def per_example(y_true, y_pred):
+        value = tf.convert_to_tensor(loss(y_true, y_pred))
+        return tf.broadcast_to(value, tf.shape(y_pred)[:1]) if value.shape.rank == 0 else value
+
+    return per_example

@@ -1,0 +1,88 @@
+"""`SumRegressor`: a small regression network whose training step is spelled out.
+
+How the step is run (eager, compiled, fused) is not here: that is `model.py`.
+"""
+
+import keras
+import tensorflow as tf
+
+from kerasmodes.model import Model
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class SumRegressor(Model):
+    """Dense layers with ReLU and one linear output: learns, say, the sum of its inputs.
+
+    `fit` takes inputs `[batch, features]` with any number of features, targets `[batch, 1]`, and
+    sample weights `[batch]`. `predict` returns `[batch, 1]`.
+
+    Args:
+        units: Widths of the hidden layers, positive ints; `()` makes a linear model.
+
+    Example:
+
+    ```python
+    x, y = km.data.sums(num_samples=1_000)
+    model = km.SumRegressor()
+    model.compile(optimizer="adam", mode="fused")
+    model.fit(x, y, batch_size=8, epochs=2, validation_split=0.1)
+    ```
+    """
+
+    def __init__(self, units=(20, 10), **kwargs):
+        units = tuple(units)
+        if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in units):
+            raise ValueError(f"`units` must be positive integers. Received: units={units!r}")
+        super().__init__(**kwargs)
+        self.units = units
+        self.hidden_layers = [keras.layers.Dense(n, activation="relu") for n in units]
+        self.output_layer = keras.layers.Dense(1)
+
+    def compile(self, optimizer="adam", loss="mean_squared_error", **kwargs):
+        """As Keras's `compile` (see `km.ModesMixin.compile`), with Adam and the squared error.
+
+        Args:
+            optimizer: Any Keras optimizer.
+            loss: Any Keras loss, or a function of `(y_true, y_pred)` of as many terms as you like,
+                that returns one value an example or their mean.
+            **kwargs: `mode`, `metrics` and the other arguments of `compile`.
+        """
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(
+                "`x` must have shape [batch, features]. "
+                f"Received: x with shape={tuple(input_shape)}"
+            )
+        width = input_shape[-1]
+        for layer in [*self.hidden_layers, self.output_layer]:
+            layer.build((None, width))
+            width = layer.units
+        self.built = True
+
+    def call(self, x):
+        for layer in self.hidden_layers:
+            x = layer(x)
+        return self.output_layer(x)
+
+    def train_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.track_loss(loss, num_examples=tf.shape(x)[0])
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        self.track_loss(loss, num_examples=tf.shape(x)[0])
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
