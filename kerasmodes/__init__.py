@@ -1,0 +1,45 @@
+"""Keras models that run eager, graph, XLA or fused, on one device or many, with the same numbers.
+
+```python
+import kerasmodes as km
+
+x, y = km.data.sums(num_samples=1_000)
+model = km.SumRegressor()
+model.compile(optimizer="adam", mode="fused")
+model.fit(x, y, batch_size=1, epochs=2)
+```
+
+Write your own model as a subclass of `km.Model` with a `train_step`; pick the mode in `compile`.
+"""
+
+import importlib
+
+from kerasmodes import callbacks, data, random
+from kerasmodes.averaging import average_loss
+from kerasmodes.comparing import compare_modes
+from kerasmodes.model import Model, ModesMixin
+from kerasmodes.models import MSGGAN, SumRegressor
+from kerasmodes.strategies import get_strategy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MSGGAN",
+    "Model",
+    "ModesMixin",
+    "SumRegressor",
+    "average_loss",
+    "callbacks",
+    "compare_modes",
+    "data",
+    "get_strategy",
+    "random",
+    "tuning",
+]
+
+
+def __getattr__(name):
+    # keras-tuner takes seconds to import and few programs need it.
+    if name == "tuning":
+        return importlib.import_module("kerasmodes.tuning")
+    raise AttributeError(f"module 'kerasmodes' has no attribute {name!r}")

@@ -1,0 +1,127 @@
+"""What watches a run: pictures of samples and of the losses.
+
+How images are drawn is in `data/image_grid.py`; nothing here changes what is trained.
+"""
+
+import pathlib
+
+import keras
+
+from kerasmodes import data, random
+from kerasmodes.data import whole_files
+
+FRAME_SECONDS = 0.3
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """After each epoch, draws what the model makes of the same latents; at the end, a GIF.
+
+    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of this run's epochs. Each
+    file appears whole or not at all.
+
+    Args:
+        directory: Folder for the pictures; made if missing.
+        num_images: Images in a row.
+        seed: Int that fixes the latents.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN()
+    gan.compile()
+    images = km.data.images("fashion_mnist_sample", batch_size=64)
+    gan.fit(images, epochs=2, callbacks=[km.callbacks.SampleGrid("samples")])
+    ```
+    """
+
+    def __init__(self, directory, num_images=8, seed=0):
+        super().__init__()
+        if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
+            raise ValueError(
+                f"`num_images` must be a positive integer. Received: num_images={num_images!r}"
+            )
+        self.directory = pathlib.Path(directory)
+        self.num_images = num_images
+        self.seed = seed
+        self.paths = []
+
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "latent_dim"):
+            raise TypeError(
+                "SampleGrid needs a model that makes images from latents of `latent_dim`. "
+                f"Received: {type(self.model).__name__}"
+            )
+        self.paths = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
+        path = self.directory / f"epoch_{epoch + 1:03d}.png"
+        data.save_image(data.image_grid(self.model(latents, training=False), self.num_images), path)
+        self.paths.append(path)
+
+    def on_train_end(self, logs=None):
+        if self.paths:
+            _write_gif(self.paths, self.directory / "progress.gif")
+
+
+class LossCurves(keras.callbacks.Callback):
+    """After each epoch, draws everything the logs hold against the epoch, one panel a quantity.
+
+    Training and validation share a panel. The file appears whole or not at all.
+
+    Args:
+        path: PNG file to write.
+
+    Example:
+
+    ```python
+    x, y = km.data.sums(num_samples=100)
+    model = km.SumRegressor()
+    model.compile()
+    model.fit(x, y, epochs=3, callbacks=[km.callbacks.LossCurves("curves.png")])
+    ```
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        self.curves = {}
+
+    def on_train_begin(self, logs=None):
+        self.curves = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            self.curves.setdefault(name, []).append((epoch + 1, float(value)))
+        _draw_curves(self.curves, self.path)
+
+
+def _draw_curves(curves, path):
+    import matplotlib.figure
+
+    names = [n for n in curves if not (n.startswith("val_") and n.removeprefix("val_") in curves)]
+    figure = matplotlib.figure.Figure(figsize=(4 * len(names), 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for curve, label in ((name, "training"), (f"val_{name}", "validation")):
+            if curve in curves:
+                axes.plot(*zip(*curves[curve], strict=True), marker=".", label=label)
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with whole_files.whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _write_gif(paths, path):
+    from PIL import Image
+
+    frames = [Image.open(frame).convert("P") for frame in paths]
+    with whole_files.whole_file(path) as temporary:
+        frames[0].save(
+            temporary,
+            save_all=True,
+            append_images=frames[1:],
+            duration=int(1000 * FRAME_SECONDS),
+            loop=0,
+        )

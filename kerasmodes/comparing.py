@@ -1,0 +1,252 @@
+"""`compare_modes`: the same model in every mode, numbers and microseconds per step side by side.
+
+Which modes there are is in `modes.py`; nothing here changes how a step runs.
+"""
+
+import json
+import pathlib
+import statistics
+import time
+
+import keras
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+import tensorflow as tf
+
+from kerasmodes.data import whole_files
+from kerasmodes.model import with_modes
+
+BASELINE = "keras"
+SEED = 0
+
+
+def compare_modes(
+    build_model,
+    data,
+    modes=(BASELINE, "eager", "graph", "xla", "fused"),
+    steps=300,
+    repeats=3,
+    batch_size=32,
+    directory=None,
+    **compile_arguments,
+):
+    """Trains the same model in several modes, prints a table and returns its rows.
+
+    Every mode starts from the same weights and sees the same batches in the same order, `steps` of
+    them first (this includes compilation, and gives the loss), then `repeats` times the same again
+    for the time. The repeats of the modes take turns, so that a change of the machine's load hits
+    all. Timed are the steps of `fit` with their input, not the start of an epoch.
+
+    Args:
+        build_model: Function without arguments that returns a new, uncompiled Keras model.
+        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or a `tf.data.Dataset`.
+        modes: Names of modes; `"keras"` is stock Keras `fit`, to which the others are compared.
+        steps: Steps of each mode in a repeat.
+        repeats: Number of timed repeats; the median counts.
+        batch_size: Examples in a batch, when `data` holds arrays.
+        directory: Folder for `modes.png` and `modes.json`; `None` writes nothing.
+        **compile_arguments: Passed to the model's `compile` with `mode`.
+
+    Returns:
+        A list of dictionaries, one a mode, with `mode`, `microseconds_per_step`, `times_faster`
+        (than `"keras"`), `compile_seconds`, `loss`, `difference_from_graph` (relative) and `logs`.
+        What cannot be computed, such as a ratio without `"keras"`, is `None`.
+
+    Raises:
+        ValueError: If an argument is out of range or the data hold fewer batches than `steps`.
+        TypeError: If `build_model` does not return a Keras model.
+
+    Example:
+
+    ```python
+    x, y = km.data.sums(num_samples=100)
+    rows = km.compare_modes(km.SumRegressor, (x, y), modes=("keras", "fused"), steps=20)
+    ```
+    """
+    _check_arguments(modes, steps, repeats, batch_size)
+    fit_arguments = _same_batches(data, steps, batch_size)
+    runs = {}
+    with rich.progress.Progress(transient=True) as progress:
+        task = progress.add_task("comparing modes", total=len(modes) * (1 + repeats))
+        for mode in modes:
+            progress.update(task, description=f"compiling {mode}")
+            runs[mode] = _Run(build_model, mode, compile_arguments, fit_arguments)
+            progress.advance(task)
+        for _ in range(repeats):
+            for mode, run in runs.items():
+                progress.update(task, description=f"timing {mode}")
+                run.repeat()
+                progress.advance(task)
+    rows = _rows(runs, steps)
+    console = rich.console.Console()
+    console.print(_table(rows, steps))
+    if directory is not None:
+        _save(rows, pathlib.Path(directory))
+        console.print(f"Written: {directory}/modes.png, {directory}/modes.json")
+    return rows
+
+
+class _Run:
+    """One model in one mode: its first epoch with compilation, then its timed repeats."""
+
+    def __init__(self, build_model, mode, compile_arguments, fit_arguments):
+        keras.utils.set_random_seed(SEED)
+        model = build_model()
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"`build_model` must return a keras.Model. Received: {type(model).__name__}"
+            )
+        arguments = keras.tree.map_structure(_own_copy, compile_arguments)
+        if mode == BASELINE:
+            model.compile(**arguments)
+        else:
+            with_modes(model).compile(**arguments, mode=mode)
+        self.model = model
+        self.fit_arguments = fit_arguments
+        self.timer = _Timer()
+        start = time.perf_counter()
+        self.logs = self.repeat()
+        self.first_seconds = time.perf_counter() - start
+        self.timer.seconds.clear()
+
+    def repeat(self):
+        """Trains for one epoch and returns its logs."""
+        history = self.model.fit(
+            **self.fit_arguments, epochs=1, verbose=0, callbacks=[self.timer]
+        ).history
+        return {name: float(values[0]) for name, values in history.items()}
+
+
+class _Timer(keras.callbacks.Callback):
+    """Collects the seconds from the first step's begin to the last step's end of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+        self._start = self._end = 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._end = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(self._end - self._start)
+
+
+def _rows(runs, steps):
+    seconds = {mode: statistics.median(run.timer.seconds) for mode, run in runs.items()}
+    key = _loss_key(next(iter(runs.values())).logs)
+    graph = runs["graph"].logs[key] if "graph" in runs else None
+    rows = []
+    for mode, run in runs.items():
+        loss = run.logs[key]
+        rows.append(
+            {
+                "mode": mode,
+                "microseconds_per_step": 1e6 * seconds[mode] / steps,
+                "times_faster": seconds[BASELINE] / seconds[mode] if BASELINE in runs else None,
+                "compile_seconds": max(0.0, run.first_seconds - seconds[mode]),
+                "loss": loss,
+                "difference_from_graph": None if graph is None else abs(loss / graph - 1),
+                "logs": run.logs,
+            }
+        )
+    return rows
+
+
+def _loss_key(logs):
+    return "loss" if "loss" in logs else next(name for name in logs if "loss" in name)
+
+
+def _table(rows, steps):
+    key = _loss_key(rows[0]["logs"])
+    table = rich.table.Table(title=f"{steps} steps in each mode")
+    table.add_column("mode")
+    for heading in ("µs per step", "× faster", "compile, s", key, "difference from graph"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            row["mode"],
+            f"{row['microseconds_per_step']:,.1f}",
+            _or_dash(row["times_faster"], ".2f"),
+            f"{row['compile_seconds']:.1f}",
+            f"{row['loss']:.6f}",
+            _or_dash(row["difference_from_graph"], ".1e"),
+        )
+    return table
+
+
+def _or_dash(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def _save(rows, directory):
+    with whole_files.whole_file(directory / "modes.json") as temporary:
+        temporary.write_text(json.dumps(rows, indent=2) + "\n")
+    with whole_files.whole_file(directory / "modes.png") as temporary:
+        _figure(rows).savefig(temporary, dpi=120)
+
+
+def _figure(rows):
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    times = [row["microseconds_per_step"] for row in rows]
+    bars = axes.barh([row["mode"] for row in rows], times, color="#4477aa")
+    axes.bar_label(bars, [f"{value:,.0f}" for value in times], padding=4)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlim(min(times) / 3, max(times) * 4)
+    axes.set_xlabel("µs per step (log axis)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _same_batches(data, steps, batch_size):
+    """Returns `fit` arguments that give the same `steps` batches in each epoch."""
+    if isinstance(data, tf.data.Dataset):
+        batches = data.take(steps).cache()
+        found = sum(1 for _ in batches)
+        if found < steps:
+            raise ValueError(
+                f"`data` must hold at least steps={steps} batches. Received: {found} batches"
+            )
+        return {"x": batches.apply(tf.data.experimental.assert_cardinality(steps))}
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        raise ValueError(
+            "`data` must be (x, y), (x, y, sample_weight) or a tf.data.Dataset. "
+            f"Received: data={type(data).__name__}"
+        )
+    names = ("x", "y", "sample_weight")
+    arrays = {
+        name: _repeated(array, steps * batch_size)
+        for name, array in zip(names, data, strict=False)  # a sample weight may be missing
+    }
+    return {**arrays, "batch_size": batch_size, "shuffle": False}
+
+
+def _repeated(arrays, num_examples):
+    return keras.tree.map_structure(
+        lambda array: np.asarray(array)[np.arange(num_examples) % len(array)], arrays
+    )
+
+
+def _own_copy(argument):
+    """Returns a fresh copy of what a model keeps state in, and everything else as it is."""
+    if isinstance(argument, (keras.optimizers.Optimizer, keras.Metric)):
+        return type(argument).from_config(argument.get_config())
+    return argument
+
+
+def _check_arguments(modes, steps, repeats, batch_size):
+    for name, value in (("steps", steps), ("repeats", repeats), ("batch_size", batch_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    if isinstance(modes, str) or not modes:
+        raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
