@@ -217,7 +217,8 @@ def _same_batches(data, steps, batch_size):
             raise ValueError(
                 f"`data` must hold at least steps={steps} batches. Received: {found} batches"
             )
-        return {"x": batches.apply(tf.data.experimental.assert_cardinality(steps))}
+        counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        return {"x": counted, "shuffle": False}
     if not isinstance(data, tuple) or len(data) not in (2, 3):
         raise ValueError(
             "`data` must be (x, y), (x, y, sample_weight) or a tf.data.Dataset. "

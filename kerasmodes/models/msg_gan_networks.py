@@ -99,6 +99,10 @@ def make_discriminator(image_shape, num_scales, filters=64, dropout=0.3, seed=No
 
 
 def _normalised(x):
-    """Batch norm over the global batch, then leaky ReLU."""
-    x = keras.layers.BatchNormalization(synchronized=True)(x)
+    """Batch norm over the global batch, then leaky ReLU.
+
+    Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
+    does not depend on it.
+    """
+    x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
     return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)

@@ -1,0 +1,149 @@
+"""The command: run folders, flags that are the library's arguments, errors in one line."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kerasmodes as km
+from kerasmodes import cli
+
+TINY_GAN = [
+    "--generator-filters=2",
+    "--discriminator-filters=2",
+    "--split=train[:64]",
+    "--batch-size=32",
+]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_train_sum_fills_a_run_folder(own_folder):
+    status = cli.main(
+        ["train", "sum", "--num_samples=64", "--epochs=2", "--mode=fused", "--seed=1", "--run=run"]
+    )
+    assert status == 0
+    run = own_folder / "run"
+    config = json.loads((run / "config.json").read_text())
+    assert (config["model"], config["mode"], config["epochs"]) == ("sum", "fused", 2)
+    history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
+    assert history["val_loss"].shape == (2,)
+    assert _size(run / "losses.png")[0] > 100
+    assert any((run / "events").rglob("events.out.tfevents.*"))
+    assert keras.models.load_model(run / "model.keras").mode == "fused"
+
+
+def test_the_same_seed_trains_the_same_model(own_folder):
+    for name in ("a", "b"):
+        cli.main(["train", "sum", "--num_samples=64", "--seed=3", f"--run={name}"])
+    first, second = (
+        keras.models.load_model(own_folder / name / "model.keras").get_weights() for name in "ab"
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_train_msggan_then_generate(own_folder):
+    assert cli.main(["train", "msggan", *TINY_GAN, "--epochs=2", "--seed=0"]) == 0
+    run = own_folder / "runs" / "msggan-001"
+    grids = sorted(path.name for path in (run / "samples").glob("*.png"))
+    assert grids == ["epoch_001.png", "epoch_002.png"]
+    with Image.open(run / "samples" / "progress.gif") as gif:
+        assert gif.n_frames == 2
+    assert cli.main(["generate", str(run), "--num-images=5", "--seed=0"]) == 0
+    assert _size(run / "generated.png") == (5 * 28, 3 * 28)
+
+
+def test_run_folders_are_numbered(own_folder):
+    for _ in range(2):
+        cli.main(["train", "sum", "--num-samples=32"])
+    assert sorted(path.name for path in (own_folder / "runs").iterdir()) == ["sum-001", "sum-002"]
+
+
+def test_a_run_folder_in_use_is_refused(own_folder, capsys):
+    (own_folder / "run").mkdir()
+    (own_folder / "run" / "precious.txt").write_text("mine")
+    assert cli.main(["train", "sum", "--num_samples=32", "--run=run"]) == 1
+    assert "`run` must be a new or empty folder. Received: run='run'" in capsys.readouterr().err
+    assert [path.name for path in (own_folder / "run").iterdir()] == ["precious.txt"]
+
+
+def test_a_wrong_value_is_one_line_and_leaves_no_folder(own_folder, capsys):
+    assert cli.main(["train", "sum", "--mode=grpah"]) == 1
+    message = capsys.readouterr().err
+    assert "Received: mode='grpah'" in message
+    assert len(message.splitlines()) == 1
+    assert not list(own_folder.iterdir())
+
+
+def test_traceback_on_request():
+    with pytest.raises(ValueError, match="Received: mode='grpah'"):
+        cli.main(["--traceback", "train", "sum", "--mode=grpah"])
+
+
+def test_generate_without_a_model(own_folder, capsys):
+    assert cli.main(["generate", str(own_folder)]) == 1
+    assert "`run` must hold a model.keras" in capsys.readouterr().err
+
+
+def test_prepare_from_a_folder_without_the_files(own_folder, capsys):
+    arguments = ["data", "prepare", "fashion_mnist", "--idx-dir=.", "--data-dir=prepared"]
+    assert cli.main(arguments) == 1
+    assert "train-images-idx3-ubyte" in capsys.readouterr().err
+    assert not (own_folder / "prepared").exists()
+
+
+def test_compare_writes_table_and_picture(own_folder, capsys):
+    words = ["compare", "sum", "--modes=[keras,graph,fused]", "--steps=4", "--repeats=1"]
+    assert cli.main([*words, "--directory=modes", "--batch-size=2"]) == 0
+    rows = json.loads((own_folder / "modes" / "modes.json").read_text())
+    assert [row["mode"] for row in rows] == ["keras", "graph", "fused"]
+    assert _size(own_folder / "modes" / "modes.png")[0] > 100
+    assert "fused" in capsys.readouterr().out
+
+
+def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
+    words = ["tune", "sum", "--tuner=hyperband", "--max-trials=2", "--epochs=2", "--seed=0"]
+    assert cli.main([*words, "--num-samples=64", "--mode=fused", "--directory=search"]) == 0
+    assert "Best trials" in capsys.readouterr().out
+    model = keras.models.load_model(own_folder / "search" / "best.keras")
+    assert model.predict(np.zeros((1, 20)), verbose=0).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "functions"),
+    [
+        (("train", "sum"), (km.SumRegressor, km.data.sums, km.SumRegressor.compile)),
+        (("train", "msggan"), (km.MSGGAN, km.data.images, km.MSGGAN.compile)),
+        (("compare", "sum"), (km.SumRegressor, km.data.sums, km.compare_modes)),
+        (("generate", "run"), (km.MSGGAN.generate,)),
+        (("tune", "sum"), (km.tuning.search, km.data.sums, km.tuning.SumRegressorHyperModel)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
+)
+def test_flags_have_the_library_s_defaults(command, functions):
+    parser = cli.make_parser({})
+    _, flags = cli.chosen(parser.parse_args([*command]))
+    checked = 0
+    for function in functions:
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in flags and parameter.default is not parameter.empty:
+                assert _plain(flags[name]) == _plain(parameter.default), name
+                checked += 1
+    assert checked >= 2
+
+
+def _size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
