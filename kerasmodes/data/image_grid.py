@@ -1,0 +1,162 @@
+"""Pictures of image batches: one row a scale, as an array, a figure or a PNG file.
+
+When a picture is made during training is not here: that is the callbacks' business.
+"""
+
+import pathlib
+
+import numpy as np
+
+from kerasmodes.data import whole_files
+
+
+def image_grid(scales, num_images=8):
+    """Returns the first images of a batch as one picture, a row for each scale.
+
+    The smallest scale is the top row. Smaller images are enlarged to the size of the largest by
+    repeating pixels, so that one pixel stays one square. Values beyond [-1, 1] are clipped. NaN is
+    drawn as a checkerboard of black and white pixels, which no image contains by chance.
+
+    Args:
+        scales: Float arrays or tensors `[B, h, w, C]` with values in [-1, 1], from the smallest to
+            the largest scale, each height and width a divisor of the largest; or one such array.
+            C is 1 or 3.
+        num_images: Integer, at least 1: the number of columns, at most B. Defaults to `8`.
+
+    Returns:
+        A uint8 NumPy array of shape `[rows * H, columns * W, C]`, where rows is the number of
+        scales, columns the smaller of `num_images` and B, and H, W the size of the largest scale.
+
+    Raises:
+        ValueError: if the arrays are not as above.
+
+    Example:
+        >>> import kerasmodes as km
+        >>> images = next(iter(km.data.images("fashion_mnist_sample")))
+        >>> km.data.image_grid([images[:, ::2, ::2], images]).shape
+        (56, 224, 1)
+    """
+    scales = _check_scales(scales)
+    if num_images < 1:
+        raise ValueError(f"`num_images` must be at least 1. Received: num_images={num_images!r}")
+    height, width = scales[-1].shape[1:3]
+    return np.concatenate([_row(scale[:num_images], height, width) for scale in scales])
+
+
+def plot_batch(scales, num_images=8, path=None):
+    """Returns a figure of `image_grid`, each row labelled with its resolution.
+
+    Args:
+        scales: As in `image_grid`.
+        num_images: As in `image_grid`. Defaults to `8`.
+        path: Path of a PNG file to write as well, ending in `.png`; its folder is created, and the
+            file is complete or not there at all. Defaults to `None`: no file.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which belongs to no window and needs no display.
+
+    Raises:
+        ValueError: if the arrays or the path are not as above.
+
+    Example:
+        >>> import kerasmodes as km
+        >>> images = next(iter(km.data.images("fashion_mnist_sample")))
+        >>> figure = km.data.plot_batch([images[:, ::2, ::2], images], path="batch.png")
+    """
+    from matplotlib.figure import Figure
+
+    if path is not None:
+        _check_png(path)
+    grid = image_grid(scales, num_images)
+    sizes = [scale.shape[1:3] for scale in _check_scales(scales)]
+    rows, (height, width) = len(sizes), sizes[-1]
+    inches = (0.7 + grid.shape[1] / width, grid.shape[0] / width)  # An image is 1 inch wide.
+    figure = Figure(figsize=inches, dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks(
+        [height * (row + 0.5) - 0.5 for row in range(rows)], [f"{h}×{w}" for h, w in sizes]
+    )
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    if path is not None:
+        with whole_files.whole_file(path) as temporary:
+            figure.savefig(temporary, format="png")
+    return figure
+
+
+def save_image(array, path):
+    """Writes an image as a PNG file, which is complete or not there at all.
+
+    Args:
+        array: uint8 NumPy array of shape `[H, W]`, `[H, W, 1]` (both gray) or `[H, W, 3]` (RGB).
+        path: Path of the file, ending in `.png`; its folder is created, an older file replaced.
+
+    Raises:
+        ValueError: if the array or the path is not as above.
+
+    Example:
+        >>> import numpy as np
+        >>> import kerasmodes as km
+        >>> km.data.save_image(np.zeros((28, 28), "uint8"), "black.png")
+    """
+    from PIL import Image
+
+    array = np.asarray(array)
+    gray = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+    if array.dtype != np.uint8 or not (gray.ndim == 2 or gray.ndim == 3 and gray.shape[-1] == 3):
+        raise ValueError(
+            "`array` must be uint8 of shape [H, W], [H, W, 1] or [H, W, 3]. "
+            f"Received: array of dtype={array.dtype}, shape={array.shape}"
+        )
+    _check_png(path)
+    with whole_files.whole_file(path) as temporary:
+        Image.fromarray(gray).save(temporary, format="PNG")
+
+
+def _check_scales(scales):
+    """Returns the scales as float32 arrays, smallest first; or raises what is wrong with them."""
+    scales = scales if isinstance(scales, list | tuple) else [scales]
+    arrays = [np.asarray(scale) for scale in scales]
+    shapes = [array.shape for array in arrays]
+    largest = shapes[-1] if shapes else ()
+    if len(largest) != 4 or largest[-1] not in (1, 3) or 0 in largest:
+        raise ValueError(
+            f"`scales` must hold images [B, h, w, C] with C=1 or C=3. Received: shapes={shapes}"
+        )
+    if any(np.issubdtype(array.dtype, np.integer) for array in arrays):
+        raise ValueError(
+            "`scales` must hold floats in [-1, 1]. "
+            f"Received: dtypes={[str(array.dtype) for array in arrays]}"
+        )
+    sizes = [shape[1:3] for shape in shapes]
+    if sizes != sorted(sizes) or not all(_fits(shape, largest) for shape in shapes):
+        raise ValueError(
+            "`scales` must go from the smallest to the largest, with equal B and C and sizes that "
+            f"divide the largest. Received: shapes={shapes}"
+        )
+    return [array.astype("float32") for array in arrays]
+
+
+def _fits(shape, largest):
+    """Returns whether images of this shape can stand above the largest ones."""
+    if len(shape) != 4 or (shape[0], shape[3]) != (largest[0], largest[3]) or 0 in shape:
+        return False
+    return largest[1] % shape[1] == 0 and largest[2] % shape[2] == 0
+
+
+def _row(images, height, width):
+    """Returns the images `[B, h, w, C]` side by side: uint8 `[height, B * width, C]`."""
+    images = images.repeat(height // images.shape[1], axis=1)
+    images = images.repeat(width // images.shape[2], axis=2)
+    row = np.concatenate(images, axis=1)
+    checkerboard = np.indices(row.shape[:2]).sum(axis=0)[..., np.newaxis] % 2 * 255
+    is_nan = np.isnan(row)
+    levels = np.rint((np.clip(np.where(is_nan, 0, row), -1, 1) + 1) * 127.5)
+    return np.where(is_nan, checkerboard, levels).astype("uint8")
+
+
+def _check_png(path):
+    if pathlib.Path(path).suffix.lower() != ".png":
+        raise ValueError(f"`path` must end in '.png'. Received: path={str(path)!r}")

@@ -1,0 +1,232 @@
+"""Images as a `tf.data.Dataset` for `fit`: cached, shuffled, batched, scaled to [-1, 1].
+
+Resizing is not here (a model makes its own scales), nor is a strategy (it splits the batches).
+"""
+
+import importlib.resources
+import numbers
+import urllib.parse
+
+import numpy as np
+import tensorflow as tf
+
+from kerasmodes.data import fashion_mnist
+
+SAMPLE = "fashion_mnist_sample"
+PROBE_SECONDS = 10
+WAYS = """any one of these three ways does:
+1. `data_dir`: a folder of TFDS data sets in which fashion_mnist is prepared;
+2. `idx_dir`: a folder with its four IDX files, as Debian's package `dataset-fashion-mnist` has;
+3. a network connection, over which TFDS downloads 30 MB.
+The bundled sample, name='fashion_mnist_sample', needs none of them."""
+
+
+def images(
+    name=SAMPLE,
+    split="train",
+    batch_size=64,
+    *,
+    with_labels=False,
+    seed=None,
+    data_dir=None,
+    idx_dir=None,
+):
+    """Returns a data set of image batches, its number of batches known.
+
+    The uint8 images are cached in memory (Fashion-MNIST: 47 MB). A split whose name starts with
+    "train" is shuffled as a whole, anew in each epoch, and its last incomplete batch is dropped;
+    any other split keeps its order and its last batch.
+
+    Fashion-MNIST is read from `data_dir` if TFDS has prepared it there. Otherwise it is prepared
+    once, in 10 to 30 seconds, from `idx_dir` or from Debian's package `dataset-fashion-mnist`;
+    otherwise TFDS downloads it. An `idx_dir` without the files is an error, though it is not looked
+    at when the set is prepared already.
+
+    Args:
+        name: `"fashion_mnist_sample"`, the 1,024 training and 256 test images that come with this
+            package; `"fashion_mnist"`, all 70,000; or any TFDS data set with an `image` of one
+            size. Defaults to `"fashion_mnist_sample"`.
+        split: `"train"`, `"test"` or another of the set's, also a part in TFDS's notation, such as
+            `"train[:1000]"`. Defaults to `"train"`.
+        batch_size: Integer, at least 1: images a batch, under a strategy the global batch.
+            Defaults to `64`.
+        with_labels: Whether each element is a pair with the labels. Defaults to `False`.
+        seed: Integer or `None`. The same seed gives the same batches in the same order, epoch by
+            epoch; `None` leaves it to `keras.utils.set_random_seed`. Defaults to `None`.
+        data_dir: Folder of TFDS's data sets. `None` means TFDS's own. Defaults to `None`.
+        idx_dir: Folder with Fashion-MNIST's IDX files, see `prepare`. Defaults to `None`.
+
+    Returns:
+        A `tf.data.Dataset` of float32 images `[B, H, W, C]` in [-1, 1], or of pairs of them and
+        int64 labels `[B]`.
+
+    Raises:
+        ValueError: if an argument is not as above, if the images differ in size or are not uint8,
+            or if the training split is smaller than one batch.
+        RuntimeError: if the set is neither prepared, nor in local files, nor to be downloaded.
+
+    Example:
+        >>> import kerasmodes as km
+        >>> dataset = km.data.images("fashion_mnist_sample", batch_size=32, seed=0)
+        >>> next(iter(dataset)).shape
+        TensorShape([32, 28, 28, 1])
+    """
+    _check_arguments(name, split, batch_size, seed)
+    if name == SAMPLE:
+        dataset = _sample(split, with_labels, data_dir, idx_dir)
+    else:
+        dataset = _from_tfds(_open(name, with_labels, data_dir, idx_dir), split, with_labels)
+    training = split.startswith("train")
+    count = int(dataset.cardinality())
+    if training and batch_size > count:
+        raise ValueError(
+            f"`batch_size` must be at most {count}, the number of images in split={split!r}. "
+            f"Received: batch_size={batch_size!r}. Training drops the incomplete last batch, so "
+            "nothing would be left."
+        )
+    dataset = dataset.cache()
+    if training:
+        dataset = dataset.shuffle(count, seed=seed)
+    return dataset.batch(batch_size, drop_remainder=training).map(_scale).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_arguments(name, split, batch_size, seed):
+    for key, value in (("name", name), ("split", split)):
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"`{key}` must be a string. Received: {key}={value!r}")
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(
+            f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"
+        )
+    if seed is not None and not isinstance(seed, numbers.Integral):
+        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+
+
+def _scale(image, *label):
+    image = tf.cast(image, tf.float32) / 127.5 - 1
+    return (image, *label) if label else image
+
+
+def _sample(split, with_labels, data_dir, idx_dir):
+    """Returns the bundled sample's split, unbatched."""
+    import tensorflow_datasets as tfds
+
+    for key, value in (("data_dir", data_dir), ("idx_dir", idx_dir)):
+        if value is not None:
+            raise ValueError(
+                f"`{key}` must be None for the bundled sample. Received: {key}={value!r}. "
+                "Use name='fashion_mnist' to read the full set from a folder."
+            )
+    file = importlib.resources.files("kerasmodes.data") / f"{SAMPLE}.npz"
+    with file.open("rb") as stream:
+        arrays = dict(np.load(stream))
+    splits = tfds.core.SplitDict(
+        tfds.core.SplitInfo(name, [len(arrays[f"{name}_labels"])], 0) for name in ("train", "test")
+    )
+    parts = [(part.splitname, slice(part.from_, part.to)) for part in _parse(split, splits)]
+    image, label = (
+        np.concatenate([arrays[f"{name}_{key}"][where] for name, where in parts])
+        for key in ("images", "labels")
+    )
+    tensors = (image, label.astype("int64")) if with_labels else image
+    return tf.data.Dataset.from_tensor_slices(tensors)
+
+
+def _parse(split, splits):
+    """Returns the parts that a split in TFDS's notation stands for."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.core.ReadInstruction.from_spec(split).to_absolute(splits)
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"`split` must be one of {list(splits)} or a part of one, such as "
+            f"'{next(iter(splits))}[:1000]'. Received: split={split!r}"
+        ) from error
+
+
+def _from_tfds(builder, split, with_labels):
+    """Returns a prepared TFDS set's split, unbatched, in the order in which it is stored."""
+    import tensorflow_datasets as tfds
+
+    _parse(split, builder.info.splits)
+    keys = ("image", "label") if with_labels else ("image",)
+    dataset = builder.as_dataset(
+        split=split,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
+        read_config=tfds.ReadConfig(try_autocache=False),  # `images` caches by itself.
+    )
+    return dataset.map(lambda example: tuple(example[key] for key in keys))
+
+
+def _open(name, with_labels, data_dir, idx_dir):
+    """Returns the TFDS builder of a set that can be read, prepared just now if need be."""
+    import tensorflow_datasets as tfds
+
+    is_fashion_mnist = name == "fashion_mnist"
+    if idx_dir is not None and not is_fashion_mnist:
+        raise ValueError(
+            f"`idx_dir` must be None unless name='fashion_mnist'. Received: idx_dir={idx_dir!r}"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (ValueError, AssertionError) as error:
+        raise ValueError(
+            f"`name` must be {SAMPLE!r} or a TFDS image data set. Received: name={name!r}. "
+            f"TFDS says: {str(error).splitlines()[0]}"
+        ) from None  # TFDS's own text lists more than a thousand names.
+    _check_features(name, builder.info.features, with_labels)
+    if fashion_mnist.is_prepared(builder):
+        return builder
+    if is_fashion_mnist and (idx_dir is not None or fashion_mnist.DEBIAN_DIR.is_dir()):
+        fashion_mnist.prepare(idx_dir, data_dir)
+        return tfds.builder(name, data_dir=data_dir)
+    _download(builder, WAYS if is_fashion_mnist else "it needs a network connection.")
+    return builder
+
+
+def _check_features(name, features, with_labels):
+    import tensorflow_datasets as tfds
+
+    features = dict(features.items())
+    image = features.get("image")
+    is_image = isinstance(image, tfds.features.Image)
+    if not is_image or None in image.shape or image.np_dtype != np.uint8:
+        raise ValueError(
+            "`name` must be a data set of uint8 images of one size. "
+            f"Received: name={name!r} with image={image}. "
+            "For other images build a `tf.data` pipeline of your own and pass it to `fit`."
+        )
+    if with_labels and getattr(features.get("label"), "np_dtype", None) != np.int64:
+        raise ValueError(
+            "`with_labels` must be False for a data set without integer labels. "
+            f"Received: with_labels={with_labels!r}, name={name!r}"
+        )
+
+
+def _download(builder, ways):
+    try:
+        _check_connection(builder.url_infos or {})
+        builder.download_and_prepare()
+    except Exception as error:  # Whatever TFDS could not do, the remedies are the same.
+        raise RuntimeError(
+            "`name` must be a data set that TFDS has prepared or can download. "
+            f"Received: name={builder.name!r}, {type(error).__name__} on its way to "
+            f"{str(builder.data_dir)!r}; {ways}"
+        ) from error
+
+
+def _check_connection(urls):
+    """Raises at once if no host answers: by itself TFDS tries for more than three minutes."""
+    import requests
+
+    hosts = {urllib.parse.urlsplit(url).netloc: url for url in urls if url.startswith("http")}
+    failure = None
+    for url in hosts.values():
+        try:
+            requests.head(url, timeout=PROBE_SECONDS)
+            return
+        except (requests.ConnectionError, requests.Timeout) as error:
+            failure = error
+    if failure is not None:
+        raise failure

@@ -1,0 +1,39 @@
+"""Data that is drawn, not read: the sum regression of the first tutorial.
+
+NumPy arrays only. Batches, shuffling and devices are not here: `fit` makes them from arrays.
+"""
+
+import numbers
+
+import numpy as np
+
+
+def sums(num_samples=10_000, num_features=20, seed=None):
+    """Returns rows of standard normals and the sum of each row.
+
+    Args:
+        num_samples: Integer, at least 1: the number of rows. Defaults to `10_000`.
+        num_features: Integer, at least 1: the number of normals in a row. Defaults to `20`.
+        seed: Integer, at least 0, or `None`. The same seed gives the same arrays; `None` draws
+            new ones each time. Defaults to `None`.
+
+    Returns:
+        A pair `(x, y)` of float32 NumPy arrays: `x` of shape `[num_samples, num_features]`, and
+        `y` of shape `[num_samples, 1]`, the sum of each row of `x`.
+
+    Raises:
+        ValueError: if a size is not a positive integer, or the seed not a non-negative one.
+
+    Example:
+        >>> import kerasmodes as km
+        >>> x, y = km.data.sums(100, seed=0)
+        >>> x.shape, y.shape
+        ((100, 20), (100, 1))
+    """
+    for name, value in (("num_samples", num_samples), ("num_features", num_features)):
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    if seed is not None and (not isinstance(seed, numbers.Integral) or seed < 0):
+        raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
+    x = np.random.default_rng(seed).standard_normal((num_samples, num_features), dtype="float32")
+    return x, x.sum(axis=1, keepdims=True)
