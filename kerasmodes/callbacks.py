@@ -11,6 +11,7 @@ from kerasmodes import data, random
 from kerasmodes.data import whole_files
 
 FRAME_SECONDS = 0.3
+ZOOM = 4
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -56,7 +57,8 @@ class SampleGrid(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
         path = self.directory / f"epoch_{epoch + 1:03d}.png"
-        data.save_image(data.image_grid(self.model(latents, training=False), self.num_images), path)
+        scales = self.model(latents, training=False)
+        data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
         self.paths.append(path)
 
     def on_train_end(self, logs=None):

@@ -58,7 +58,7 @@ def test_train_msggan_then_generate(own_folder):
     with Image.open(run / "samples" / "progress.gif") as gif:
         assert gif.n_frames == 2
     assert cli.main(["generate", str(run), "--num-images=5", "--seed=0"]) == 0
-    assert _size(run / "generated.png") == (5 * 28, 3 * 28)
+    assert _size(run / "generated.png") == (4 * 5 * 28, 4 * 3 * 28)
 
 
 def test_run_folders_are_numbered(own_folder):

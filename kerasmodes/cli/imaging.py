@@ -7,6 +7,8 @@ import keras
 from kerasmodes import data, models
 from kerasmodes.cli.flags import console, pick
 
+ZOOM = 4
+
 
 def prepare(parser):
     """Makes a data set of local files ready for `tfds.load` and `km.data.images`."""
@@ -35,7 +37,7 @@ def generate(parser):
             )
         picture = path.with_name("generated.png")
         scales = gan.generate(**pick(flags, of_generate))
-        data.save_image(data.image_grid(scales, flags.num_images), picture)
+        data.save_image(data.image_grid(scales, flags.num_images, zoom=ZOOM), picture)
         console.print(f"Written: {picture}")
 
     return run

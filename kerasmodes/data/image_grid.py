@@ -10,7 +10,7 @@ import numpy as np
 from kerasmodes.data import whole_files
 
 
-def image_grid(scales, num_images=8):
+def image_grid(scales, num_images=8, zoom=1):
     """Returns the first images of a batch as one picture, a row for each scale.
 
     The smallest scale is the top row. Smaller images are enlarged to the size of the largest by
@@ -22,10 +22,12 @@ def image_grid(scales, num_images=8):
             the largest scale, each height and width a divisor of the largest; or one such array.
             C is 1 or 3.
         num_images: Integer, at least 1: the number of columns, at most B. Defaults to `8`.
+        zoom: Integer, at least 1: sides of the square that stands for a pixel of the largest scale.
 
     Returns:
         A uint8 NumPy array of shape `[rows * H, columns * W, C]`, where rows is the number of
-        scales, columns the smaller of `num_images` and B, and H, W the size of the largest scale.
+        scales, columns the smaller of `num_images` and B, and H, W are `zoom` times the size of
+        the largest scale.
 
     Raises:
         ValueError: if the arrays are not as above.
@@ -37,9 +39,10 @@ def image_grid(scales, num_images=8):
         (56, 224, 1)
     """
     scales = _check_scales(scales)
-    if num_images < 1:
-        raise ValueError(f"`num_images` must be at least 1. Received: num_images={num_images!r}")
-    height, width = scales[-1].shape[1:3]
+    for name, value in (("num_images", num_images), ("zoom", zoom)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    height, width = (zoom * size for size in scales[-1].shape[1:3])
     return np.concatenate([_row(scale[:num_images], height, width) for scale in scales])
 
 

@@ -17,6 +17,12 @@ def pyramid(batch=3, sizes=(2, 4, 8), channels=1):
     return [rng.uniform(-1, 1, shape).astype("float32") for shape in shapes]
 
 
+def test_zoom_repeats_each_pixel():
+    images = np.linspace(-1, 1, 4).reshape(1, 2, 2, 1)
+    grid = image_grid(images)
+    np.testing.assert_array_equal(image_grid(images, zoom=3), np.kron(grid, np.ones((3, 3, 1))))
+
+
 def test_one_row_a_scale_smallest_first():
     scales = [np.full((2, 2, 2, 1), -1.0), np.full((2, 4, 4, 1), 1.0)]
     grid = image_grid(scales)
