@@ -8,19 +8,19 @@ and hands each run, stacked to a super-batch `[K, batch, ...]`, to a compiled lo
 """
 
 import itertools
+import math
 
-import numpy as np
 import tensorflow as tf
 
 
-def make_step_function(step, num_steps, run):
-    """Returns a function of an iterator that runs up to `num_steps` steps in one XLA program.
+def make_step_function(step, next_steps, run):
+    """Returns a function of an iterator that runs up to K steps in one XLA program.
 
     It is what Keras calls `train_function` and `test_function`.
 
     Args:
         step: Function of one batch (nested tensors) that returns nested tensors (the logs).
-        num_steps: K, the most steps of one execution.
+        next_steps: Function that returns K, the most steps of the execution to come.
         run: Function that calls its argument on one batch in replica context, such as
             `strategy.run`.
 
@@ -28,7 +28,6 @@ def make_step_function(step, num_steps, run):
         A function of a `tf.data.Iterator`, or a Python iterator of batches, that returns the last
         step's logs and raises `StopIteration` when no batch is left.
     """
-    take = tf.function(_take_batches, autograph=False)
     programs = {}
 
     def run_block(super_batch, count):
@@ -36,7 +35,7 @@ def make_step_function(step, num_steps, run):
 
     def function(iterator):
         outputs = None
-        for super_batch, count in _super_batches(iterator, num_steps, take):
+        for super_batch, count in _super_batches(iterator, next_steps(), programs):
             program, length = _program(programs, run_block, super_batch)
             outputs = program(_padded(super_batch, length), tf.constant(count))
         if outputs is None:
@@ -102,31 +101,53 @@ def _output_spec(step, super_batch):
     return tf.nest.map_structure(lambda output: tf.TensorSpec(output.shape, output.dtype), outputs)
 
 
-def _super_batches(iterator, num_steps, take):
+def _super_batches(iterator, num_steps, programs):
     """Yields (super-batch, number of batches in it) for each run of equally shaped batches."""
-    if isinstance(iterator, tf.data.Iterator):
-        spec = iterator.element_spec
-        _check_dense(spec)
-        flat, shapes = take(iterator, num_steps)
-        shapes = shapes.numpy()
-        parts = tf.nest.flatten(spec)
-        starts = [0] * len(flat)
-        for _, run in itertools.groupby(shapes.tolist()):
-            run = list(run)
-            stacked = iter(_cut(flat, starts, run[0], len(run), parts))
-            leaves = [next(stacked) if isinstance(part, tf.TensorSpec) else None for part in parts]
-            yield tf.nest.pack_sequence_as(spec, leaves), len(run)
-    else:
+    if not isinstance(iterator, tf.data.Iterator):
         for batch in itertools.islice(iterator, num_steps):
-            yield (
-                tf.nest.map_structure(
-                    lambda value: (
-                        None if value is None else tf.convert_to_tensor(value)[tf.newaxis]
-                    ),
-                    _without_optionals(batch),
-                ),
-                1,
-            )
+            yield _stack_of_one(_without_optionals(batch)), 1
+        return
+    spec = iterator.element_spec
+    _check_dense(spec)
+    dense = [part for part in tf.nest.flatten(spec) if isinstance(part, tf.TensorSpec)]
+    buffers, shapes = _taking_program(programs, iterator)(iterator, tf.constant(num_steps))
+    for tensors, count in _runs(buffers, shapes.numpy(), [part.shape.rank for part in dense]):
+        tensors = iter(tensors)
+        leaves = [
+            next(tensors) if isinstance(part, tf.TensorSpec) else None
+            for part in tf.nest.flatten(spec)
+        ]
+        yield tf.nest.pack_sequence_as(spec, leaves), count
+
+
+def _runs(buffers, shapes, ranks):
+    """Yields (one tensor `[count, ...]` a component, count) for each run of equal shapes."""
+    starts = [0] * len(buffers)
+    for shape, run in itertools.groupby(shapes.tolist()):
+        count = sum(1 for _ in run)
+        tensors = []
+        dimensions = iter(shape)
+        for index, rank in enumerate(ranks):
+            own_shape = [count, *itertools.islice(dimensions, rank)]
+            end = starts[index] + math.prod(own_shape)
+            tensors.append(tf.reshape(buffers[index][starts[index] : end], own_shape))
+            starts[index] = end
+        yield tensors, count
+
+
+def _stack_of_one(batch):
+    return tf.nest.map_structure(
+        lambda part: None if part is None else tf.convert_to_tensor(part)[tf.newaxis], batch
+    )
+
+
+def _taking_program(programs, iterator):
+    """Returns `_take_batches`, traced for this kind of iterator."""
+    spec = tf.data.IteratorSpec(iterator.element_spec)
+    if spec not in programs:
+        taking = tf.function(_take_batches, autograph=False)
+        programs[spec] = taking.get_concrete_function(spec, tf.TensorSpec([], tf.int32))
+    return programs[spec]
 
 
 def _take_batches(iterator, num_steps):
@@ -168,25 +189,15 @@ def _take_batches(iterator, num_steps):
     return [buffer.concat() for buffer in buffers], shapes.stack()
 
 
-def _cut(flat, starts, shape, count, parts):
-    """Yields each component's next `count` batches as `[count, *shape]`, moving `starts` on."""
-    for index, part in enumerate(p for p in parts if isinstance(p, tf.TensorSpec)):
-        own, shape = shape[: part.shape.rank], shape[part.shape.rank :]
-        size = count * int(np.prod(own))
-        values = flat[index][starts[index] : starts[index] + size]
-        starts[index] += size
-        yield tf.reshape(values, [count, *own])
-
-
 def _program(programs, run_block, super_batch):
     """Returns the compiled loop for batches of this shape and the length of its super-batch.
 
     It is compiled for the longest super-batch met, so that an epoch's shorter last one, padded,
     runs in the program that is there already.
     """
-    tensors = _tensors(super_batch)
-    key = tuple((t.dtype, *t.shape[1:]) for t in tensors)
-    length = tensors[0].shape[0]
+    parts = tf.nest.flatten(super_batch)
+    key = tuple(None if part is None else (part.dtype, *part.shape[1:]) for part in parts)
+    length = _tensors(super_batch)[0].shape[0]
     if key not in programs or programs[key][1] < length:
         compiled = tf.function(run_block, autograph=False, jit_compile=True)
         spec = tf.nest.map_structure(

@@ -2,8 +2,7 @@
 
 What a step *is* belongs to the models; the modes' meaning to `modes.py`; the fused loop to
 `fusing.py`. This is the one file that uses hooks of Keras beyond its documented interface
-(`make_train_function`, `make_test_function`, `make_predict_function`, `_flatten_layers`), checked
-with Keras 3.15.1.
+(`HOOKS` below, and the class of functional models), checked with Keras 3.15.1.
 """
 
 import functools
@@ -11,10 +10,24 @@ import inspect
 import types
 
 import keras
+import tensorflow as tf
+from keras.src.models.functional import Functional
+from keras.src.models.model import functional_init_arguments
+from keras.src.trainers.epoch_iterator import EpochIterator
 
 from kerasmodes import averaging, fusing, modes
 
-HOOKS = ("make_train_function", "make_test_function", "make_predict_function", "_flatten_layers")
+HOOKS = {
+    keras.Model: (
+        "make_train_function",
+        "make_test_function",
+        "make_predict_function",
+        "_make_function",
+        "_maybe_symbolic_build",
+        "_flatten_layers",
+    ),
+    EpochIterator: ("_enumerate_iterator",),
+}
 
 
 def _remembered(compile):
@@ -85,25 +98,36 @@ class ModesMixin:
             TypeError: If an argument is unknown.
             RuntimeError: If a hook of Keras that the modes need is gone.
         """
-        _check_hooks(self)
+        _check_hooks()
         settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
         is_jitted = settings["jit_compile"] is True
         name = mode or modes.name_of(settings["run_eagerly"], is_jitted, fused=False)
         num_replicas = self.distribute_strategy.num_replicas_in_sync
         modes.check_replicas(name, num_replicas, settings["steps_per_execution"])
         _check_layers(self, settings["jit_compile"])
-        arguments = inspect.signature(super().compile).bind(*args, **kwargs, **settings).arguments
-        if "loss" in arguments:
-            arguments["loss"] = averaging.spread_scalar(arguments["loss"])
-        arguments.update(arguments.pop("kwargs", {}))
+        args, kwargs = _compile_arguments(super().compile, args, kwargs, settings)
         with self.distribute_strategy.scope():
-            super().compile(*arguments.pop("args", ()), **arguments)
+            super().compile(*args, **kwargs)
+        if mode is not None:
+            # A `compile` of the user's own may not have handed them on to Keras.
+            for setting, value in settings.items():
+                setattr(self, setting, value)
         self._is_fused = name == "fused"
+        self._block_steps = self.steps_per_execution
 
     @property
     def mode(self):
         """The mode that steps run in: `"eager"`, `"graph"`, `"xla"` or `"fused"`."""
         return modes.name_of(self.run_eagerly, self.jit_compile, getattr(self, "_is_fused", False))
+
+    def predict(self, *args, **kwargs):
+        """As Keras's `predict`; when fused, each batch is one execution."""
+        steps_per_execution = self.steps_per_execution
+        self.steps_per_execution = 1 if self.mode == "fused" else steps_per_execution
+        try:
+            return super().predict(*args, **kwargs)
+        finally:
+            self.steps_per_execution = steps_per_execution
 
     def make_train_function(self, force=False):
         self._make_for_mode("train", super().make_train_function, force)
@@ -124,12 +148,23 @@ class ModesMixin:
             if kind == "predict":
                 function = fusing.make_predict_function(step, run)
             else:
-                function = fusing.make_step_function(step, self.steps_per_execution, run)
+                function = fusing.make_step_function(step, lambda: self._block_steps, run)
         else:
             keras_make_function(force=True)
             function = getattr(self, f"{kind}_function")
         function.mode = self.mode
         setattr(self, f"{kind}_function", function)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+        if iterator is not None and self.mode == "fused":
+            _end_with_the_epoch(iterator, self)
+
+    def _make_function(self, step_function):
+        # A program of XLA runs whole or not at all.
+        step = step_function if self.jit_compile else _after_its_batch(step_function)
+        return super()._make_function(step)
 
     def track_loss(self, loss, num_examples):
         """Adds a loss to the running mean that the logs call `loss`.
@@ -179,6 +214,16 @@ class Model(ModesMixin, keras.Model):
     ```
     """
 
+    def __init__(self, *args, **kwargs):
+        if functional_init_arguments(args, kwargs):
+            self.__class__ = _functional_class(type(self))
+        super().__init__(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class FunctionalModel(Model, Functional):
+    """What `Model(inputs, outputs)` makes; nothing to be named in a program."""
+
 
 def with_modes(model):
     """Returns the same model, its class extended by `ModesMixin`.
@@ -191,13 +236,79 @@ def with_modes(model):
     return model
 
 
-def _check_hooks(model):
-    for name in HOOKS:
-        if not hasattr(keras.Model, name):
-            raise RuntimeError(
-                f"`keras.Model` must have {name}, which kerasmodes overrides (checked with Keras "
-                f"3.15.1). Received: Keras {keras.__version__}"
-            )
+def _functional_class(cls):
+    """Returns the class with `FunctionalModel` in the place of `Model` among its bases.
+
+    Keras would put its functional class under `Model` itself, hence under every model there is,
+    and those that are not functional could not be made any more.
+    """
+    if cls is Model:
+        return FunctionalModel
+    if issubclass(cls, Model) and not issubclass(cls, FunctionalModel):
+        cls.__bases__ = tuple(_functional_class(base) for base in cls.__bases__)
+    return cls
+
+
+def _end_with_the_epoch(epoch_iterator, model):
+    """Makes the iterator's last block end where the epoch ends; tells the model each block's steps.
+
+    Keras counts, and runs, whole blocks of K steps also where K does not divide the epoch.
+    """
+    if "_enumerate_iterator" in vars(epoch_iterator):
+        return  # Keras keeps the iterator of the validation data over the epochs.
+    blocks = epoch_iterator._enumerate_iterator
+
+    def ending_blocks():
+        for begin, end, batches in blocks():
+            if epoch_iterator.num_batches:
+                last = min(end, epoch_iterator.num_batches - 1)
+                epoch_iterator._steps_seen -= end - last
+                end = last
+            model._block_steps = end - begin + 1
+            yield begin, end, batches
+
+    epoch_iterator._enumerate_iterator = ending_blocks
+
+
+def _after_its_batch(step):
+    """Returns the step, held back until its batch is there.
+
+    In a graph, what does not depend on the batch (step counters, seeds) would else run once more
+    when data of unknown length end, and the next epoch would see other numbers.
+    """
+
+    @functools.wraps(step)
+    def waiting_step(data):
+        with tf.control_dependencies([part for part in tf.nest.flatten(data) if tf.is_tensor(part)]):
+            return step(data)
+
+    return waiting_step
+
+
+def _compile_arguments(compile, args, kwargs, settings):
+    """Returns the arguments for the class's own `compile`: settings it knows, losses spread."""
+    signature = inspect.signature(compile)
+    parameters = signature.parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = {name: value for name, value in settings.items() if takes_all or name in parameters}
+    bound = signature.bind(*args, **kwargs, **known)
+    if "loss" in bound.arguments:
+        bound.arguments["loss"] = averaging.spread_scalar(bound.arguments["loss"])
+    return bound.args, bound.kwargs
+
+
+def _check_hooks():
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in HOOKS.items()
+        for name in names
+        if not hasattr(owner, name)
+    ]
+    if missing:
+        raise RuntimeError(
+            f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "
+            f"Keras 3.15.1). Received: Keras {keras.__version__}"
+        )
 
 
 def _check_layers(model, jit_compile):
@@ -213,12 +324,19 @@ def _check_layers(model, jit_compile):
 
 
 def _optimizers(model):
-    """Returns the model's optimizers by attribute name."""
+    """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
     return {
-        name: value
+        name if place is None else f"{name}/{place}": part
         for name, value in sorted(vars(model).items())
-        if isinstance(value, keras.optimizers.Optimizer)
+        for place, part in _places(value)
+        if isinstance(part, keras.optimizers.Optimizer)
     }
+
+
+def _places(value):
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
 
 
 def _optimizer_weights(model):

@@ -1,0 +1,149 @@
+"""Tests of the callbacks: which pictures there are after training, and what they show."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
+ZOOM = 4
+
+
+class Painter(km.Model):
+    """A small model with latents and two scales of images, that changes with every step."""
+
+    latent_dim = 4
+
+    def __init__(self, channels=1):
+        super().__init__()
+        self.dense = keras.layers.Dense(64 * channels, activation="tanh")
+        self.reshape = keras.layers.Reshape((8, 8, channels))
+        self.dense.build((None, self.latent_dim))
+
+    def call(self, latents):
+        images = self.reshape(self.dense(latents))
+        return [images[:, ::2, ::2], images]
+
+    def train_step(self, data):
+        self.dense.kernel.assign_add(0.3 * tf.ones_like(self.dense.kernel))
+        return {"total": tf.reduce_sum(self.dense.kernel)}
+
+
+def train_painter(callbacks, epochs=3, channels=1):
+    painter = Painter(channels)
+    painter.compile()
+    painter.fit(np.zeros(1), epochs=epochs, verbose=0, callbacks=callbacks)
+    return painter
+
+
+def train_regressor(callbacks, epochs=3, **arguments):
+    model = km.SumRegressor(units=())
+    model.compile("sgd", metrics=["mae"])
+    model.fit(X, Y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def num_frames(path):
+    with Image.open(path) as image:
+        return image.n_frames
+
+
+def test_a_grid_is_drawn_each_epoch_and_all_of_them_at_the_end(tmp_path):
+    folder = tmp_path / "new" / "samples"
+    train_painter([km.callbacks.SampleGrid(folder, num_images=5)])
+    names = ["epoch_001.png", "epoch_002.png", "epoch_003.png", "progress.gif"]
+    assert sorted(path.name for path in folder.iterdir()) == names  # and nothing half written
+    assert pixels(folder / "epoch_001.png").shape == (ZOOM * 2 * 8, ZOOM * 5 * 8)
+    assert pixels(folder / "progress.gif").shape == (ZOOM * 2 * 8, ZOOM * 5 * 8)
+    assert num_frames(folder / "progress.gif") == 3
+
+
+def test_a_grid_shows_what_the_model_makes_of_the_same_latents(tmp_path):
+    painter = train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2, seed=7)], epochs=2)
+    images = painter(km.random.normal((2, painter.latent_dim), seed=7))
+    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM)
+    np.testing.assert_array_equal(pixels(tmp_path / "epoch_002.png"), expected[..., 0])
+    assert np.any(pixels(tmp_path / "epoch_001.png") != pixels(tmp_path / "epoch_002.png"))
+
+
+def test_grids_may_be_coloured(tmp_path):
+    train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], channels=3)
+    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 8, ZOOM * 2 * 8, 3)
+    assert num_frames(tmp_path / "progress.gif") == 3
+
+
+def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
+    gan = km.MSGGAN((4, 4, 1), 2, 3, 2, 2, seed=0)
+    gan.compile()
+    before = [gan.seed_generator.state.numpy(), *gan.get_weights()]
+    callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
+    callback.set_model(gan)
+    callback.on_train_begin()
+    callback.on_epoch_end(0)
+    callback.on_train_end()
+    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 4, ZOOM * 2 * 4)
+    for one, other in zip(before, [gan.seed_generator.state, *gan.get_weights()], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_second_run_starts_its_gif_anew(tmp_path):
+    callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
+    train_painter([callback], epochs=3)
+    train_painter([callback], epochs=2)
+    assert num_frames(tmp_path / "progress.gif") == 2
+
+
+def test_a_run_without_epochs_writes_nothing(tmp_path):
+    train_painter([km.callbacks.SampleGrid(tmp_path / "samples")], epochs=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_latents_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="from latents of `latent_dim`. Received: SumRegressor"):
+        train_regressor([km.callbacks.SampleGrid(tmp_path)])
+
+
+@pytest.mark.parametrize("num_images", [0, -1, 1.5, True, "8"])
+def test_the_number_of_images_must_be_a_positive_integer(tmp_path, num_images):
+    with pytest.raises(ValueError, match="`num_images` must be a positive integer. Received: num_"):
+        km.callbacks.SampleGrid(tmp_path, num_images=num_images)
+
+
+def test_curves_are_drawn_after_each_epoch(tmp_path):
+    path, sizes = tmp_path / "new" / "curves.png", []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: sizes.append(path.stat().st_size)
+    )
+    train_regressor([km.callbacks.LossCurves(path), look])
+    assert [path.name for path in path.parent.iterdir()] == ["curves.png"]
+    assert len(set(sizes)) == 3
+
+
+def test_training_and_validation_share_a_panel(tmp_path):
+    for name, arguments in (("alone", {}), ("both", {"validation_data": (X, Y)})):
+        train_regressor([km.callbacks.LossCurves(tmp_path / f"{name}.png")], **arguments)
+    alone, both = (pixels(tmp_path / f"{name}.png") for name in ("alone", "both"))
+    assert alone.shape == both.shape == (3 * 120, 2 * 4 * 120, 4)  # panels: loss and mae
+    assert np.any(alone != both)
+
+
+def test_curves_hold_what_the_logs_hold(tmp_path):
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    train_regressor([curves], epochs=4, validation_data=(X, Y), validation_freq=2)
+    assert sorted(curves.curves) == ["loss", "mae", "val_loss", "val_mae"]
+    assert [epoch for epoch, _ in curves.curves["loss"]] == [1, 2, 3, 4]
+    assert [epoch for epoch, _ in curves.curves["val_loss"]] == [2, 4]
+
+
+def test_a_second_run_starts_its_curves_anew(tmp_path):
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    train_regressor([curves], epochs=3)
+    train_regressor([curves], epochs=2)
+    assert len(curves.curves["loss"]) == 2

@@ -1,0 +1,149 @@
+"""Tests of `km.compare_modes`: the rows, the files, and what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
+
+
+def make_regressor():
+    return km.SumRegressor(units=(4,))
+
+
+def make_stock_model():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+
+
+def compare(build_model=make_regressor, data=(X, Y), **arguments):
+    return km.compare_modes(
+        build_model, data, **{"steps": 3, "repeats": 1, "batch_size": 2, **arguments}
+    )
+
+
+def test_every_mode_gets_a_row_with_equal_losses():
+    rows = compare()
+    assert [row["mode"] for row in rows] == ["keras", "eager", "graph", "xla", "fused"]
+    for row in rows:
+        assert row["loss"] == pytest.approx(rows[0]["loss"], rel=1e-5)
+        assert row["difference_from_graph"] == pytest.approx(0, abs=1e-5)
+        assert row["microseconds_per_step"] > 0
+        assert row["compile_seconds"] >= 0
+        assert row["logs"]["loss"] == row["loss"]
+    assert rows[0]["times_faster"] == 1
+
+
+def test_the_loss_is_that_of_the_first_steps():
+    (row,) = compare(modes=("graph",), steps=3, repeats=2)
+    keras.utils.set_random_seed(0)
+    model = make_regressor()
+    model.compile(mode="graph")
+    history = model.fit(X[:6], Y[:6], batch_size=2, shuffle=False, verbose=0).history
+    assert row["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
+
+
+def test_what_cannot_be_compared_is_none():
+    (row,) = compare(modes=("eager",))
+    assert row["times_faster"] is None
+    assert row["difference_from_graph"] is None
+
+
+def test_a_model_without_modes_can_be_compared():
+    rows = compare(make_stock_model, modes=("keras", "fused"), optimizer="sgd", loss="mse")
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-5)
+
+
+def test_a_model_with_losses_of_other_names_can_be_compared():
+    class Dueling(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.weight = self.add_weight(shape=(), initializer="ones")
+
+        def train_step(self, data):
+            self.weight.assign_add(tf.reduce_mean(data))
+            return {"accuracy": 0.5, "g_loss": self.weight, "d_loss": -self.weight}
+
+    rows = compare(
+        Dueling, tf.data.Dataset.from_tensor_slices(X).batch(2), modes=("graph", "eager")
+    )
+    assert rows[0]["loss"] in (rows[0]["logs"]["g_loss"], rows[0]["logs"]["d_loss"])
+    assert rows[1]["difference_from_graph"] < 1e-5
+
+
+def test_batches_of_a_data_set_are_the_same_in_every_mode():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(8).batch(2)
+    rows = compare(data=data, modes=("graph", "eager"))
+    assert rows[1]["difference_from_graph"] < 1e-5
+
+
+def test_arrays_are_repeated_to_fill_the_steps():
+    rows = compare(data=(X[:3], Y[:3], np.ones(3)), modes=("graph", "eager"), steps=5)
+    assert rows[1]["difference_from_graph"] < 1e-5
+
+
+def test_optimizers_and_metrics_are_not_shared_between_modes():
+    optimizer = keras.optimizers.Adam(0.1)
+    metrics = [keras.metrics.MeanAbsoluteError()]
+    rows = compare(modes=("graph", "eager"), optimizer=optimizer, metrics=metrics)
+    assert int(optimizer.iterations.numpy()) == 0
+    assert rows[1]["difference_from_graph"] < 1e-5
+    assert rows[1]["logs"]["mean_absolute_error"] > 0
+
+
+def test_table_picture_and_json_are_written(tmp_path, capsys):
+    rows = compare(modes=("keras", "graph"), directory=tmp_path / "new" / "folder")
+    folder = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == ["modes.json", "modes.png"]
+    assert json.loads((folder / "modes.json").read_text()) == rows
+    with Image.open(folder / "modes.png") as picture:
+        assert picture.size[0] == 840
+    printed = capsys.readouterr().out
+    assert "3 steps in each mode" in printed
+    assert "Written:" in printed
+
+
+def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    compare(modes=("graph",))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["steps", "repeats", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3"])
+def test_counts_must_be_positive_integers(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}="):
+        compare(**{name: value})
+
+
+@pytest.mark.parametrize("modes", [(), "graph", None])
+def test_modes_must_be_a_sequence(modes):
+    with pytest.raises(ValueError, match="`modes` must be a sequence of modes"):
+        compare(modes=modes)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="`mode` must be one of"):
+        compare(modes=("grpah",))
+
+
+@pytest.mark.parametrize("data", [X, (X,), (X, Y, Y, Y), [X, Y], None])
+def test_data_must_be_arrays_or_a_data_set(data):
+    with pytest.raises(ValueError, match=r"`data` must be \(x, y\), \(x, y, sample_weight\) or a"):
+        compare(data=data)
+
+
+def test_too_few_batches_are_an_error():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+    with pytest.raises(ValueError, match="at least steps=3 batches. Received: 2 batches"):
+        compare(data=data)
+
+
+def test_the_function_must_return_a_model():
+    with pytest.raises(TypeError, match="`build_model` must return a keras.Model. Received: int"):
+        compare(lambda: 3)

@@ -1,0 +1,303 @@
+"""Tests of the fused loop: for any data, it does what one step at a time does."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=22, num_features=3, seed=1)
+WEIGHT = np.linspace(0, 2, 22, dtype="float32")
+RAN_OUT = "ignore:Your input ran out of data:UserWarning"  # Keras says it of unknown lengths too
+
+
+class Counting(km.Model):
+    """A linear model that counts its steps, and how often its step is traced."""
+
+    def __init__(self, takes=lambda x: x, **kwargs):
+        super().__init__(**kwargs)
+        self.takes = takes
+        self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+        self.train_steps, self.test_steps = (
+            self.add_weight(shape=(), dtype="int32", trainable=False) for _ in range(2)
+        )
+        self.num_traces = 0
+
+    def call(self, x):
+        return self.dense(self.takes(x))
+
+    def train_step(self, data):
+        self.num_traces += 1
+        self.train_steps.assign_add(1)
+        return super().train_step(data)
+
+    def test_step(self, data):
+        self.test_steps.assign_add(1)
+        return super().test_step(data)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of given sizes, made in Python."""
+
+    def __init__(self, sizes, with_targets=True):
+        super().__init__()
+        ends = np.cumsum(sizes)
+        self.slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        self.with_targets = with_targets
+
+    def __len__(self):
+        return len(self.slices)
+
+    def __getitem__(self, index):
+        x = X[self.slices[index]]
+        return (x, Y[self.slices[index]]) if self.with_targets else (x,)
+
+
+def batches(*sizes):
+    """Returns a data set with batches of these sizes."""
+    spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None, 1]))
+    data = tf.data.Dataset.from_generator(lambda: generate(Batches(sizes)), output_signature=spec)
+    return data.apply(tf.data.experimental.assert_cardinality(len(sizes)))
+
+
+def generate(dataset):
+    for index in range(len(dataset)):
+        yield dataset[index]
+
+
+def nested(x):
+    return tf.concat([x["a"], tf.cast(x["more"]["b"], tf.float32), x["more"]["c"][0]], axis=1)
+
+
+def fit(mode, arguments, takes=lambda x: x, steps_per_execution=4, epochs=2, optimizer="sgd"):
+    """Returns the model and its history after a `fit` with these arguments."""
+    model = Counting(takes)
+    steps_per_execution = steps_per_execution if mode == "fused" else 1
+    model.compile(optimizer, "mse", mode=mode, steps_per_execution=steps_per_execution)
+    history = model.fit(**arguments, epochs=epochs, shuffle=False, verbose=0).history
+    return model, history
+
+
+def check_fused_equals_graph(make_arguments, num_batches, **keywords):
+    graph, expected = fit("graph", make_arguments(), **keywords)
+    fused, history = fit("fused", make_arguments(), **keywords)
+    assert history.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
+    for weight, expected_weight in zip(fused.get_weights(), graph.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected_weight, rtol=1e-4)
+    assert int(fused.train_steps.numpy()) == num_batches * keywords.get("epochs", 2)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "steps_per_execution", "num_batches"),
+    [(4, 4, 6), (11, 2, 2), (1, 5, 22), (4, 1000, 6), (30, 4, 1), (2, 1, 11)],
+)
+def test_arrays(batch_size, steps_per_execution, num_batches):
+    check_fused_equals_graph(
+        lambda: {"x": X, "y": Y, "batch_size": batch_size},
+        num_batches,
+        steps_per_execution=steps_per_execution,
+    )
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 2, 4, 4, 4), (1, 2, 3, 4, 5), (3, 3, 3, 3, 3, 3, 3, 1)])
+def test_smaller_batches_anywhere(sizes):
+    check_fused_equals_graph(lambda: {"x": batches(*sizes)}, len(sizes))
+
+
+@pytest.mark.filterwarnings(RAN_OUT)
+@pytest.mark.parametrize("steps_per_execution", [3, 100])
+def test_data_of_unknown_length(steps_per_execution):
+    check_fused_equals_graph(
+        lambda: {"x": batches(4, 4, 4, 4, 4).filter(lambda x, y: True)},
+        num_batches=5,
+        steps_per_execution=steps_per_execution,
+    )
+
+
+def test_nested_inputs_of_several_dtypes():
+    x = {
+        "a": X[:, :1],
+        "more": {"b": (10 * X[:, 1:2]).astype("int32"), "c": [X[:, 2:].astype("float64")]},
+    }
+    check_fused_equals_graph(lambda: {"x": x, "y": Y, "batch_size": 4}, 6, takes=nested)
+
+
+def test_sample_weight():
+    check_fused_equals_graph(lambda: {"x": X, "y": Y, "sample_weight": WEIGHT, "batch_size": 4}, 6)
+
+
+def test_class_weight():
+    labels = np.arange(22) % 2
+    weights = {0: 0.5, 1: 3.0}
+    check_fused_equals_graph(
+        lambda: {"x": X, "y": labels, "class_weight": weights, "batch_size": 4}, 6
+    )
+
+
+def test_an_optimizer_with_a_memory():
+    check_fused_equals_graph(lambda: {"x": X, "y": Y, "batch_size": 4}, 6, optimizer="adam")
+
+
+def test_validation():
+    def make_arguments():
+        return {"x": X, "y": Y, "batch_size": 4, "validation_data": (X[:7], Y[:7], WEIGHT[:7])}
+
+    _, expected = fit("graph", make_arguments())
+    fused, history = fit("fused", make_arguments())
+    np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-5)
+    assert int(fused.test_steps.numpy()) == 2 * 2
+
+
+def test_evaluate():
+    results = []
+    for mode in ("graph", "fused"):
+        model = Counting()
+        model.compile(loss="mse", metrics=["mae"], mode=mode)
+        results.append(model.evaluate(X, Y, batch_size=4, verbose=0))
+        assert int(model.test_steps.numpy()) == 6
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+def test_data_made_in_python():
+    check_fused_equals_graph(lambda: {"x": Batches((4, 4, 2, 4))}, 4)
+
+
+@pytest.mark.filterwarnings(RAN_OUT)
+def test_a_generator():
+    check_fused_equals_graph(lambda: {"x": generate(Batches((4, 4, 2)))}, 3, epochs=1)
+
+
+@pytest.mark.filterwarnings(RAN_OUT)
+@pytest.mark.parametrize("kind", ["PyDataset", "generator"])
+def test_batches_without_targets(kind):
+    class Reconstructing(Counting):
+        def train_step(self, data):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+            assert y is None
+            return super().train_step((x, tf.reduce_sum(x, axis=1, keepdims=True)))
+
+    def losses(mode):
+        model = Reconstructing()
+        model.compile("sgd", "mse", mode=mode)
+        data = Batches((4, 4, 2), with_targets=False)
+        data = data if kind == "PyDataset" else generate(data)
+        history = model.fit(data, shuffle=False, verbose=0).history
+        assert int(model.train_steps.numpy()) == 3
+        return history["loss"]
+
+    np.testing.assert_allclose(losses("fused"), losses("graph"), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [tf.constant([["a"], ["b"]]), tf.ragged.constant([[1.0], [2.0, 3.0]])],
+    ids=["strings", "ragged"],
+)
+def test_what_xla_cannot_take_is_refused(values):
+    model = Counting(takes=lambda x: tf.zeros((2, 1)))
+    model.compile("sgd", "mse", mode="fused")
+    data = tf.data.Dataset.from_tensors((values, tf.ones((2, 1))))
+    with pytest.raises(ValueError, match="mode='fused' must be given dense.*Use mode='graph'"):
+        model.fit(data, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("batch_size", [4, 11, 30])
+def test_predict(batch_size):
+    model = Counting()
+    model.compile(mode="fused", steps_per_execution=4)
+    predicted = model.predict(X, batch_size=batch_size, verbose=0)
+    np.testing.assert_allclose(predicted, Y, rtol=1e-5, atol=1e-5)
+
+
+def test_predict_with_nested_outputs():
+    inputs = keras.Input((3,))
+    outputs = {"sum": keras.ops.sum(inputs, axis=1), "both": [inputs, 2 * inputs]}
+    model = km.Model(inputs, outputs)
+    model.compile(mode="fused", steps_per_execution=4)
+    predicted = model.predict(X, batch_size=4, verbose=0)
+    np.testing.assert_allclose(predicted["sum"], Y[:, 0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(predicted["both"][1], 2 * X)
+
+
+def test_single_batches():
+    results = []
+    for mode in ("graph", "fused"):
+        model = Counting()
+        model.compile("sgd", "mse", mode=mode)
+        losses = [model.train_on_batch(X, Y, weight) for weight in (None, WEIGHT, None)]
+        assert int(model.train_steps.numpy()) == 3
+        results.append([*losses, model.test_on_batch(X, Y), model.predict_on_batch(X).sum()])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+def test_a_batch_after_fit_may_lack_what_fit_gave():
+    model = Counting()
+    model.compile("sgd", "mse", mode="fused")
+    model.fit(tf.data.Dataset.from_tensors((X, Y)), shuffle=False, verbose=0)
+    model.train_on_batch(X, Y)
+    assert int(model.train_steps.numpy()) == 2
+
+
+def test_nothing_is_compiled_again_after_the_first_epoch():
+    model, _ = fit("fused", {"x": X, "y": Y, "batch_size": 4}, epochs=1)
+    after_first = model.num_traces
+    model.fit(X, Y, batch_size=4, epochs=3, verbose=0)
+    model.fit(batches(4, 4, 2), shuffle=False, verbose=0)
+    assert model.num_traces == after_first
+    assert int(model.train_steps.numpy()) == 6 + 18 + 3
+
+
+def test_callbacks_are_called_once_an_execution():
+    ends = []
+    model = Counting()
+    model.compile("sgd", "mse", mode="fused", steps_per_execution=4)
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda end, logs: ends.append(end))
+    model.fit(X, Y, batch_size=2, verbose=0, callbacks=[callback])
+    assert ends == [3, 7, 10]
+
+
+def test_a_callback_can_stop_between_executions():
+    model = Counting()
+    model.compile("sgd", "mse", mode="fused", steps_per_execution=4)
+    stop = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda end, logs: setattr(model, "stop_training", True)
+    )
+    model.fit(X, Y, batch_size=1, epochs=3, verbose=0, callbacks=[stop])
+    assert int(model.train_steps.numpy()) == 4
+
+
+def test_random_numbers_differ_between_the_steps_of_an_execution():
+    class Drawing(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.seed_generator = km.random.SeedGenerator(0)
+            self.drawn = self.add_weight(shape=(6,), trainable=False)
+            self.index = self.add_weight(shape=(), dtype="int32", trainable=False)
+
+        def train_step(self, data):
+            number = km.random.uniform((1,), seed=self.seed_generator)
+            place = tf.reshape(self.index, (1, 1))
+            self.drawn.assign(tf.tensor_scatter_nd_update(self.drawn.value, place, number))
+            self.index.assign_add(1)
+            return {"number": number[0]}
+
+    model = Drawing()
+    model.compile(mode="fused")
+    model.fit(X[:6], batch_size=1, verbose=0)
+    expected = km.random.SeedGenerator(0)
+    numbers = [km.random.uniform((), seed=expected).numpy() for _ in range(6)]
+    np.testing.assert_array_equal(model.drawn.numpy(), numbers)
+
+
+@pytest.mark.parametrize("name", ["single", "cpu:1"])
+def test_any_strategy_of_one_replica_will_do(name):
+    with km.get_strategy(name).scope():
+        model = Counting()
+        model.compile("sgd", "mse", mode="fused", steps_per_execution=4)
+    model.fit(X, Y, batch_size=4, validation_data=(X, Y), verbose=0)
+    assert int(model.train_steps.numpy()) == 6
+    np.testing.assert_allclose(model.predict(X, verbose=0), model(X), rtol=1e-5)

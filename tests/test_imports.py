@@ -1,0 +1,104 @@
+"""Tests of who imports whom: the ladder as data, and what a plain import must not load."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import kerasmodes
+
+# From the bottom up. A room is a module or folder of the package; it may import from the rungs
+# below its own, and from itself. `__init__` is what `import kerasmodes` gives.
+LADDER = (
+    ("modes", "random", "averaging"),
+    ("fusing",),
+    ("model",),
+    ("models", "data", "metrics", "strategies"),
+    ("callbacks", "comparing", "launching", "tuning"),
+    ("__init__",),
+    ("cli",),
+)
+RUNGS = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
+PACKAGE = pathlib.Path(kerasmodes.__file__).parent
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+HEAVY = ("matplotlib", "keras_tuner", "tensorflow_datasets")
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(source):
+    """Yields the full name of each module that a source imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+
+
+def wrong_imports(room, source):
+    """Returns the imports that do not lead down the ladder."""
+    wrong = []
+    for name in imported_modules(source):
+        package, _, rest = name.partition(".")
+        target = rest.partition(".")[0]
+        target = target if target in RUNGS else "__init__"
+        if package == "kerasmodes" and target != room and RUNGS[target] >= RUNGS[room]:
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_lead_down_the_ladder(path):
+    assert room_of(path) in RUNGS
+    assert wrong_imports(room_of(path), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("modes", "from kerasmodes import random"),  # sideways
+        ("models", "import kerasmodes.data.synthetic"),  # sideways
+        ("fusing", "def f():\n    from kerasmodes.model import Model"),  # up, and hidden
+        ("model", "from kerasmodes.cli.flags import x"),  # up
+        ("callbacks", "import kerasmodes as km"),  # up
+        ("tuning", "from kerasmodes import __version__"),  # up
+    ],
+)
+def test_a_step_up_or_sideways_is_found(room, source):
+    assert wrong_imports(room, source) != []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("fusing", "from kerasmodes import random"),
+        ("models", "from kerasmodes.models.msg_gan import MSGGAN"),
+        ("cli", "import kerasmodes\nfrom kerasmodes import data, tuning"),
+        ("modes", "import dataclasses\nimport kerasmodesque"),
+    ],
+)
+def test_a_step_down_or_at_home_is_allowed(room, source):
+    assert wrong_imports(room, source) == []
+
+
+def test_the_modes_know_no_tensorflow():
+    names = {name.split(".")[0] for name in imported_modules((PACKAGE / "modes.py").read_text())}
+    assert names == {"dataclasses"}
+
+
+def test_a_plain_import_needs_nothing_heavy():
+    # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({HEAVY}))  # importing them is an ImportError from here on
+import kerasmodes
+print(kerasmodes.__version__)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.stdout.strip() == kerasmodes.__version__, run.stderr

@@ -1,0 +1,129 @@
+"""Tests of the modes as data: what each asks of Keras, and where it can run."""
+
+import pytest
+
+from kerasmodes import modes
+
+
+def test_there_are_four_modes():
+    assert list(modes.MODES) == ["eager", "graph", "xla", "fused"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "run_eagerly", "jit_compile", "steps_per_execution"),
+    [
+        ("eager", True, False, 1),
+        ("graph", False, False, 1),
+        ("xla", False, True, 1),
+        ("fused", False, True, 100),
+    ],
+)
+def test_a_mode_stands_for_arguments_of_keras(mode, run_eagerly, jit_compile, steps_per_execution):
+    assert modes.resolve(mode) == {
+        "run_eagerly": run_eagerly,
+        "jit_compile": jit_compile,
+        "steps_per_execution": steps_per_execution,
+    }
+
+
+def test_without_a_mode_the_arguments_of_keras_stay():
+    assert modes.resolve(None) == {
+        "run_eagerly": False,
+        "jit_compile": "auto",
+        "steps_per_execution": 1,
+    }
+    assert modes.resolve(None, run_eagerly=True, jit_compile=False, steps_per_execution=7) == {
+        "run_eagerly": True,
+        "jit_compile": False,
+        "steps_per_execution": 7,
+    }
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
+def test_the_number_of_steps_is_the_users(mode):
+    assert modes.resolve(mode, steps_per_execution=7)["steps_per_execution"] == 7
+
+
+@pytest.mark.parametrize("mode", ["grpah", "GRAPH", "keras", "", 3, True, ["graph"], {}])
+def test_an_unknown_mode_is_refused(mode):
+    with pytest.raises(ValueError, match="`mode` must be one of 'eager', 'graph', 'xla', 'fused'"):
+        modes.resolve(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "argument", "value"),
+    [
+        ("eager", "run_eagerly", False),
+        ("graph", "run_eagerly", True),
+        ("xla", "run_eagerly", True),
+        ("fused", "run_eagerly", True),
+        ("eager", "jit_compile", True),
+        ("graph", "jit_compile", True),
+        ("xla", "jit_compile", False),
+        ("fused", "jit_compile", False),
+    ],
+)
+def test_an_argument_that_contradicts_the_mode_is_refused(mode, argument, value):
+    words = rf"`{argument}` must agree with mode='{mode}'.*Received: {argument}={value}. Leave"
+    with pytest.raises(ValueError, match=words):
+        modes.resolve(mode, **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments"),
+    [
+        ("eager", {"run_eagerly": True, "jit_compile": False}),
+        ("graph", {"run_eagerly": False, "jit_compile": False}),
+        ("xla", {"run_eagerly": False, "jit_compile": True}),
+        ("fused", {"run_eagerly": False, "jit_compile": True}),
+        ("fused", {"jit_compile": "auto"}),
+        ("xla", {"jit_compile": None}),
+    ],
+)
+def test_an_argument_that_agrees_with_the_mode_changes_nothing(mode, arguments):
+    assert modes.resolve(mode, **arguments) == modes.resolve(mode)
+
+
+@pytest.mark.parametrize("mode", [None, "graph", "fused"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3"])
+def test_the_number_of_steps_must_be_a_positive_integer(mode, value):
+    with pytest.raises(ValueError, match="`steps_per_execution` must be a positive integer. Rec"):
+        modes.resolve(mode, steps_per_execution=value)
+
+
+@pytest.mark.parametrize(
+    ("run_eagerly", "jit_compile", "fused", "name"),
+    [
+        (False, False, False, "graph"),
+        (False, True, False, "xla"),
+        (False, True, True, "fused"),
+        (True, False, False, "eager"),
+        (True, True, False, "eager"),
+        (True, True, True, "eager"),
+    ],
+)
+def test_the_settings_of_a_model_have_one_name(run_eagerly, jit_compile, fused, name):
+    assert modes.name_of(run_eagerly, jit_compile, fused) == name
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
+def test_one_replica_takes_every_mode(mode):
+    modes.check_replicas(mode, num_replicas=1, steps_per_execution=100)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_several_replicas_take_modes_without_xla(mode):
+    modes.check_replicas(mode, num_replicas=2, steps_per_execution=1)
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_several_replicas_refuse_xla_and_name_what_works(mode):
+    words = f"must be 'eager' or 'graph' .* 3 replicas.*mode='{mode}'"
+    with pytest.raises(ValueError, match=words):
+        modes.check_replicas(mode, num_replicas=3, steps_per_execution=1)
+
+
+def test_several_replicas_refuse_several_steps():
+    words = "`steps_per_execution` must be 1 .* 2 replicas. Received: steps_per_execution=4"
+    with pytest.raises(ValueError, match=words):
+        modes.check_replicas("graph", num_replicas=2, steps_per_execution=4)

@@ -1,0 +1,70 @@
+"""Tests of `km.get_strategy`: one word, one place to run."""
+
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+IN_A_FRESH_PROGRAM = """
+import keras, numpy as np, kerasmodes as km
+strategy = km.get_strategy("cpu:2")
+with strategy.scope():
+    model = km.SumRegressor(units=())
+model.compile("sgd", mode="graph")
+model.fit(*km.data.sums(num_samples=8), batch_size=4, verbose=0)
+print("replicas:", strategy.num_replicas_in_sync)
+"""
+
+
+def test_single_is_one_device():
+    strategy = km.get_strategy("single")
+    assert strategy.num_replicas_in_sync == 1
+    assert strategy is tf.distribute.get_strategy()
+
+
+def test_auto_without_several_gpus_is_one_device():
+    assert tf.config.list_physical_devices("GPU") == []
+    assert km.get_strategy().num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_logical_cpu_devices_hold_a_replica_each(count):
+    strategy = km.get_strategy(f"cpu:{count}")
+    assert strategy.num_replicas_in_sync == count
+    devices = strategy.extended.worker_devices
+    assert [device[-5:] for device in devices] == [f"CPU:{index}" for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"), [("mirrored", "at least 1"), ("mirrored:1", "1"), ("mirrored:2", "2")]
+)
+def test_gpus_that_are_not_there_are_an_error(name, needed):
+    words = f"'{name}' needs {needed} GPUs. Found: 0 GPUs. Use 'single', or 'cpu:2'"
+    with pytest.raises(RuntimeError, match=words):
+        km.get_strategy(name)
+
+
+def test_more_cpu_devices_than_tensorflow_started_with_are_an_error():
+    tf.constant(0)  # TensorFlow has run something, with the two devices of conftest.py
+    with pytest.raises(RuntimeError, match=r"'cpu:3' must be asked for before .* with 2 CPU dev"):
+        km.get_strategy("cpu:3")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpu", "", "cpu", "cpu:", "cpu:0", "cpu:-1", "cpu:02", "cpu:two", "mirrored:0", 2, None],
+)
+def test_an_unknown_name_is_refused(name):
+    words = "`name` must be 'single', 'mirrored', 'mirrored:N', 'cpu:N' or 'auto'.*Received: name="
+    with pytest.raises(ValueError, match=words):
+        km.get_strategy(name)
+
+
+def test_cpu_devices_are_made_in_a_fresh_program():
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_FRESH_PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert "replicas: 2" in run.stdout
