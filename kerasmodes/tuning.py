@@ -243,8 +243,7 @@ class _Trials:
     def set_state(self, state):
         if state != self.asked:
             raise ValueError(
-                f"The arguments must be {state} to go on with the search in `directory`. "
-                f"Received: {self.asked}"
+                f"Arguments must be {state} in this `directory`. Received: {self.asked}"
             )
 
 

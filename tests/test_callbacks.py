@@ -34,14 +34,14 @@ class Painter(km.Model):
 
 def train_painter(callbacks, epochs=3, channels=1):
     painter = Painter(channels)
-    painter.compile()
+    painter.compile(mode="eager")
     painter.fit(np.zeros(1), epochs=epochs, verbose=0, callbacks=callbacks)
     return painter
 
 
 def train_regressor(callbacks, epochs=3, **arguments):
     model = km.SumRegressor(units=())
-    model.compile("sgd", metrics=["mae"])
+    model.compile("sgd", metrics=["mae"], mode="eager")
     model.fit(X, Y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
 
 

@@ -291,6 +291,19 @@ def test_in_compiled_modes_python_runs_only_to_trace(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_step_on_a_single_batch_sees_tensors(mode):
+    class Own(TwoOptimizers):
+        def train_step(self, data):
+            assert all(tf.is_tensor(part) for part in data[:2])
+            return super().train_step(data[:2])
+
+    model = Own()
+    model.compile("sgd", mode=mode)
+    model.train_on_batch(X, Y)
+    assert int(model.body_optimizer.iterations.numpy()) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_validation_step_runs_in_the_mode(mode):
     model = km.SumRegressor()
     model.compile(mode=mode, metrics=["mae"])

@@ -102,7 +102,8 @@ class MSGGAN(Model):
         self.discriminator_optimizer = discriminator_optimizer
 
     def call(self, latents, training=False):
-        return self.generator(latents, training=training)
+        images = self.generator(latents, training=training)
+        return images if isinstance(images, list) else [images]  # Keras unpacks a single output
 
     def pyramid(self, images):
         """Returns the images at every scale, smallest first, resized bilinearly.
@@ -211,7 +212,8 @@ def _check_sizes(image_shape, num_scales, latent_dim, generator_filters, discrim
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    if len(image_shape) != 3 or not all(isinstance(n, int) and n > 0 for n in image_shape):
+    is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
+    if not is_shape or not all(isinstance(n, int) and n > 0 for n in image_shape):
         raise ValueError(
             "`image_shape` must be (height, width, channels). "
             f"Received: image_shape={image_shape!r}"

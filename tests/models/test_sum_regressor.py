@@ -22,7 +22,9 @@ def test_it_is_the_tutorials_network():
 def test_its_output_is_that_of_the_formula():
     model = km.SumRegressor(units=(2,))
     model.build((None, 2))
-    model.set_weights([np.array([[1, -1], [1, -1]]), np.array([0, 1]), [[2], [3]], [5]])
+    model.set_weights(
+        [np.array([[1, -1], [1, -1]]), np.array([0, 1]), np.array([[2], [3]]), np.array([5])]
+    )
     # relu(1 + 1), relu(-1 - 1 + 1) and relu(-4), relu(4 + 1)
     np.testing.assert_array_equal(model(np.array([[1.0, 1.0], [-2.0, -2.0]])), [[9], [20]])
 
@@ -30,7 +32,7 @@ def test_its_output_is_that_of_the_formula():
 def test_one_step_is_gradient_descent_on_the_squared_error():
     model = km.SumRegressor(units=())
     model.build((None, 1))
-    model.set_weights([[[1.0]], [0.0]])
+    model.set_weights([np.array([[1.0]]), np.array([0.0])])
     model.compile(keras.optimizers.SGD(0.1))
     loss = model.train_on_batch(np.array([[1.0], [2.0]]), np.array([[2.0], [5.0]]))
     assert loss == pytest.approx((1 + 9) / 2)
@@ -131,7 +133,7 @@ def test_regularizers_and_added_losses_count():
 
 def test_it_trains_in_mixed_precision():
     model = km.SumRegressor(dtype="mixed_bfloat16")
-    model.compile("adam")
+    model.compile("adam", mode="eager")
     losses = model.fit(X, Y, epochs=2, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
 

@@ -1,0 +1,5 @@
+"""How a step is run: the classes that give a Keras model its modes, and what they need of Keras."""
+
+from kerasmodes.model.modes_mixin import Model, ModesMixin, with_modes
+
+__all__ = ["Model", "ModesMixin", "with_modes"]

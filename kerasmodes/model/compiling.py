@@ -1,0 +1,100 @@
+"""What `compile` was given: kept for saving, and each optimizer built for its weights on loading.
+
+Which mode the arguments mean is not here: see `modes.py`.
+"""
+
+import functools
+import inspect
+import types
+
+import keras
+
+from kerasmodes import averaging
+
+
+def remembered(compile):
+    """Returns `compile` that keeps the arguments of its outermost call, for saving."""
+
+    @functools.wraps(compile)
+    def remembering(self, *args, **kwargs):
+        is_outermost = not getattr(self, "_is_compiling", False)
+        self._is_compiling = True
+        try:
+            compile(self, *args, **kwargs)
+        finally:
+            self._is_compiling = not is_outermost
+        if is_outermost:
+            # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
+            self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
+
+    return remembering
+
+
+def for_class(compile, args, kwargs, settings):
+    """Returns the arguments for the class's own `compile`: settings it knows, losses spread."""
+    signature = inspect.signature(compile)
+    parameters = signature.parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = {name: value for name, value in settings.items() if takes_all or name in parameters}
+    bound = signature.bind(*args, **kwargs, **known)
+    if "loss" in bound.arguments:
+        bound.arguments["loss"] = averaging.spread_scalar(bound.arguments["loss"])
+    return bound.args, bound.kwargs
+
+
+def config_of(model):
+    """Returns what `arguments_of` and `build_optimizers` need, ready for a JSON file."""
+    arguments = model._compile_arguments
+    return {
+        "args": keras.saving.serialize_keras_object(list(arguments.args)),
+        "kwargs": keras.saving.serialize_keras_object(dict(arguments.kwargs)),
+        "optimizer_weights": _optimizer_weights(model),
+    }
+
+
+def arguments_of(config):
+    """Returns the positional and the keyword arguments of `compile` that a config holds."""
+    args = keras.saving.deserialize_keras_object(config["args"])
+    return args, keras.saving.deserialize_keras_object(config["kwargs"])
+
+
+def build_optimizers(model, config):
+    """Builds each optimizer for the weights it had: its state can be loaded only then."""
+    optimizer_weights = config["optimizer_weights"]
+    if optimizer_weights and not model.built:
+        raise ValueError(
+            "The model must be built before its optimizers' state can be loaded. Received: "
+            f"{model.__class__.__name__} with built=False. Define `build(input_shape)`, or load "
+            "with compile=False."
+        )
+    optimizers = _optimizers(model)
+    for name, places in optimizer_weights.items():
+        if not optimizers[name].built:
+            weights = model.weights
+            optimizers[name].build([weights[place] for place in places])
+
+
+def _optimizer_weights(model):
+    """Returns, for each built optimizer, the places in `model.weights` of what it updates."""
+    places = {id(weight): place for place, weight in enumerate(model.weights)}
+    return {
+        name: [places[id(v)] for v in optimizer._trainable_variables]
+        for name, optimizer in _optimizers(model).items()
+        if optimizer.built
+    }
+
+
+def _optimizers(model):
+    """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
+    return {
+        name if place is None else f"{name}/{place}": part
+        for name, value in sorted(vars(model).items())
+        for place, part in _places(value)
+        if isinstance(part, keras.optimizers.Optimizer)
+    }
+
+
+def _places(value):
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]

@@ -1,0 +1,169 @@
+"""What every model keeps in every mode: the same numbers, before and after saving."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+MODES = ("eager", "graph", "xla", "fused")
+# Two executions of two steps each when fused, so that a loop and its end are both seen.
+STEPS = {"eager": 1, "graph": 1, "xla": 1, "fused": 2}
+SUMS = km.data.sums(num_samples=14, num_features=3, seed=1)
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
+
+
+class StepLogs(keras.callbacks.Callback):
+    """Keeps the logs, which are running means, by the last step that they hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs[batch] = {name: float(value) for name, value in logs.items()}
+
+
+def make_regressor():
+    return km.SumRegressor(units=(4,))
+
+
+def make_gan():
+    return km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+
+
+def fit_regressor(model, **arguments):
+    x, y = SUMS
+    return model.fit(x, y, batch_size=4, shuffle=False, verbose=0, **arguments).history
+
+
+def fit_gan(model, **arguments):
+    return model.fit(IMAGES, batch_size=4, shuffle=False, verbose=0, **arguments).history
+
+
+CASES = {"SumRegressor": (make_regressor, fit_regressor), "MSGGAN": (make_gan, fit_gan)}
+OPTIMIZERS = {
+    "SumRegressor": ("optimizer",),
+    "MSGGAN": ("generator_optimizer", "discriminator_optimizer"),
+}
+
+
+@pytest.fixture(params=CASES)
+def name(request):
+    return request.param
+
+
+def train(name, mode, **arguments):
+    """Returns the trained model and the logs of its steps."""
+    make_model, fit = CASES[name]
+    keras.utils.set_random_seed(0)
+    model, step_logs = make_model(), StepLogs()
+    model.compile(mode=mode, steps_per_execution=STEPS[mode])
+    fit(model, callbacks=[step_logs], **arguments)
+    return model, step_logs.logs
+
+
+@pytest.fixture(scope="module")
+def logs_of_graph():
+    """The logs of four steps in graph mode, with which the other modes are compared."""
+    return {name: train(name, "graph")[1] for name in CASES}
+
+
+@pytest.mark.parametrize("mode", ["eager", "xla", "fused"])
+def test_the_losses_of_every_step_agree_with_graph_mode(logs_of_graph, name, mode):
+    _, logs = train(name, mode)
+    expected = logs_of_graph[name]
+    assert list(expected) == [0, 1, 2, 3]
+    assert list(logs) == ([1, 3] if mode == "fused" else [0, 1, 2, 3])
+    tolerance = {"SumRegressor": 1e-5, "MSGGAN": 1e-3}[name]
+    for step, values in logs.items():
+        assert values == pytest.approx(expected[step], rel=tolerance), step
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
+    fit = CASES[name][1]
+    validation = {"validation_data": SUMS if name == "SumRegressor" else (IMAGES[:4],)}
+    model, _ = train(name, mode)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.mode == mode
+    for attribute in OPTIMIZERS[name]:
+        expected, optimizer = getattr(model, attribute), getattr(loaded, attribute)
+        assert int(optimizer.iterations.numpy()) == 4
+        assert len(optimizer.variables) == len(expected.variables) > 2
+        for one, other in zip(optimizer.variables, expected.variables, strict=True):
+            np.testing.assert_array_equal(one, other)
+    history = fit(loaded, **validation)
+    assert history == {
+        key: pytest.approx(values, rel=1e-5) for key, values in fit(model, **validation).items()
+    }
+
+
+def test_a_config_makes_the_same_model(name):
+    model = CASES[name][0]()
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    for one in (model, again):
+        one.build((None, 3))
+    shapes = [[weight.shape for weight in one.weights] for one in (model, again)]
+    assert shapes[0] == shapes[1]
+
+
+def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
+    model, _ = train(name, "eager")
+    model.save_weights(tmp_path / "model.weights.h5")
+    again = CASES[name][0]()
+    again.build((None, 3))
+    again.load_weights(tmp_path / "model.weights.h5")
+    for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_sums_of_two_replicas_equal_one_device(two_replicas):
+    losses = []
+    for scope in (tf.distribute.get_strategy(), two_replicas):
+        with scope.scope():
+            losses.append(train("SumRegressor", "graph", epochs=2, validation_data=SUMS)[0])
+    one, two = (model.history.history for model in losses)
+    assert two == {key: pytest.approx(values, rel=1e-5) for key, values in one.items()}
+
+
+def test_the_gan_trains_on_two_replicas(two_replicas):
+    with two_replicas.scope():
+        model, logs = train("MSGGAN", "graph")
+    assert np.all(np.isfinite([list(values.values()) for values in logs.values()]))
+    assert int(model.generator_optimizer.iterations.numpy()) == 4
+    for weight in model.trainable_variables:
+        first, second = weight.value.values
+        np.testing.assert_array_equal(first, second)  # replicas stay in step
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_two_replicas_name_the_modes_that_work(two_replicas, name, mode):
+    with two_replicas.scope():
+        model = CASES[name][0]()
+    with pytest.raises(ValueError, match=f"must be 'eager' or 'graph'.*Received: mode='{mode}'"):
+        model.compile(mode=mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sample_weights_count_in_every_mode(mode):
+    x, y = SUMS
+    model = make_regressor()
+    model.compile(keras.optimizers.SGD(0.0), mode=mode)
+    weight = np.arange(14, dtype="float32")
+    expected = np.mean(weight * (model.predict(x, verbose=0) - y)[:, 0] ** 2)
+    history = fit_regressor(model, sample_weight=weight, validation_data=(x, y, weight))
+    assert history["loss"] == pytest.approx([expected], rel=1e-5)
+    assert history["val_loss"] == pytest.approx([expected], rel=1e-5)
+
+
+def test_one_epoch_reaches_the_tutorials_loss():
+    x, y = km.data.sums(seed=0)
+    model = km.SumRegressor()
+    model.compile(mode="fused")
+    test_data = km.data.sums(num_samples=100, seed=1)
+    history = model.fit(x, y, batch_size=1, validation_data=test_data, verbose=0).history
+    assert history["val_loss"][0] <= 0.0481
