@@ -104,8 +104,6 @@ class SumRegressorHyperModel(_BatchSizeHyperModel):
         # Keras restores the state of built optimizers only.
         model.build((None, self.num_features))
         optimizer.build(model.trainable_variables)
-        # Hyperband builds a promoted trial's model again, and Keras would warn that it cannot.
-        model.build_from_config = lambda config: None
         return model
 
 

@@ -1,5 +1,7 @@
 """What every model keeps in every mode: the same numbers, before and after saving."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -64,16 +66,15 @@ def train(name, mode, **arguments):
     return model, step_logs.logs
 
 
-@pytest.fixture(scope="module")
-def logs_of_graph():
-    """The logs of four steps in graph mode, with which the other modes are compared."""
-    return {name: train(name, "graph")[1] for name in CASES}
+@functools.cache
+def trained(name, mode):
+    """Returns a model after four steps, and their logs; once, since XLA is slow to start."""
+    return train(name, mode)
 
 
 @pytest.mark.parametrize("mode", ["eager", "xla", "fused"])
-def test_the_losses_of_every_step_agree_with_graph_mode(logs_of_graph, name, mode):
-    _, logs = train(name, mode)
-    expected = logs_of_graph[name]
+def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
+    expected, logs = trained(name, "graph")[1], trained(name, mode)[1]
     assert list(expected) == [0, 1, 2, 3]
     assert list(logs) == ([1, 3] if mode == "fused" else [0, 1, 2, 3])
     tolerance = {"SumRegressor": 1e-5, "MSGGAN": 1e-3}[name]
@@ -83,22 +84,28 @@ def test_the_losses_of_every_step_agree_with_graph_mode(logs_of_graph, name, mod
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
-    fit = CASES[name][1]
-    validation = {"validation_data": SUMS if name == "SumRegressor" else (IMAGES[:4],)}
-    model, _ = train(name, mode)
+    fit, model = CASES[name][1], trained(name, mode)[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.mode == mode
     for attribute in OPTIMIZERS[name]:
         expected, optimizer = getattr(model, attribute), getattr(loaded, attribute)
-        assert int(optimizer.iterations.numpy()) == 4
+        assert int(optimizer.iterations.numpy()) == int(expected.iterations.numpy()) > 0
         assert len(optimizer.variables) == len(expected.variables) > 2
         for one, other in zip(optimizer.variables, expected.variables, strict=True):
             np.testing.assert_array_equal(one, other)
-    history = fit(loaded, **validation)
-    assert history == {
-        key: pytest.approx(values, rel=1e-5) for key, values in fit(model, **validation).items()
-    }
+    history = fit(loaded)
+    assert history == {key: pytest.approx(values, rel=1e-5) for key, values in fit(model).items()}
+
+
+def test_a_loaded_model_validates_as_if_never_stopped(tmp_path, name):
+    fit, model = CASES[name][1], trained(name, "eager")[0]
+    validation = {"validation_data": SUMS if name == "SumRegressor" else (IMAGES[:4],)}
+    fit(model, **validation)
+    model.save(tmp_path / "model.keras")
+    expected = fit(model, **validation)
+    history = fit(keras.models.load_model(tmp_path / "model.keras"), **validation)
+    assert history == {key: pytest.approx(values, rel=1e-5) for key, values in expected.items()}
 
 
 def test_a_config_makes_the_same_model(name):
@@ -112,7 +119,7 @@ def test_a_config_makes_the_same_model(name):
 
 
 def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
-    model, _ = train(name, "eager")
+    model, _ = trained(name, "eager")
     model.save_weights(tmp_path / "model.weights.h5")
     again = CASES[name][0]()
     again.build((None, 3))

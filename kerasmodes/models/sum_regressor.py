@@ -57,7 +57,8 @@ class SumRegressor(Model):
             )
         width = input_shape[-1]
         for layer in [*self.hidden_layers, self.output_layer]:
-            layer.build((None, width))
+            if not layer.built:
+                layer.build((None, width))
             width = layer.units
         self.built = True
 
