@@ -108,9 +108,10 @@ def _draw_curves(curves, path):
             if curve in curves:
                 axes.plot(*zip(*curves[curve], strict=True), marker=".", label=label)
         axes.set(title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if f"val_{name}" in curves:
+            axes.legend()
     with whole_files.whole_file(path) as temporary:
         figure.savefig(temporary, dpi=120)
 

@@ -1,9 +1,11 @@
 """Does the sum regressor reach the tutorial's quality, in graph and in fused mode alike?
 
 Command: .venv/bin/python scripts/study_sum_quality.py
-Cost: about a minute on 2 cores.
-Expected: validation losses (median of three seeds) of at most 0.0481, 0.0103 and 0.0070 after
-epochs 1, 2 and 3 of batch size 1, the tutorial's own figures; the modes agree.
+Cost: 5 to 10 minutes on 2 cores, nearly all of it graph mode.
+Expected: validation losses (median of nine seeds) of at most 0.0481, 0.0103 and 0.0070 after
+epochs 1, 2 and 3 of batch size 1, the tutorial's own figures. One run's last weights are noisy:
+with a constant learning rate and batch size 1 a seed's loss after epoch 2 lies anywhere between
+0.004 and 0.021, so that three seeds do not always decide it.
 """
 
 import statistics
@@ -15,7 +17,7 @@ import rich.table
 import kerasmodes as km
 
 TUTORIAL = (0.0481, 0.0103, 0.0070)
-SEEDS = (0, 1, 2)
+SEEDS = range(9)
 
 
 def validation_losses(mode, seed):
@@ -35,7 +37,7 @@ def validation_losses(mode, seed):
 
 
 def main():
-    table = rich.table.Table(title="Validation loss, median of three seeds")
+    table = rich.table.Table(title="Validation loss, median of nine seeds")
     for heading in ("mode", "epoch 1", "epoch 2", "epoch 3"):
         table.add_column(heading, justify="right")
     table.add_row("tutorial", *(f"{loss:.4f}" for loss in TUTORIAL))
