@@ -152,7 +152,7 @@ def _rows(runs, steps):
                 "times_faster": seconds[BASELINE] / seconds[mode] if BASELINE in runs else None,
                 "compile_seconds": max(0.0, run.first_seconds - seconds[mode]),
                 "loss": loss,
-                "difference_from_graph": None if graph is None else abs(loss / graph - 1),
+                "difference_from_graph": abs(loss / graph - 1) if graph else None,
                 "logs": run.logs,
             }
         )
@@ -160,7 +160,10 @@ def _rows(runs, steps):
 
 
 def _loss_key(logs):
-    return "loss" if "loss" in logs else next(name for name in logs if "loss" in name)
+    names = [name for name in logs if "loss" in name]
+    if not names:
+        raise ValueError(f"`train_step` must return a loss by that name. Received: {list(logs)}")
+    return "loss" if "loss" in names else names[0]
 
 
 def _table(rows, steps):

@@ -62,7 +62,7 @@ def make_predict_function(step, run):
     )
 
     def function(batches):
-        outputs = [compiled(_without_optionals(batch)) for batch in batches]
+        outputs = [compiled(_dense(batch)) for batch in batches]
         return tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *outputs)
 
     return function
@@ -105,7 +105,7 @@ def _super_batches(iterator, num_steps, programs):
     """Yields (super-batch, number of batches in it) for each run of equally shaped batches."""
     if not isinstance(iterator, tf.data.Iterator):
         for batch in itertools.islice(iterator, num_steps):
-            yield _stack_of_one(_without_optionals(batch)), 1
+            yield _stack_of_one(_dense(batch)), 1
         return
     spec = iterator.element_spec
     _check_dense(spec)
@@ -236,8 +236,11 @@ def _check_dense(spec):
             )
 
 
-def _without_optionals(batch):
-    """Returns the batch with TensorFlow's optionals, which stand for a missing part, as `None`."""
-    return tf.nest.map_structure(
+def _dense(batch):
+    """Returns the batch, if XLA can take it, with `None` for the optionals of missing parts."""
+    batch = tf.nest.map_structure(
         lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch
     )
+    parts = [part for part in tf.nest.flatten(batch) if part is not None]
+    _check_dense([tf.type_spec_from_value(part) for part in parts])
+    return batch

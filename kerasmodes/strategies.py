@@ -3,6 +3,7 @@
 What runs on a replica is the models' business; how batches are split is `tf.distribute`'s.
 """
 
+import functools
 import re
 
 import tensorflow as tf
@@ -42,8 +43,18 @@ def get_strategy(name="auto"):
     if name == "single":
         return tf.distribute.get_strategy()
     if name.startswith("mirrored"):
-        return tf.distribute.MirroredStrategy(_gpus(name, match[2], num_gpus))
-    return tf.distribute.MirroredStrategy(_logical_cpus(int(match[3])))
+        return _mirrored(*_gpus(name, match[2], num_gpus))
+    return _mirrored(*_logical_cpus(int(match[3])))
+
+
+@functools.cache
+def _mirrored(*devices):
+    """Returns the one strategy on these devices.
+
+    Two in a program would give their collective operations the same numbers, and fail when shapes
+    differ.
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _gpus(name, wanted, num_gpus):

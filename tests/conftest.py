@@ -8,6 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+import kerasmodes as km
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -22,4 +24,4 @@ def _seeded():
 @pytest.fixture(scope="session")
 def two_replicas():
     """A strategy with one replica on each of two logical CPU devices."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return km.get_strategy("cpu:2")

@@ -76,6 +76,21 @@ def test_a_model_with_losses_of_other_names_can_be_compared():
     assert rows[1]["difference_from_graph"] < 1e-5
 
 
+def test_a_model_without_a_loss_is_refused():
+    class Lossless(km.Model):
+        def train_step(self, data):
+            return {"error": 1.0}
+
+    with pytest.raises(ValueError, match=r"must return a loss by that name. Received: \['error'\]"):
+        compare(Lossless, modes=("eager",))
+
+
+def test_a_loss_of_zero_has_no_relative_difference():
+    rows = compare(modes=("graph", "eager"), loss=lambda y, y_pred: 0.0 * y_pred)
+    assert rows[1]["loss"] == 0
+    assert rows[1]["difference_from_graph"] is None
+
+
 def test_batches_of_a_data_set_are_the_same_in_every_mode():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(8).batch(2)
     rows = compare(data=data, modes=("graph", "eager"))

@@ -128,11 +128,12 @@ def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_sums_of_two_replicas_equal_one_device(two_replicas):
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_the_sums_of_two_replicas_equal_one_device(two_replicas, mode):
     losses = []
-    for scope in (tf.distribute.get_strategy(), two_replicas):
-        with scope.scope():
-            losses.append(train("SumRegressor", "graph", epochs=2, validation_data=SUMS)[0])
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        with strategy.scope():
+            losses.append(train("SumRegressor", mode, epochs=2, validation_data=SUMS)[0])
     one, two = (model.history.history for model in losses)
     assert two == {key: pytest.approx(values, rel=1e-5) for key, values in one.items()}
 

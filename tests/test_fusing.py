@@ -193,14 +193,34 @@ def test_batches_without_targets(kind):
 
 @pytest.mark.parametrize(
     "values",
-    [tf.constant([["a"], ["b"]]), tf.ragged.constant([[1.0], [2.0, 3.0]])],
-    ids=["strings", "ragged"],
+    [
+        tf.constant([["a"], ["b"]]),
+        tf.ragged.constant([[1.0], [2.0, 3.0]]),
+        tf.sparse.from_dense([[1.0, 0.0], [0.0, 1.0]]),
+    ],
+    ids=["strings", "ragged", "sparse"],
 )
 def test_what_xla_cannot_take_is_refused(values):
     model = Counting(takes=lambda x: tf.zeros((2, 1)))
     model.compile("sgd", "mse", mode="fused")
     data = tf.data.Dataset.from_tensors((values, tf.ones((2, 1))))
-    with pytest.raises(ValueError, match="mode='fused' must be given dense.*Use mode='graph'"):
+    for use in (
+        lambda: model.fit(data, shuffle=False, verbose=0),
+        lambda: model.evaluate(data, verbose=0),
+        lambda: model.predict(data, verbose=0),
+        lambda: model.train_on_batch(values, tf.ones((2, 1))),
+        lambda: model.predict_on_batch(values),
+    ):
+        with pytest.raises(ValueError, match="mode='fused' must be given dense.*Use mode='graph'"):
+            use()
+
+
+def test_batches_of_unknown_rank_are_refused():
+    model = Counting()
+    model.compile("sgd", "mse", mode="fused")
+    signature = (tf.TensorSpec(None), tf.TensorSpec(None))
+    data = tf.data.Dataset.from_generator(lambda: iter([(X, Y)]), output_signature=signature)
+    with pytest.raises(ValueError, match="of known rank.*Use mode='graph'"):
         model.fit(data, shuffle=False, verbose=0)
 
 

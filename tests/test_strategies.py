@@ -38,6 +38,19 @@ def test_logical_cpu_devices_hold_a_replica_each(count):
     assert [device[-5:] for device in devices] == [f"CPU:{index}" for index in range(count)]
 
 
+def test_there_is_one_strategy_for_the_same_devices():
+    assert km.get_strategy("cpu:2") is km.get_strategy("cpu:2")
+    assert km.get_strategy("cpu:2") is not km.get_strategy("cpu:1")
+
+
+def test_models_under_strategies_got_one_by_one_do_not_disturb_each_other():
+    for units in ((), (3,), (5, 2)):
+        with km.get_strategy("cpu:2").scope():
+            model = km.SumRegressor(units)
+        model.compile("sgd", mode="graph")
+        assert model.fit(*km.data.sums(num_samples=8), batch_size=4, verbose=0).history["loss"]
+
+
 @pytest.mark.parametrize(
     ("name", "needed"), [("mirrored", "at least 1"), ("mirrored:1", "1"), ("mirrored:2", "2")]
 )

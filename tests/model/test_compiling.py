@@ -94,7 +94,7 @@ def check_goes_on_as_if_never_stopped(model, path):
     loaded = keras.models.load_model(path)
     assert loaded.mode == model.mode
     expected = fit(model, epochs=2).history["loss"]
-    np.testing.assert_allclose(fit(loaded, epochs=2).history["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(fit(loaded, epochs=2).history["loss"], expected, rtol=1e-5)
     return loaded
 
 
@@ -132,7 +132,7 @@ def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
         for one, other in zip(optimizer.variables, expected.variables, strict=True):
             np.testing.assert_array_equal(one, other)
     expected = fit(model).history["loss"]
-    np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("place", ["list", "dict"])
@@ -198,7 +198,7 @@ def test_a_frozen_part_of_a_users_model_can_be_frozen_again(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     loaded.hidden_layers[0].trainable = False  # no class of Keras saves this of its parts
     expected = fit(model).history["loss"]
-    np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
