@@ -65,14 +65,15 @@ def compare_modes(
     rows = km.compare_modes(km.SumRegressor, (x, y), modes=("keras", "fused"), steps=20)
     ```
     """
-    _check_arguments(modes, steps, repeats, batch_size)
+    _check_arguments(build_model, modes, steps, repeats, batch_size)
     fit_arguments = _same_batches(data, steps, batch_size)
     runs = {}
     with rich.progress.Progress(transient=True) as progress:
         task = progress.add_task("comparing modes", total=len(modes) * (1 + repeats))
         for mode in modes:
             progress.update(task, description=f"compiling {mode}")
-            runs[mode] = _Run(build_model, mode, compile_arguments, fit_arguments)
+            model = _new_model(build_model, [run.model for run in runs.values()])
+            runs[mode] = _Run(model, mode, compile_arguments, fit_arguments)
             progress.advance(task)
         for _ in range(repeats):
             for mode, run in runs.items():
@@ -91,13 +92,7 @@ def compare_modes(
 class _Run:
     """One model in one mode: its first epoch with compilation, then its timed repeats."""
 
-    def __init__(self, build_model, mode, compile_arguments, fit_arguments):
-        keras.utils.set_random_seed(SEED)
-        model = build_model()
-        if not isinstance(model, keras.Model):
-            raise TypeError(
-                f"`build_model` must return a keras.Model. Received: {type(model).__name__}"
-            )
+    def __init__(self, model, mode, compile_arguments, fit_arguments):
         arguments = keras.tree.map_structure(_own_copy, compile_arguments)
         if mode == BASELINE:
             model.compile(**arguments)
@@ -136,6 +131,22 @@ class _Timer(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds.append(self._end - self._start)
+
+
+def _new_model(build_model, others):
+    """Returns the model that `build_model` makes, after seeding: its first weights are the same."""
+    keras.utils.set_random_seed(SEED)
+    model = build_model()
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"`build_model` must return a keras.Model. Received: {type(model).__name__}"
+        )
+    if any(model is other for other in others):
+        raise ValueError(
+            "`build_model` must return a new model at each call. Received: the same "
+            f"{type(model).__name__} twice"
+        )
+    return model
 
 
 def _rows(runs, steps):
@@ -248,7 +259,12 @@ def _own_copy(argument):
     return argument
 
 
-def _check_arguments(modes, steps, repeats, batch_size):
+def _check_arguments(build_model, modes, steps, repeats, batch_size):
+    if isinstance(build_model, keras.Model) or not callable(build_model):
+        raise TypeError(
+            "`build_model` must be a function without arguments that returns a new model. "
+            f"Received: build_model={build_model!r}"
+        )
     for name, value in (("steps", steps), ("repeats", repeats), ("batch_size", batch_size)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")

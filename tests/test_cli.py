@@ -83,6 +83,16 @@ def test_a_wrong_value_is_one_line_and_leaves_no_folder(own_folder, capsys):
     assert not list(own_folder.iterdir())
 
 
+def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
+    def interrupt(callback, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(km.callbacks.LossCurves, "on_epoch_end", interrupt)
+    assert cli.main(["train", "sum", "--num_samples=32", "--run=run"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert keras.models.load_model(own_folder / "run" / "model.keras").built
+
+
 def test_traceback_on_request():
     with pytest.raises(ValueError, match="Received: mode='grpah'"):
         cli.main(["--traceback", "train", "sum", "--mode=grpah"])

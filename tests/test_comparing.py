@@ -162,3 +162,16 @@ def test_too_few_batches_are_an_error():
 def test_the_function_must_return_a_model():
     with pytest.raises(TypeError, match="`build_model` must return a keras.Model. Received: int"):
         compare(lambda: 3)
+
+
+def test_a_model_in_the_place_of_its_function_is_refused():
+    with pytest.raises(TypeError, match="`build_model` must be a function without arguments"):
+        km.compare_modes(km.SumRegressor(), km.data.sums(8, seed=0))
+
+
+def test_a_function_that_returns_the_same_model_again_is_refused():
+    model = km.SumRegressor()
+    with pytest.raises(ValueError, match="Received: the same SumRegressor twice"):
+        km.compare_modes(
+            lambda: model, km.data.sums(8, seed=0), modes=("keras", "graph"), steps=1, repeats=1
+        )

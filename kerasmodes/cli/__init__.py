@@ -35,8 +35,8 @@ def main(argv=None):
         argv: List of the words after `kerasmodes`; `None` takes those of the process.
 
     Returns:
-        The exit status: 0, or 1 after an error, which is shown in one line (`--traceback` as the
-        first word shows where it came from).
+        The exit status: 0, 1 after an error, which is shown in one line (`--traceback` as the
+        first word shows where it came from), or 130 when interrupted.
     """
     words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
     show_traceback = words[:1] == ["--traceback"]
@@ -50,6 +50,9 @@ def main(argv=None):
             raise
         errors.print(f"error: {error}", markup=False, highlight=False, style="red")
         return 1
+    except KeyboardInterrupt:
+        errors.print("interrupted", style="red")
+        return 130
     return 0
 
 

@@ -8,7 +8,7 @@ COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
 
 
 def compare_sum(parser):
-    """Compares the modes on the sum regressor."""
+    """Compare the modes on the sum regressor."""
     of_model = parser.add_class_arguments(models.SumRegressor)
     of_data = parser.add_function_arguments(data.sums)
     of_compile = parser.add_method_arguments(models.SumRegressor, "compile", skip=MODE_ARGUMENTS)
@@ -26,7 +26,7 @@ def compare_sum(parser):
 
 
 def compare_msggan(parser):
-    """Compares the modes on MSGGAN."""
+    """Compare the modes on MSGGAN."""
     of_model = parser.add_class_arguments(models.MSGGAN, skip={"seed"})
     add_data_argument(parser)
     of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "batch_size"})

@@ -11,7 +11,7 @@ ZOOM = 4
 
 
 def prepare(parser):
-    """Makes a data set of local files ready for `tfds.load` and `km.data.images`."""
+    """Make a data set of local files ready for `tfds.load` and `km.data.images`."""
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
     of_prepare = parser.add_function_arguments(data.prepare)
 
@@ -22,7 +22,7 @@ def prepare(parser):
 
 
 def generate(parser):
-    """Draws new images with the model of a run, one row a scale, into the run's folder."""
+    """Draw new images with the model of a run, one row a scale, into the run's folder."""
     parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train msggan`.")
     of_generate = parser.add_method_arguments(models.MSGGAN, "generate")
 

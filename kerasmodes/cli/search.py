@@ -9,7 +9,7 @@ VALIDATION_SHARE = 0.1
 
 
 def tune_sum(parser):
-    """Searches the sum regressor; prints the best trials and saves the best model."""
+    """Search the sum regressor's settings; print the best trials and save the best model."""
     of_hypermodel = parser.add_class_arguments(tuning.SumRegressorHyperModel, skip={"num_features"})
     of_data = parser.add_function_arguments(data.sums, skip={"seed"})
     of_search = parser.add_function_arguments(tuning.search, skip={"hypermodel", "fit_arguments"})

@@ -19,7 +19,7 @@ SAMPLE_NOTE = (
 
 
 def train_sum(parser):
-    """Trains the sum regressor in a new run folder."""
+    """Train the sum regressor in a new run folder."""
     of_model = parser.add_class_arguments(models.SumRegressor)
     of_data = parser.add_function_arguments(data.sums, skip={"seed"})
     of_compile = parser.add_method_arguments(models.SumRegressor, "compile")
@@ -41,7 +41,7 @@ def train_sum(parser):
 
 
 def train_msggan(parser):
-    """Trains MSGGAN on images in a new run folder, with a grid of samples after each epoch."""
+    """Train MSGGAN on images in a new run folder, with a grid of samples after each epoch."""
     of_model = parser.add_class_arguments(models.MSGGAN, skip={"seed"})
     add_data_argument(parser)
     of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "seed"})
@@ -104,7 +104,7 @@ def _next_free(parent, model):
 
 
 def _fit(model, folder, extra_callbacks, **fit_arguments):
-    """Trains with the run's records, and saves the model also when interrupted."""
+    """Trains with the run's records, and saves the model, also when interrupted."""
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     records = [
         keras.callbacks.CSVLogger(folder / "history.csv"),
@@ -112,10 +112,21 @@ def _fit(model, folder, extra_callbacks, **fit_arguments):
         callbacks.LossCurves(folder / "losses.png"),
         *extra_callbacks,
     ]
+    # A bar that redraws itself is for a terminal, not for a file.
+    verbose = "auto" if console.is_terminal else 2
     try:
-        model.fit(**fit_arguments, callbacks=records)
-    finally:
-        with whole_files.whole_file(folder / "model.keras") as temporary:
-            model.save(temporary)
-        console.print(f"Model:       {folder}/model.keras")
+        model.fit(**fit_arguments, verbose=verbose, callbacks=records)
+    except KeyboardInterrupt:
+        if records[0].csv_file is not None:  # Training had begun.
+            for record in records:
+                record.on_train_end()
+            _save(model, folder)
+        raise
+    _save(model, folder)
     console.print(f"Loss curves: {folder}/losses.png")
+
+
+def _save(model, folder):
+    with whole_files.whole_file(folder / "model.keras") as temporary:
+        model.save(temporary)
+    console.print(f"Model:       {folder}/model.keras")

@@ -29,10 +29,10 @@ IDX_UINT8 = 0x0800  # The magic number of an IDX file of bytes is this plus the 
 def prepare(idx_dir=None, data_dir=None):
     """Makes the TFDS data set "fashion_mnist" from IDX files; needs no network.
 
-    It takes 10 to 30 seconds, once: a set that is prepared already is left as it is, and `idx_dir`
-    is not looked at. Afterwards `tfds.load("fashion_mnist", data_dir=data_dir)` works as well. All
-    four files are checked from end to end before anything is written, and an interrupted
-    preparation leaves nothing that TFDS takes for a data set.
+    It takes 10 to 30 seconds, once: a set that is prepared already is left as it is, after a check
+    of `idx_dir` if one is given. Afterwards `tfds.load("fashion_mnist", data_dir=data_dir)` works
+    as well. All four files are checked from end to end before anything is written, and an
+    interrupted preparation leaves nothing that TFDS takes for a data set.
 
     Args:
         idx_dir: Folder with the four files of Fashion-MNIST, `train-images-idx3-ubyte`,
@@ -54,12 +54,14 @@ def prepare(idx_dir=None, data_dir=None):
         >>> folder = km.data.prepare()
     """
     builder = _builder_class()(data_dir=data_dir)
-    if is_prepared(builder):
+    prepared = is_prepared(builder)
+    if prepared and idx_dir is None:
         return str(builder.data_dir)
     folder = pathlib.Path(DEBIAN_DIR if idx_dir is None else idx_dir).expanduser()
     for split in IDX_FILES:
         read_split(folder, split)
-    _write(builder, folder)
+    if not prepared:
+        _write(builder, folder)
     return str(builder.data_dir)
 
 

@@ -69,7 +69,8 @@ class KerasHooks:
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""
-        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+        if not _is_built(self):
+            super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
         if iterator is not None and self.mode == "fused":
             _end_with_the_epoch(iterator, self)
 
@@ -91,6 +92,16 @@ def check_hooks():
             f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "
             f"Keras 3.15.1). Received: Keras {keras.__version__}"
         )
+
+
+def _is_built(model):
+    """Returns whether nothing is left for Keras to build from a batch.
+
+    Under a strategy Keras reads one all the same, with an iterator that it destroys at once, while
+    TensorFlow's threads may still be filling it: rarely, the process crashes.
+    """
+    parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
+    return all(part is None or part.built for part in parts)
 
 
 def refusing_layers(model):

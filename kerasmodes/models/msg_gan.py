@@ -5,6 +5,7 @@ is in `model.py`.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasmodes import averaging, random
@@ -100,6 +101,15 @@ class MSGGAN(Model):
         super().compile(optimizer=None, **kwargs)
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
+
+    def fit(self, x=None, *args, **kwargs):
+        """As Keras's `fit`; images in an array are checked to lie in [-1, 1] first."""
+        if isinstance(x, np.ndarray) and x.size and not -1 <= x.min() <= x.max() <= 1:
+            raise ValueError(
+                f"Images must be in [-1, 1]. Received: values from {x.min()} to {x.max()}. "
+                "Scale bytes with x / 127.5 - 1."
+            )
+        return super().fit(x, *args, **kwargs)
 
     def call(self, latents, training=False):
         images = self.generator(latents, training=training)

@@ -30,11 +30,13 @@ class SumRegressor(Model):
     """
 
     def __init__(self, units=(20, 10), **kwargs):
-        units = tuple(units)
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in units):
-            raise ValueError(f"`units` must be positive integers. Received: units={units!r}")
+        is_sequence = isinstance(units, (list, tuple))
+        if not is_sequence or not all(type(width) is int and width > 0 for width in units):
+            raise ValueError(
+                f"`units` must be a tuple of positive integers. Received: units={units!r}"
+            )
         super().__init__(**kwargs)
-        self.units = units
+        self.units = tuple(units)
         self.hidden_layers = [keras.layers.Dense(n, activation="relu") for n in units]
         self.output_layer = keras.layers.Dense(1)
 

@@ -76,8 +76,15 @@ def test_prepared_set_is_read_by_plain_tfds_load(idx_dir, tmp_path):
 def test_prepared_set_is_left_as_it_is(idx_dir, tmp_path):
     folder = prepare(idx_dir, tmp_path / "tfds")
     before = {path: path.stat().st_mtime_ns for path in files_under(folder)}
-    assert prepare(tmp_path / "nothing_here", tmp_path / "tfds") == folder
+    assert prepare(idx_dir, tmp_path / "tfds") == folder
+    assert prepare(data_dir=tmp_path / "tfds") == folder
     assert {path: path.stat().st_mtime_ns for path in files_under(folder)} == before
+
+
+def test_a_given_folder_is_checked_even_if_the_set_is_prepared(idx_dir, tmp_path):
+    prepare(idx_dir, tmp_path / "tfds")
+    with pytest.raises(ValueError, match="nothing_here"):
+        prepare(tmp_path / "nothing_here", tmp_path / "tfds")
 
 
 def test_default_folder_is_that_of_debian(idx_dir, tmp_path, monkeypatch):

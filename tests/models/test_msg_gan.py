@@ -250,3 +250,13 @@ def test_it_trains_in_mixed_precision():
     logs = gan.fit(IMAGES, epochs=2, verbose=0).history
     assert np.all(np.isfinite(logs["d_loss"]))
     assert gan.generate(1)[-1].dtype == np.float32
+
+
+@pytest.mark.parametrize("worst", [255.0, float("nan")])
+def test_images_out_of_range_are_refused(worst):
+    gan = km.MSGGAN((8, 8, 1), 2, 4, 3, 3)
+    gan.compile()
+    images = np.zeros((4, 8, 8, 1), "float32")
+    images[0, 0, 0] = worst
+    with pytest.raises(ValueError, match=r"Images must be in \[-1, 1\]. Received: values from"):
+        gan.fit(images, verbose=0)

@@ -63,9 +63,11 @@ def test_any_number_of_layers_will_do(units):
     assert model(X).shape == (16, 1)
 
 
-@pytest.mark.parametrize("units", [(0,), (-1, 3), (1.5,), (True,), ("20",)])
+@pytest.mark.parametrize("units", [(0,), (-1, 3), (1.5,), (True,), ("20",), 5, 0])
 def test_units_must_be_positive_integers(units):
-    with pytest.raises(ValueError, match="`units` must be positive integers. Received: units="):
+    with pytest.raises(
+        ValueError, match="`units` must be a tuple of positive integers. Received: units="
+    ):
         km.SumRegressor(units)
 
 
