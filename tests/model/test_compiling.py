@@ -65,7 +65,7 @@ class OptimizersInPlaces(TwoOptimizers):
 
 
 @keras.saving.register_keras_serializable("tests")
-class SequentialWithModes(km.ModesMixin, keras.Sequential):
+class SavedSequential(km.ModesMixin, keras.Sequential):
     """The mixin before a class of Keras."""
 
 
@@ -99,10 +99,10 @@ def check_goes_on_as_if_never_stopped(model, path):
 
 
 def test_the_mixin_serves_any_class_of_keras(tmp_path):
-    model = make_sequential(SequentialWithModes)
+    model = make_sequential(SavedSequential)
     model.compile(keras.optimizers.Adam(0.1), "mse", mode="fused")
     loaded = check_goes_on_as_if_never_stopped(model, tmp_path / "model.keras")
-    assert type(loaded) is SequentialWithModes
+    assert type(loaded) is SavedSequential
 
 
 def test_a_functional_model_has_modes(tmp_path):
@@ -180,7 +180,7 @@ def test_the_number_of_steps_survives_saving(tmp_path):
 
 
 def test_a_frozen_layer_survives_saving(tmp_path):
-    model = make_sequential(SequentialWithModes)
+    model = make_sequential(SavedSequential)
     model.layers[0].trainable = False
     frozen = model.layers[0].kernel.numpy()
     model.compile("adam", "mse", mode="graph")
