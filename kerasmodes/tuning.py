@@ -35,7 +35,8 @@ class _BatchSizeHyperModel(keras_tuner.HyperModel):
     def fit(self, hp, model, *args, **kwargs):
         batch_size = hp.Choice("batch_size", self.batch_sizes)
         try:
-            arguments = inspect.signature(model.fit).bind(*args, **kwargs).arguments
+            # Keras's own signature: a model's `fit` may take anything and hand it on.
+            arguments = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
             history = model.fit(**_with_batch_size(arguments, batch_size))
         except ValueError as error:
             raise FatalValueError(str(error)) from error
