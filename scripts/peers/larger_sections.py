@@ -1,0 +1,76 @@
+"""Sections beyond the small regressor: memory, dropout and MSGGAN; scaling is in `scaling.py`.
+
+Each function takes a `turns.Bench` and returns a `report.record`.
+"""
+
+from peers.report import Bar, record
+from peers.turns import Peer
+
+SUPER_BATCH_MEGABYTES = 64
+# (compiled, shared_backward) of `msggan_in_torch.make_step`
+TORCH_WAYS = ((False, False), (True, False), (False, True), (True, True))
+
+
+def memory(bench):
+    """Peak memory of an epoch of large batches, in fresh processes: fused against graph."""
+    size = {"batch_megabytes": 8, "num_batches": 24 if bench.quick else 100}
+    peers = [
+        Peer(mode, "kerasmodes", "sum_in_keras:make_memory", {"mode": mode, **size}, fresh=True)
+        for mode in ("graph", "fused")
+    ]
+    bars = [Bar("fused", "graph", more_at_most=2 * SUPER_BATCH_MEGABYTES)]
+    results = bench.take_turns("memory", peers, 1 if bench.quick else 3)
+    notes = [
+        f"Growth of the resident memory in one epoch of {size['num_batches']} batches of "
+        f"{size['batch_megabytes']} MB. A super-batch holds at most {SUPER_BATCH_MEGABYTES} MB; "
+        "the bar allows two of them, the one that runs and the one that is being filled."
+    ]
+    return record("Peak memory", "MB", results, bars, notes)
+
+
+def dropout(bench):
+    """`km.random.Dropout` against `keras.layers.Dropout`, forward and backward in a function."""
+    peers, bars = [], []
+    for shape in ((64, 128), (64, 7, 7, 128), (64, 14, 14, 128)):
+        names = {}
+        for library in ("keras.layers", "km.random"):
+            names[library] = f"{library}.Dropout {'×'.join(map(str, shape))}"
+            arguments = {"library": library, "shape": shape}
+            peers.append(Peer(names[library], "kerasmodes", "dropout:make", arguments))
+        bars.append(Bar(names["km.random"], names["keras.layers"], at_most=1.5))
+    results = bench.take_turns("dropout", peers, 4 if bench.quick else 20)
+    return record("Dropout, forward and backward", "µs", results, bars)
+
+
+def msggan(bench):
+    """MSGGAN, batches of 64, through `fit`, against PyTorch; and its convolutions alone."""
+    steps = {"num_steps": 2 if bench.quick else 10}
+    peers, bars = [], []
+    for precision, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16")):
+        own = f"kerasmodes graph, {precision}"
+        arguments = {"policy": policy, **steps}
+        peers.append(Peer(own, "kerasmodes", "msggan_keras:make_fit", arguments))
+        rivals = [_torch_peer(precision, *way, steps) for way in TORCH_WAYS]
+        peers += rivals
+        alone = f"its convolutions alone, {precision}"
+        arguments = {"policy": policy}
+        peers.append(Peer(alone, "kerasmodes", "msggan_keras:make_convolutions", arguments))
+        bars.append(Bar(own, tuple(peer.name for peer in rivals), at_most=0.9, target=0.8))
+    results = bench.take_turns("msggan", peers, 2 if bench.quick else 7)
+    notes = [
+        f"{name}, ms a step (forward and both gradients; the discriminator's twice): "
+        + ", ".join(f"{layer} {ms:.0f}" for layer, ms in runs[-1]["layers"].items())
+        + "."
+        for name, runs in results.items()
+        if "layers" in runs[-1]
+    ]
+    return record("MSGGAN, batches of 64", "ms per step", results, bars, notes)
+
+
+def _torch_peer(precision, compiled, shared_backward, steps):
+    name = f"torch {'compiled' if compiled else 'eager'}, {precision}"
+    if shared_backward:
+        name += ", one pass back for both losses"
+    arguments = {"precision": precision, "compiled": compiled, **steps}
+    arguments["shared_backward"] = shared_backward
+    return Peer(name, "torch", "msggan_torch:make_steps", arguments)

@@ -1,0 +1,86 @@
+"""Where fusing pays: µs per step over the width of two hidden layers and the batch size.
+
+Stock `fit`, kerasmodes graph and fused, and JAX's scan. The picture is in `scaling_figure.py`.
+"""
+
+import statistics
+
+from peers.report import record
+from peers.turns import Peer
+
+WIDTHS = (8, 32, 128, 512, 2048)
+BATCH_SIZES = (1, 8, 64, 512, 4096)
+QUICK = ((8, 256), (1, 256))
+NUM_FEATURES = 20
+# Rough rates of this kind of machine; they only decide how many steps a cell gets.
+SECONDS_PER_FLOP = 1 / 150e9
+SECONDS_PER_STEP = 300e-6
+SECONDS_PER_EPOCH = 0.5
+MOST_SECONDS_PER_STEP = 2.0
+TITLE = "Scaling with width and batch size"
+NOTES = (
+    f"µs per step; two hidden layers of equal width, {NUM_FEATURES} features, Adam; medians of "
+    "whole epochs. graph and fused are kerasmodes', stock is Keras's `fit`, JAX is a scan over the "
+    "epoch. The last columns say how many times faster fused is.",
+)
+HEADINGS = ["batch", "width", "stock", "graph", "fused", "JAX", "× stock", "× graph", "× JAX"]
+
+
+def scaling(bench):
+    """Times every cell of the grid; cells that would take seconds a step are left out."""
+    widths, batch_sizes = QUICK if bench.quick else (WIDTHS, BATCH_SIZES)
+    cells = []
+    for batch_size in batch_sizes:
+        for width in widths:
+            seconds = _expected_seconds(width, batch_size)
+            if seconds > MOST_SECONDS_PER_STEP:
+                continue
+            steps = max(4, min(1_000, round(SECONDS_PER_EPOCH / seconds)))
+            cells.append(_cell(bench, width, batch_size, steps))
+    table = {"headings": HEADINGS, "lines": [_line(cell) for cell in cells]}
+    return {**record(TITLE, "µs per step", {}, (), NOTES), **table, "cells": cells}
+
+
+def _line(cell):
+    """Returns the cell's strings under `HEADINGS`."""
+    times = cell["microseconds"]
+    numbers = ["failed" if time is None else f"{time:,.1f}" for time in times.values()]
+    fused = times["fused"]
+    ratios = [
+        f"{time / fused:.2f}" if time and fused else "-"
+        for name, time in times.items()
+        if name != "fused"
+    ]
+    return [f"{cell['batch_size']:,}", f"{cell['width']:,}", *numbers, *ratios]
+
+
+def _expected_seconds(width, batch_size):
+    flops = 6 * batch_size * (NUM_FEATURES * width + width * width)
+    return max(SECONDS_PER_STEP, flops * SECONDS_PER_FLOP)
+
+
+def _cell(bench, width, batch_size, steps):
+    size = {
+        "num_samples": steps * batch_size,
+        "num_features": NUM_FEATURES,
+        "batch_size": batch_size,
+        "units": (width, width),
+        "epochs": 2,
+    }
+    fit = "sum_in_keras:make_fit"
+    peers = [
+        Peer("stock", "keras", fit, size),
+        Peer("graph", "kerasmodes", fit, {"mode": "graph", **size}),
+        Peer("fused", "kerasmodes", fit, {"mode": "fused", **size}),
+        Peer("JAX", "jax", "sum_in_jax:make_scan", size),
+    ]
+    results = bench.take_turns(f"width {width}, batch {batch_size}", peers, 2)
+    errors = [run["error"] for runs in results.values() for run in runs if "error" in run]
+    microseconds = {
+        name: None
+        if any("error" in run for run in runs)
+        else statistics.median(sample for run in runs for sample in run["samples"])
+        for name, runs in results.items()
+    }
+    cell = {"width": width, "batch_size": batch_size, "steps": steps, "microseconds": microseconds}
+    return {**cell, "errors": errors}
