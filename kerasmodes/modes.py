@@ -4,11 +4,17 @@ No TensorFlow here, and no code that runs a step: that is `model.py` and `fusing
 """
 
 import dataclasses
+import math
 
-# Steps in one fused execution when `steps_per_execution` is not given: enough that the cost of
-# entering XLA (about 1 ms) is 10 microseconds a step, few enough that 100 batches of 64 small
-# images fit in 20 MB.
-FUSED_STEPS_PER_EXECUTION = 100
+# A super-batch holds no more input than this, and no more batches than the next two say: of data in
+# memory, so that an epoch's progress is seen, and of a stream, which has to be waited for.
+SUPER_BATCH_BYTES = 64 * 2**20
+MOST_BATCHES = 10_000
+MOST_STREAMED_BATCHES = 1_000
+MOST_BATCHES_OF_UNKNOWN_DATA = 100
+
+# Work in one execution, in floating-point operations: about a second of one core at the most.
+EXECUTION_OPERATIONS = 4e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +68,8 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
         steps_per_execution: Positive int, or `None` when the user did not say.
 
     Returns:
-        A dictionary with `run_eagerly`, `jit_compile` and `steps_per_execution`.
+        A dictionary with `run_eagerly`, `jit_compile` and `steps_per_execution`, which is 1 where
+        the user did not say (when fused, `fit` then chooses it).
 
     Raises:
         ValueError: If the mode is unknown, or an argument contradicts it.
@@ -82,12 +89,46 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
         _contradiction("run_eagerly", run_eagerly, mode)
     if jit_compile not in ("auto", None) and bool(jit_compile) != wanted.jit_compile:
         _contradiction("jit_compile", jit_compile, mode)
-    default_steps = FUSED_STEPS_PER_EXECUTION if wanted.fused else 1
     return {
         "run_eagerly": wanted.run_eagerly,
         "jit_compile": wanted.jit_compile,
-        "steps_per_execution": steps_per_execution or default_steps,
+        "steps_per_execution": steps_per_execution or 1,
     }
+
+
+def batches_in_memory(num_batches, batch_bytes):
+    """Returns how many batches of arrays a super-batch holds: about equal shares of an epoch.
+
+    Args:
+        num_batches: Batches of an epoch.
+        batch_bytes: Bytes of a batch.
+    """
+    most = max(1, min(MOST_BATCHES, SUPER_BATCH_BYTES // max(1, batch_bytes)))
+    return math.ceil(num_batches / math.ceil(num_batches / most))
+
+
+def batches_of_stream(num_batches, batch_bytes):
+    """Returns how many batches of a data set a super-batch holds.
+
+    Args:
+        num_batches: Batches of an epoch, or `None` if it is unknown.
+        batch_bytes: Bytes of a batch.
+    """
+    most = min(num_batches, MOST_STREAMED_BATCHES) if num_batches else MOST_BATCHES_OF_UNKNOWN_DATA
+    return max(1, min(most, SUPER_BATCH_BYTES // max(1, batch_bytes)))
+
+
+def steps_of_execution(num_weights, batch_size):
+    """Returns how many steps make up an execution at the most, so that it ends within a second.
+
+    A step takes about 6 operations a weight and example: 2 forward, 4 backward (Kaplan et al. 2020,
+    "Scaling laws for neural language models", section 2.1).
+
+    Args:
+        num_weights: Weights of the model.
+        batch_size: Examples in a batch.
+    """
+    return max(1, int(EXECUTION_OPERATIONS / (6 * max(1, num_weights) * batch_size)))
 
 
 def check_replicas(mode, num_replicas, steps_per_execution):

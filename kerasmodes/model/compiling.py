@@ -67,11 +67,11 @@ def build_optimizers(model, config):
             f"{model.__class__.__name__} with built=False. Define `build(input_shape)`, or load "
             "with compile=False."
         )
-    optimizers = _optimizers(model)
+    built_from = optimizers(model)
     for name, places in optimizer_weights.items():
-        if not optimizers[name].built:
+        if not built_from[name].built:
             weights = model.weights
-            optimizers[name].build([weights[place] for place in places])
+            built_from[name].build([weights[place] for place in places])
 
 
 def _optimizer_weights(model):
@@ -79,12 +79,12 @@ def _optimizer_weights(model):
     places = {id(weight): place for place, weight in enumerate(model.weights)}
     return {
         name: [places[id(v)] for v in optimizer._trainable_variables]
-        for name, optimizer in _optimizers(model).items()
+        for name, optimizer in optimizers(model).items()
         if optimizer.built
     }
 
 
-def _optimizers(model):
+def optimizers(model):
     """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
     return {
         name if place is None else f"{name}/{place}": part

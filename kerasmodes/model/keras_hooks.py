@@ -1,18 +1,21 @@
 """The one place for hooks of Keras beyond its documented interface, checked with Keras 3.15.1.
 
-What the modes mean is in `modes.py`; the fused loop itself in `fusing.py`.
+What the modes mean is in `modes.py`; how steps run in a loop, in `fusing`.
 """
 
+import copy
 import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.backend.tensorflow.trainer import TFEpochIterator, potentially_ragged_concat
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
-from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
-from kerasmodes import fusing
+from kerasmodes import fusing, modes
+from kerasmodes.model import eager
 
 __all__ = [
     "Functional",
@@ -27,18 +30,18 @@ HOOKS = {
         "make_train_function",
         "make_test_function",
         "make_predict_function",
-        "_make_function",
         "_maybe_symbolic_build",
         "_flatten_layers",
     ),
-    EpochIterator: ("_enumerate_iterator",),
+    TFEpochIterator: ("_enumerate_iterator", "_interrupted_warning"),
+    ArrayDataAdapter: ("get_tf_dataset",),
 }
 
 
 class KerasHooks:
     """Hands `fit`, `evaluate` and `predict` the functions of the model's mode.
 
-    For a class with the attributes `mode` and `_block_steps`.
+    For a class with the attributes `mode` and `steps_per_execution`.
     """
 
     def make_train_function(self, force=False):
@@ -53,31 +56,168 @@ class KerasHooks:
     def _make_for_mode(self, kind, keras_make_function, force):
         """Makes `train_function` and its siblings anew when there is none for the present mode."""
         made = getattr(self, f"{kind}_function")
-        if made is not None and getattr(made, "mode", None) == self.mode and not force:
+        made_for = self.mode, self.steps_per_execution == 1
+        if made is not None and getattr(made, "made_for", None) == made_for and not force:
             return
-        if self.mode == "fused":
-            step, run = getattr(self, f"{kind}_step"), self.distribute_strategy.run
-            if kind == "predict":
-                function = fusing.make_predict_function(step, run)
-            else:
-                function = fusing.make_step_function(step, lambda: self._block_steps, run)
-        else:
+        step, run = getattr(self, f"{kind}_step"), self.distribute_strategy.run
+        if kind == "predict" and self.mode == "fused":
+            function = _concatenating(fusing.make_predict_function(step, run, "fused"))
+        elif kind == "predict" or self._distribute_strategy is not None and self.mode != "fused":
             keras_make_function(force=True)
             function = getattr(self, f"{kind}_function")
-        function.mode = self.mode
+        else:
+            function = self._step_function(step, run)
+        function.made_for = made_for
         setattr(self, f"{kind}_function", function)
+
+    def _step_function(self, step, run):
+        """Returns the function that runs an execution, on super-batches or an iterator."""
+        if self.mode == "eager":
+            return eager.make_step_function(step, self)
+        in_loop = fusing.make_step_function(step, run, self.mode)
+        if self.mode == "fused":
+            return in_loop
+        one_by_one = _make_single_step_function(step, self.mode)
+        return lambda data: in_loop(data) if isinstance(data, list) else one_by_one(data)
+
+    def _make_function(self, step_function):
+        """Keras's own functions, which serve several replicas."""
+        step = step_function if self.mode == "xla" else _after_its_batch(step_function)
+        return super()._make_function(step)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""
         if not _is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-        if iterator is not None and self.mode == "fused":
-            _end_with_the_epoch(iterator, self)
+        if iterator is not None:
+            self._run_in_loops(iterator)
 
-    def _make_function(self, step_function):
-        # A program of XLA runs whole or not at all, on tensors.
-        step = step_function if self.mode == "xla" else _after_its_batch(step_function)
-        return super()._make_function(step)
+    def _run_in_loops(self, epoch_iterator):
+        """Makes an iterator's executions hold pieces of super-batches, if the mode runs on them."""
+        if isinstance(epoch_iterator, _Epochs):
+            return  # Keras keeps the iterator of the validation data over the epochs.
+        dataset = _dataset_of(epoch_iterator)
+        if self.mode == "fused":
+            fusing.check_dense(dataset.element_spec)
+        elif not self._loops_in_graph() or not fusing.is_dense(dataset.element_spec):
+            return
+        epoch_iterator.__class__ = _Epochs
+        epoch_iterator.prepare(self, dataset)
+
+    def _loops_in_graph(self):
+        is_compiled = self.mode in ("graph", "xla")
+        return is_compiled and self.steps_per_execution > 1 and self._distribute_strategy is None
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """As Keras's `predict`, in the model's mode."""
+        if self.mode != "fused":
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+        epochs = TFEpochIterator(
+            x=x,
+            batch_size=batch_size,
+            steps_per_epoch=steps,
+            distribute_strategy=self.distribute_strategy,
+            steps_per_execution=self.steps_per_execution,
+        )
+        self._run_in_loops(epochs)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=1,
+                steps=epochs.num_batches,
+                model=self,
+            )
+        self.make_predict_function()
+        self.stop_predicting = False
+        callbacks.on_predict_begin()
+        outputs = []
+        with epochs.catch_stop_iteration():
+            for begin, end, pieces in epochs:
+                callbacks.on_predict_batch_begin(begin)
+                outputs.append(self.predict_function(pieces))
+                callbacks.on_predict_batch_end(end, {"outputs": outputs[-1]})
+                if self.stop_predicting:
+                    break
+        callbacks.on_predict_end()
+        return keras.tree.map_structure(
+            lambda *parts: potentially_ragged_concat(parts).numpy(), *outputs
+        )
+
+
+class _Epochs(TFEpochIterator):
+    """Keras's iterator over executions, each with pieces of super-batches in place of an iterator.
+
+    Keras counts, and runs, whole executions of K steps also where K does not divide an epoch; here
+    the last one ends with the epoch.
+    """
+
+    def prepare(self, model, dataset):
+        """Chooses how many batches a super-batch holds, and how many steps an execution runs.
+
+        Called in the place of a constructor: Keras makes these iterators.
+        """
+        self._model = model
+        adapter, steps = self.data_adapter, self.num_batches
+        in_memory = isinstance(adapter, ArrayDataAdapter)
+        spec = dataset.element_spec
+        self._batch_size = adapter.batch_size if in_memory else fusing.batch_size_of(spec)
+        batch_bytes = fusing.bytes_of_a_batch(spec, self._batch_size)
+        self._asked = None if model.chooses_steps_per_execution else model.steps_per_execution
+        if in_memory and adapter._shuffle != "batch":
+            length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
+            dataset = _blocks_of(adapter, length)
+            self._super_batches = lambda: fusing.of_array_blocks(dataset, self._batch_size)
+        else:
+            length = modes.batches_of_stream(steps, batch_bytes)
+            if self._asked:
+                length = min(length, self._asked)
+            self._super_batches = lambda: fusing.of_batches(dataset, length)
+        self._length = length
+        self._distributed_dataset = None
+
+    def _next_steps(self):
+        """Returns how many steps the next execution runs at the most."""
+        if self._asked:
+            return self._asked
+        if not _is_built(self._model):
+            return 1
+        num_weights = self._model.count_params()
+        return min(self._length, modes.steps_of_execution(num_weights, self._batch_size))
+
+    def _enumerate_iterator(self):
+        self.data_adapter.on_epoch_begin()
+        steps = self.num_batches
+        if self._current_iterator is None or not self.steps_per_epoch:
+            self._current_iterator, self._steps_seen = fusing.Pieces(self._super_batches()), 0
+        step = 0
+        while steps is None or step < steps:
+            wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
+            pieces = self._current_iterator.take(wanted)
+            count = sum(piece.stop - piece.start for piece in pieces)
+            if count:
+                yield step, step + count - 1, pieces
+            step += count
+            self._steps_seen += count
+            if count < wanted:
+                self._run_out(step)
+                break
+        self._start_anew()
+        self.data_adapter.on_epoch_end()
+
+    def _run_out(self, steps):
+        """Notes that the data ended: sooner than the user said, or where nobody could know."""
+        self._current_iterator = None
+        if self.num_batches is None:
+            self._num_batches = steps
+        else:
+            self._interrupted_warning()
+
+    def _start_anew(self):
+        """Begins the data again when an epoch of `steps_per_epoch` steps ended with them."""
+        if self._num_batches and self._steps_seen >= self._num_batches:
+            self._current_iterator = None
 
 
 def check_hooks():
@@ -94,6 +234,38 @@ def check_hooks():
         )
 
 
+def refusing_layers(model):
+    """Returns the names of the layers that XLA cannot compile."""
+    return [layer.name for layer in model._flatten_layers() if not layer.supports_jit]
+
+
+def _dataset_of(epoch_iterator):
+    """Returns the data set of batches; under a strategy, the one that it was made from."""
+    dataset = epoch_iterator._distributed_dataset
+    is_whole = isinstance(dataset, tf.data.Dataset)
+    return dataset if is_whole else epoch_iterator.data_adapter.get_tf_dataset()
+
+
+def _blocks_of(adapter, num_batches):
+    """Returns Keras's own data set of shuffled examples, many batches at a time."""
+    blocks = copy.copy(adapter)
+    blocks._batch_size = num_batches * adapter.batch_size
+    blocks._size = -(-adapter._num_samples // blocks._batch_size)
+    blocks._partial_batch_size = adapter._num_samples % blocks._batch_size
+    return blocks.get_tf_dataset()
+
+
+def _concatenating(predict):
+    """Returns the function that predicts an execution's batches and puts the outputs together."""
+
+    def function(data):
+        return tf.nest.map_structure(
+            lambda *parts: potentially_ragged_concat(parts), *predict(data)
+        )
+
+    return function
+
+
 def _is_built(model):
     """Returns whether nothing is left for Keras to build from a batch.
 
@@ -104,30 +276,28 @@ def _is_built(model):
     return all(part is None or part.built for part in parts)
 
 
-def refusing_layers(model):
-    """Returns the names of the layers that XLA cannot compile."""
-    return [layer.name for layer in model._flatten_layers() if not layer.supports_jit]
+def _make_single_step_function(step, mode):
+    """Returns the function of an iterator that runs one step as a `tf.function`."""
+    compiled = tf.function(
+        step if mode == "xla" else _after_its_batch(step),
+        autograph=False,
+        reduce_retracing=True,
+        jit_compile=True if mode == "xla" else None,
+    )
 
+    def on_batch(batch):
+        return compiled(fusing.without_optionals(batch))
 
-def _end_with_the_epoch(epoch_iterator, model):
-    """Makes the iterator's last block end where the epoch ends; tells the model each block's steps.
+    @tf.function(autograph=False, reduce_retracing=True)
+    def on_iterator(iterator):
+        return on_batch(iterator.get_next())
 
-    Keras counts, and runs, whole blocks of K steps also where K does not divide the epoch.
-    """
-    if "_enumerate_iterator" in vars(epoch_iterator):
-        return  # Keras keeps the iterator of the validation data over the epochs.
-    blocks = epoch_iterator._enumerate_iterator
+    def function(iterator):
+        if isinstance(iterator, tf.data.Iterator):
+            return on_iterator(iterator)
+        return on_batch(next(iterator))
 
-    def ending_blocks():
-        for begin, end, batches in blocks():
-            if epoch_iterator.num_batches:
-                last = min(end, epoch_iterator.num_batches - 1)
-                epoch_iterator._steps_seen -= end - last
-                end = last
-            model._block_steps = end - begin + 1
-            yield begin, end, batches
-
-    epoch_iterator._enumerate_iterator = ending_blocks
+    return function
 
 
 def _after_its_batch(step):

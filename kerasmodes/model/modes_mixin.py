@@ -81,21 +81,12 @@ class ModesMixin(KerasHooks):
             for setting, value in settings.items():
                 setattr(self, setting, value)
         self._is_fused = name == "fused"
-        self._block_steps = self.steps_per_execution
+        self.chooses_steps_per_execution = self._is_fused and steps_per_execution is None
 
     @property
     def mode(self):
         """The mode that steps run in: `"eager"`, `"graph"`, `"xla"` or `"fused"`."""
         return modes.name_of(self.run_eagerly, self.jit_compile, getattr(self, "_is_fused", False))
-
-    def predict(self, *args, **kwargs):
-        """As Keras's `predict`; when fused, each batch is one execution."""
-        steps_per_execution = self.steps_per_execution
-        self.steps_per_execution = 1 if self.mode == "fused" else steps_per_execution
-        try:
-            return super().predict(*args, **kwargs)
-        finally:
-            self.steps_per_execution = steps_per_execution
 
     def track_loss(self, loss, num_examples):
         """Adds a loss to the running mean that the logs call `loss`.

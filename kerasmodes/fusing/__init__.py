@@ -1,0 +1,32 @@
+"""Many steps in one execution: data stacked to super-batches, and loops over them.
+
+What is fused, and when, is not decided here: that is `model`.
+"""
+
+from kerasmodes.fusing import xla_flags
+from kerasmodes.fusing.loops import make_predict_function, make_step_function
+from kerasmodes.fusing.super_batches import (
+    Pieces,
+    batch_size_of,
+    bytes_of_a_batch,
+    check_dense,
+    is_dense,
+    of_array_blocks,
+    of_batches,
+    without_optionals,
+)
+
+__all__ = [
+    "Pieces",
+    "batch_size_of",
+    "bytes_of_a_batch",
+    "check_dense",
+    "is_dense",
+    "make_predict_function",
+    "make_step_function",
+    "of_array_blocks",
+    "of_batches",
+    "without_optionals",
+]
+
+xla_flags.ask_for_whole_loops()

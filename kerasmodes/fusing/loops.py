@@ -1,0 +1,184 @@
+"""K steps in one loop over a super-batch: functions from a step to what `fit` and `predict` call.
+
+No model and no settings here: `model` decides when a step runs so, `modes.py` how many at once;
+where the super-batches come from is in `super_batches.py`.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from kerasmodes.fusing import super_batches
+
+# What predicting may hold of one execution's outputs.
+OUTPUT_BYTES = 64 * 2**20
+
+
+def make_step_function(step, run, mode):
+    """Returns a function of pieces that runs a step on each of their batches.
+
+    Args:
+        step: Function of one batch (nested tensors) that returns nested tensors (the logs).
+        run: Function that calls its argument on one batch in replica context, such as
+            `strategy.run`.
+        mode: `"fused"`: the whole loop is one XLA program; `"xla"`: each step is; `"graph"`: none.
+
+    Returns:
+        A function of a list of `super_batches.Piece`, or of a Python iterator of one batch, that
+        returns the last step's logs.
+    """
+    programs = {}
+    make_loop = functools.partial(_loop, step, run, mode)
+
+    def function(pieces):
+        if not isinstance(pieces, list):
+            pieces = super_batches.of_one_batch(next(pieces))
+        for super_batch, start, stop in pieces:
+            outputs = _program(programs, super_batch, make_loop)(super_batch, start, stop)
+        return outputs
+
+    return function
+
+
+def make_predict_function(step, run, mode):
+    """Returns a function of pieces that predicts each of their batches.
+
+    Args:
+        step: Function of one batch that returns nested tensors `[batch, ...]`.
+        run: As in `make_step_function`.
+        mode: As in `make_step_function`.
+
+    Returns:
+        A function of a list of `super_batches.Piece`, or of batches, that yields the outputs, one
+        `[examples, ...]` at a time.
+    """
+    programs = {}
+    make_loop = functools.partial(_predict_loop, step, run, mode)
+
+    def function(pieces):
+        for piece in pieces:
+            if not isinstance(piece, super_batches.Piece):
+                (piece,) = super_batches.of_one_batch(piece)
+            super_batch, begin, end = piece
+            program = _program(programs, super_batch, make_loop)
+            for start in range(begin, end, program.num_steps):
+                stop = min(end, start + program.num_steps)
+                yield _examples(program(super_batch, start, stop), stop - start)
+
+    return function
+
+
+class _Program:
+    """A loop compiled for super-batches of one shape of batch, and of a length or shorter.
+
+    Shorter ones, such as an epoch's last, are padded: they need no program of their own.
+    """
+
+    def __init__(self, super_batch, make_loop):
+        self.length = _length(super_batch)
+        specs = tf.nest.map_structure(
+            lambda t: None if t is None else tf.TensorSpec(t.shape, t.dtype), super_batch
+        )
+        self.loop, self.num_steps = make_loop(specs)
+
+    def __call__(self, super_batch, start, stop):
+        missing = self.length - _length(super_batch)
+        if missing:
+            super_batch = tf.nest.map_structure(lambda t: _padded(t, missing), super_batch)
+        return self.loop(super_batch, tf.constant(start), tf.constant(stop))
+
+
+def _program(programs, super_batch, make_loop):
+    key = tuple(
+        None if part is None else (part.dtype, *part.shape[1:])
+        for part in tf.nest.flatten(super_batch)
+    )
+    if key not in programs or programs[key].length < _length(super_batch):
+        programs[key] = _Program(super_batch, make_loop)
+    return programs[key]
+
+
+def _loop(step, run, mode, specs):
+    """Returns the loop over a super-batch that keeps the last step's outputs, and its length."""
+    traced = _traced(step, run, mode, specs)
+
+    def loop(super_batch, start, stop):
+        def body(index, _):
+            return index + 1, traced(_batch(super_batch, index))
+
+        nothing = tf.nest.map_structure(
+            lambda output: tf.zeros(output.shape, output.dtype), traced.structured_outputs
+        )
+        _, outputs = tf.while_loop(
+            lambda index, _: index < stop, body, (start, nothing), parallel_iterations=1
+        )
+        return outputs
+
+    return _compiled(loop, mode, specs), None
+
+
+def _predict_loop(step, run, mode, specs):
+    """Returns the loop that keeps every step's outputs, and the most steps it can hold."""
+    traced = _traced(step, run, mode, specs)
+    output_specs = tf.nest.flatten(traced.structured_outputs)
+    most = OUTPUT_BYTES // max(1, super_batches.bytes_of_a_batch(output_specs, 1))
+    num_steps = max(1, min(most, _length(specs)))
+
+    def loop(super_batch, start, stop):
+        def body(index, arrays):
+            outputs = tf.nest.flatten(traced(_batch(super_batch, index)))
+            arrays = [a.write(index - start, o) for a, o in zip(arrays, outputs, strict=True)]
+            return index + 1, arrays
+
+        arrays = [
+            tf.TensorArray(spec.dtype, num_steps, element_shape=spec.shape) for spec in output_specs
+        ]
+        _, arrays = tf.while_loop(
+            lambda index, _: index < stop, body, (start, arrays), parallel_iterations=1
+        )
+        stacked = [array.stack() for array in arrays]
+        return tf.nest.pack_sequence_as(traced.structured_outputs, stacked)
+
+    return _compiled(loop, mode, specs), num_steps
+
+
+def _traced(step, run, mode, specs):
+    """Returns the step as a concrete function of one batch; tracing builds what was not built."""
+
+    def one_step(batch):
+        return tf.nest.map_structure(tf.convert_to_tensor, run(step, args=(batch,)))
+
+    batch = tf.nest.map_structure(
+        lambda spec: None if spec is None else tf.TensorSpec(spec.shape[1:], spec.dtype), specs
+    )
+    jit_compile = True if mode == "xla" else None
+    function = tf.function(one_step, autograph=False, jit_compile=jit_compile)
+    return function.get_concrete_function(batch)
+
+
+def _compiled(loop, mode, specs):
+    number = tf.TensorSpec([], tf.int32)
+    jit_compile = True if mode == "fused" else None
+    function = tf.function(loop, autograph=False, jit_compile=jit_compile)
+    return function.get_concrete_function(specs, number, number)
+
+
+def _batch(super_batch, index):
+    return tf.nest.map_structure(lambda t: None if t is None else t[index], super_batch)
+
+
+def _padded(tensor, missing):
+    if tensor is None:
+        return None
+    return tf.concat([tensor, tf.repeat(tensor[-1:], missing, axis=0)], axis=0)
+
+
+def _examples(outputs, num_steps):
+    """Returns outputs `[examples, ...]` from those of steps, `[steps, batch, ...]`."""
+    return tf.nest.map_structure(
+        lambda part: tf.reshape(part[:num_steps], [-1, *part.shape[2:]]), outputs
+    )
+
+
+def _length(super_batch):
+    return next(t for t in tf.nest.flatten(super_batch) if t is not None).shape[0]

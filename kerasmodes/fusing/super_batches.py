@@ -1,0 +1,222 @@
+"""Data as super-batches: many batches stacked, `[K, batch, ...]`, as a loop in one program needs.
+
+How a step runs on them is in `loops.py`; how many batches a super-batch holds, in `modes.py`.
+"""
+
+import itertools
+import math
+import typing
+
+import tensorflow as tf
+
+# Batches are stacked by tf.data's own kernels at 3 to 6 microseconds each; a function of Python's
+# or TensorFlow's called for every batch costs 15 to 80.
+
+# Examples in a batch where a data set does not tell.
+ASSUMED_BATCH_SIZE = 256
+
+
+class Piece(typing.NamedTuple):
+    """Steps of one super-batch: the batches from `start` up to `stop`."""
+
+    super_batch: object
+    start: int
+    stop: int
+
+
+class Pieces:
+    """One pass over data, handed out as lists of pieces.
+
+    Args:
+        super_batches: Iterator of nested tensors `[K, batch, ...]`, with `None` for missing parts.
+    """
+
+    def __init__(self, super_batches):
+        self._super_batches = super_batches
+        self._piece = None
+
+    def take(self, num_steps):
+        """Returns pieces with `num_steps` batches in all; fewer where the data end."""
+        pieces = []
+        while num_steps > 0:
+            if self._piece is None:
+                super_batch = next(self._super_batches, None)
+                if super_batch is None:
+                    break
+                self._piece = Piece(super_batch, 0, _length(super_batch))
+            super_batch, start, stop = self._piece
+            end = min(stop, start + num_steps)
+            pieces.append(Piece(super_batch, start, end))
+            num_steps -= end - start
+            self._piece = None if end == stop else Piece(super_batch, end, stop)
+        return pieces
+
+
+def of_array_blocks(dataset, batch_size):
+    """Yields super-batches from blocks of examples, cut into batches; a smaller last batch apart.
+
+    Args:
+        dataset: Data set of nested tensors `[examples, ...]`.
+        batch_size: Examples in a batch.
+    """
+    for block in dataset:
+        yield from _cut(block, batch_size)
+
+
+def of_batches(dataset, num_batches):
+    """Yields super-batches of up to `num_batches` batches from a data set of batches.
+
+    Batches of different shapes never share a super-batch; their order is kept.
+    """
+    structure = dataset.element_spec
+    if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
+        dataset = dataset.map(lambda *batch: _present(batch))
+    if all(spec.shape.is_fully_defined() for spec in _tensor_specs(structure)):
+        for super_batch in dataset.batch(num_batches).prefetch(1):
+            yield _with_missing(super_batch, structure)
+        return
+    for window in dataset.window(num_batches).prefetch(1):
+        for super_batch in _stacked(tuple(tf.nest.flatten(window))):
+            yield _with_missing(super_batch, structure)
+
+
+def of_one_batch(batch):
+    """Returns the pieces of a single batch of arrays or tensors."""
+    batch = without_optionals(batch)
+    check_dense([tf.type_spec_from_value(part) for part in _leaves(batch)])
+    super_batch = _map(lambda part: tf.convert_to_tensor(part)[tf.newaxis], batch)
+    return [Piece(super_batch, 0, 1)]
+
+
+def batch_size_of(structure):
+    """Returns the examples in a batch of these nested specs, or 256 where they do not tell."""
+    sizes = {spec.shape[0] for spec in _tensor_specs(structure) if spec.shape.rank}
+    return next((size for size in sizes if size), ASSUMED_BATCH_SIZE)
+
+
+def bytes_of_a_batch(structure, batch_size):
+    """Returns about how many bytes a batch of these nested specs holds.
+
+    Args:
+        structure: Nested `tf.TensorSpec` of a batch.
+        batch_size: Length of the dimensions that the specs do not tell.
+    """
+    return sum(
+        spec.dtype.size * math.prod(batch_size if size is None else size for size in spec.shape)
+        for spec in _tensor_specs(structure)
+        if spec.shape.rank is not None
+    )
+
+
+def check_dense(structure):
+    """Raises a `ValueError` when XLA cannot take such a batch: nested specs."""
+    unfit = _unfit(structure)
+    if unfit:
+        raise ValueError(
+            "mode='fused' must be given dense, numeric batches of known rank. "
+            f"Received: a batch with {unfit[0]}. Use mode='graph' for this data."
+        )
+
+
+def is_dense(structure):
+    """Returns whether batches of these nested specs can be stacked to super-batches."""
+    return not _unfit(structure)
+
+
+def _unfit(structure):
+    return [
+        spec
+        for spec in tf.nest.flatten(structure)
+        if not (_is_dense_tensor(spec) or isinstance(spec, tf.OptionalSpec) or _is_missing(spec))
+    ]
+
+
+def _cut(block, batch_size):
+    """Yields the whole batches of a block stacked, then the smaller one that is left."""
+    num_batches, left = divmod(_length(block), batch_size)
+    whole = num_batches * batch_size
+    if whole:
+        shape = [num_batches, batch_size]
+        yield _map(lambda part: tf.reshape(part[:whole], [*shape, *part.shape[1:]]), block)
+    if left:
+        yield _map(lambda part: part[tf.newaxis, whole:], block)
+
+
+def _stacked(window):
+    """Yields the batches of a window, stacked; one super-batch if their shapes are equal.
+
+    Only the last batch is smaller as a rule, so it is looked at before the others are read singly.
+
+    Args:
+        window: A small data set for each component of the batches.
+    """
+    count = int(window[0].cardinality())
+    first, last = _stack(window, 0, 1), _stack(window, count - 1, 1)
+    try:
+        if _shapes(first) == _shapes(last):
+            yield _stack(window, 0, count)
+        else:
+            yield _stack(window, 0, count - 1)
+            yield last
+    except tf.errors.InvalidArgumentError:  # Their shapes differ.
+        for _, run in itertools.groupby(tf.data.Dataset.zip(window), _shapes):
+            yield tuple(tf.stack(parts) for parts in zip(*run, strict=True))
+
+
+def _stack(window, start, count):
+    return _stack_traced(window, tf.constant(start, tf.int64), tf.constant(count, tf.int64))
+
+
+@tf.function(autograph=False)
+def _stack_traced(window, start, count):
+    return tuple(part.skip(start).take(count).batch(count).get_single_element() for part in window)
+
+
+def _shapes(batch):
+    return [part.shape for part in batch]
+
+
+def _present(batch):
+    """Returns the tensors of a batch, without missing parts: empty optionals or `None`."""
+    return tuple(part for part in tf.nest.flatten(batch) if isinstance(part, tf.Tensor))
+
+
+def _with_missing(parts, structure):
+    """Returns the flat parts packed as `structure`, with `None` for what is missing in it."""
+    parts = iter(_leaves(parts))
+    return tf.nest.pack_sequence_as(
+        structure,
+        [next(parts) if isinstance(s, tf.TensorSpec) else None for s in tf.nest.flatten(structure)],
+    )
+
+
+def without_optionals(batch):
+    """Returns the batch with `None` where Keras's data sets have an empty optional."""
+    return tf.nest.map_structure(
+        lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch
+    )
+
+
+def _map(function, batch):
+    return tf.nest.map_structure(lambda part: None if part is None else function(part), batch)
+
+
+def _leaves(batch):
+    return [part for part in tf.nest.flatten(batch) if part is not None]
+
+
+def _length(block):
+    return _leaves(block)[0].shape[0]
+
+
+def _tensor_specs(structure):
+    return [spec for spec in tf.nest.flatten(structure) if isinstance(spec, tf.TensorSpec)]
+
+
+def _is_dense_tensor(spec):
+    is_tensor = isinstance(spec, tf.TensorSpec) and spec.dtype != tf.string
+    return is_tensor and spec.shape.rank is not None
+
+
+def _is_missing(spec):
+    return spec is None or type(spec).__name__ == "NoneTensorSpec"
