@@ -49,6 +49,10 @@ MODES = {
 }
 
 
+# Not a mode of its own: one of them is chosen while the model trains.
+AUTO = "auto"
+
+
 def name_of(run_eagerly, jit_compile, fused):
     """Returns the name of the mode that these settings run in (eager wins over the others)."""
     if run_eagerly:
@@ -62,7 +66,7 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
     """Returns the Keras `compile` arguments that a mode stands for.
 
     Args:
-        mode: One of `MODES`, or `None` for Keras's own rules.
+        mode: One of `MODES`, `"auto"` (which begins as `"graph"`), or `None` for Keras's own rules.
         run_eagerly: Bool, or `None` when the user did not say.
         jit_compile: Bool, or `"auto"` when the user did not say.
         steps_per_execution: Positive int, or `None` when the user did not say.
@@ -74,8 +78,8 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
     Raises:
         ValueError: If the mode is unknown, or an argument contradicts it.
     """
-    if mode is not None and (not isinstance(mode, str) or mode not in MODES):
-        names = ", ".join(repr(name) for name in MODES)
+    if mode is not None and (not isinstance(mode, str) or mode not in (*MODES, AUTO)):
+        names = ", ".join(repr(name) for name in (*MODES, AUTO))
         raise ValueError(f"`mode` must be one of {names}, or None. Received: mode={mode!r}")
     _check_steps_per_execution(steps_per_execution)
     if mode is None:
@@ -84,7 +88,7 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
             "jit_compile": jit_compile,
             "steps_per_execution": steps_per_execution or 1,
         }
-    wanted = MODES[mode]
+    wanted = MODES["graph" if mode == AUTO else mode]
     if run_eagerly is not None and bool(run_eagerly) != wanted.run_eagerly:
         _contradiction("run_eagerly", run_eagerly, mode)
     if jit_compile not in ("auto", None) and bool(jit_compile) != wanted.jit_compile:
@@ -144,6 +148,7 @@ def check_replicas(mode, num_replicas, steps_per_execution):
     """
     if num_replicas == 1:
         return
+    mode = "graph" if mode == AUTO else mode
     if not MODES[mode].several_replicas:
         usable = " or ".join(repr(m.name) for m in MODES.values() if m.several_replicas)
         raise ValueError(
@@ -167,6 +172,6 @@ def _check_steps_per_execution(value):
 
 def _contradiction(name, value, mode):
     raise ValueError(
-        f"`{name}` must agree with mode={mode!r}, which sets it to "
-        f"{getattr(MODES[mode], name)}. Received: {name}={value!r}. Leave `{name}` out."
+        f"`{name}` must agree with mode={mode!r}, which decides it. "
+        f"Received: {name}={value!r}. Leave `{name}` out."
     )

@@ -15,7 +15,8 @@ def test_there_are_four_modes():
         ("eager", True, False, 1),
         ("graph", False, False, 1),
         ("xla", False, True, 1),
-        ("fused", False, True, 100),
+        ("fused", False, True, 1),
+        ("auto", False, False, 1),
     ],
 )
 def test_a_mode_stands_for_arguments_of_keras(mode, run_eagerly, jit_compile, steps_per_execution):
@@ -39,7 +40,38 @@ def test_without_a_mode_the_arguments_of_keras_stay():
     }
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
+@pytest.mark.parametrize(
+    ("num_batches", "batch_bytes", "expected"),
+    [
+        (100, 84, 100),
+        (10_000, 84, 10_000),
+        (25_000, 84, 8_334),  # three equal shares
+        (938, 64 * 28 * 28 * 4, 313),  # 64 MB hold 334
+        (10, 200 * 2**20, 1),
+        (1, 0, 1),
+    ],
+)
+def test_a_super_batch_of_arrays_is_a_share_of_an_epoch(num_batches, batch_bytes, expected):
+    assert modes.batches_in_memory(num_batches, batch_bytes) == expected
+    assert expected == 1 or expected * batch_bytes <= modes.SUPER_BATCH_BYTES
+
+
+@pytest.mark.parametrize(
+    ("num_batches", "batch_bytes", "expected"),
+    [(10, 84, 10), (50_000, 84, 1_000), (None, 84, 100), (None, 2**20, 64), (7, 2**30, 1)],
+)
+def test_a_stream_is_not_read_far_ahead(num_batches, batch_bytes, expected):
+    assert modes.batches_of_stream(num_batches, batch_bytes) == expected
+
+
+def test_an_execution_of_a_large_model_is_short():
+    assert modes.steps_of_execution(num_weights=641, batch_size=1) > 100_000
+    assert modes.steps_of_execution(num_weights=2_000_000, batch_size=32) == 10
+    assert modes.steps_of_execution(num_weights=10**9, batch_size=64) == 1
+    assert modes.steps_of_execution(num_weights=0, batch_size=1) > 0
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused", "auto"])
 def test_the_number_of_steps_is_the_users(mode):
     assert modes.resolve(mode, steps_per_execution=7)["steps_per_execution"] == 7
 

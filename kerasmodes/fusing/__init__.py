@@ -15,12 +15,14 @@ from kerasmodes.fusing.super_batches import (
     of_batches,
     without_optionals,
 )
+from kerasmodes.fusing.xla_errors import in_words
 
 __all__ = [
     "Pieces",
     "batch_size_of",
     "bytes_of_a_batch",
     "check_dense",
+    "in_words",
     "is_dense",
     "make_predict_function",
     "make_step_function",

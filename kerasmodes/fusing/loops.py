@@ -8,7 +8,7 @@ import functools
 
 import tensorflow as tf
 
-from kerasmodes.fusing import super_batches
+from kerasmodes.fusing import super_batches, xla_errors
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -33,8 +33,9 @@ def make_step_function(step, run, mode):
     def function(pieces):
         if not isinstance(pieces, list):
             pieces = super_batches.of_one_batch(next(pieces))
-        for super_batch, start, stop in pieces:
-            outputs = _program(programs, super_batch, make_loop)(super_batch, start, stop)
+        with xla_errors.in_words(mode):
+            for super_batch, start, stop in pieces:
+                outputs = _program(programs, super_batch, make_loop)(super_batch, start, stop)
         return outputs
 
     return function
@@ -63,7 +64,9 @@ def make_predict_function(step, run, mode):
             program = _program(programs, super_batch, make_loop)
             for start in range(begin, end, program.num_steps):
                 stop = min(end, start + program.num_steps)
-                yield _examples(program(super_batch, start, stop), stop - start)
+                with xla_errors.in_words(mode):
+                    outputs = program(super_batch, start, stop)
+                yield _examples(outputs, stop - start)
 
     return function
 

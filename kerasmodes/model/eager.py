@@ -26,7 +26,7 @@ def make_step_function(step, model):
         if not graphs and _is_ready(model):
             graphs.extend(_graphs(model))
         with _patched(graphs):
-            return step(batch)
+            return tf.nest.map_structure(tf.convert_to_tensor, step(batch))
 
     def function(iterator):
         outputs = None

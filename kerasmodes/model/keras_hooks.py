@@ -4,10 +4,8 @@ What the modes mean is in `modes.py`; how steps run in a loop, in `fusing`.
 """
 
 import copy
-import functools
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TFEpochIterator, potentially_ragged_concat
 from keras.src.models.functional import Functional
@@ -15,7 +13,7 @@ from keras.src.models.model import functional_init_arguments
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from kerasmodes import fusing, modes
-from kerasmodes.model import eager
+from kerasmodes.model import eager, single_steps
 
 __all__ = [
     "Functional",
@@ -55,54 +53,63 @@ class KerasHooks:
 
     def _make_for_mode(self, kind, keras_make_function, force):
         """Makes `train_function` and its siblings anew when there is none for the present mode."""
-        made = getattr(self, f"{kind}_function")
-        made_for = self.mode, self.steps_per_execution == 1
-        if made is not None and getattr(made, "made_for", None) == made_for and not force:
+        mode, in_loop = self.mode, self.steps_per_execution > 1
+        if not force and _is_made_for(getattr(self, f"{kind}_function"), mode, in_loop):
             return
         step, run = getattr(self, f"{kind}_step"), self.distribute_strategy.run
-        if kind == "predict" and self.mode == "fused":
+        if kind == "predict" and mode == "fused":
             function = _concatenating(fusing.make_predict_function(step, run, "fused"))
-        elif kind == "predict" or self._distribute_strategy is not None and self.mode != "fused":
+        elif kind == "predict" or (self._distribute_strategy is not None and mode != "fused"):
             keras_make_function(force=True)
-            function = getattr(self, f"{kind}_function")
+            function = fusing.in_words(mode)(getattr(self, f"{kind}_function"))
         else:
-            function = self._step_function(step, run)
-        function.made_for = made_for
+            function = self._step_function(step, run, mode)
+        function.made_for, function.trains = (mode, in_loop), kind == "train"
         setattr(self, f"{kind}_function", function)
 
-    def _step_function(self, step, run):
+    def _step_function(self, step, run, mode):
         """Returns the function that runs an execution, on super-batches or an iterator."""
-        if self.mode == "eager":
+        if mode == "eager":
             return eager.make_step_function(step, self)
-        in_loop = fusing.make_step_function(step, run, self.mode)
-        if self.mode == "fused":
-            return in_loop
-        one_by_one = _make_single_step_function(step, self.mode)
+        if mode == "fused":
+            return fusing.make_step_function(step, run, mode)
+        if mode == modes.AUTO and step == self.train_step:
+            in_loop = self._chooser.run
+        else:
+            in_loop = fusing.make_step_function(step, run, mode)
+        one_by_one = single_steps.make_step_function(step, mode)
         return lambda data: in_loop(data) if isinstance(data, list) else one_by_one(data)
 
     def _make_function(self, step_function):
         """Keras's own functions, which serve several replicas."""
-        step = step_function if self.mode == "xla" else _after_its_batch(step_function)
+        step = step_function if self.mode == "xla" else single_steps.after_its_batch(step_function)
         return super()._make_function(step)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""
         if not _is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-        if iterator is not None:
-            self._run_in_loops(iterator)
+        if iterator is not None and not isinstance(iterator, _Epochs):
+            # Keras keeps the iterator of the validation data over the epochs.
+            self._run_in_loops(iterator, self.__dict__.pop("_fit_arguments", None))
 
-    def _run_in_loops(self, epoch_iterator):
+    def _run_in_loops(self, epoch_iterator, fit_arguments=None):
         """Makes an iterator's executions hold pieces of super-batches, if the mode runs on them."""
-        if isinstance(epoch_iterator, _Epochs):
-            return  # Keras keeps the iterator of the validation data over the epochs.
         dataset = _dataset_of(epoch_iterator)
+        chooser = self._chooser if fit_arguments and self.mode != "eager" else None
+        chooses = chooser is not None and bool(chooser.untried)
         if self.mode == "fused":
             fusing.check_dense(dataset.element_spec)
-        elif not self._loops_in_graph() or not fusing.is_dense(dataset.element_spec):
+        elif not fusing.is_dense(dataset.element_spec):
+            if chooses:
+                chooser.settle_for_graph("the batches are not dense", fit_arguments.verbose)
+            return
+        elif not chooses and not self._loops_in_graph():
             return
         epoch_iterator.__class__ = _Epochs
         epoch_iterator.prepare(self, dataset)
+        if chooses:
+            epoch_iterator.choose(chooser, fit_arguments)
 
     def _loops_in_graph(self):
         is_compiled = self.mode in ("graph", "xla")
@@ -164,7 +171,10 @@ class _Epochs(TFEpochIterator):
         spec = dataset.element_spec
         self._batch_size = adapter.batch_size if in_memory else fusing.batch_size_of(spec)
         batch_bytes = fusing.bytes_of_a_batch(spec, self._batch_size)
-        self._asked = None if model.chooses_steps_per_execution else model.steps_per_execution
+        self._chooser = None
+        self._asked = model.steps_per_execution
+        if model._finds_steps_per_execution and model.mode in ("fused", modes.AUTO):
+            self._asked = None
         if in_memory and adapter._shuffle != "batch":
             length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
             dataset = _blocks_of(adapter, length)
@@ -177,8 +187,17 @@ class _Epochs(TFEpochIterator):
         self._length = length
         self._distributed_dataset = None
 
+    def choose(self, chooser, fit_arguments):
+        """Lets a chooser decide how many steps each execution runs, and in which mode."""
+        self._chooser = chooser
+        num_epochs = fit_arguments.epochs - fit_arguments.initial_epoch
+        num_steps = self.num_batches and num_epochs * self.num_batches
+        chooser.begin(num_steps, self._length, self._asked, fit_arguments.verbose)
+
     def _next_steps(self):
         """Returns how many steps the next execution runs at the most."""
+        if self._chooser:
+            return self._chooser.next_steps()
         if self._asked:
             return self._asked
         if not _is_built(self._model):
@@ -239,6 +258,14 @@ def refusing_layers(model):
     return [layer.name for layer in model._flatten_layers() if not layer.supports_jit]
 
 
+def _is_made_for(function, mode, in_loop):
+    """Returns whether a function serves a mode; that of training outlives the choice of a mode."""
+    made_mode, made_in_loop = getattr(function, "made_for", (None, None))
+    if made_mode == modes.AUTO and function.trains:
+        return mode != "eager"
+    return (made_mode, made_in_loop) == (mode, in_loop)
+
+
 def _dataset_of(epoch_iterator):
     """Returns the data set of batches; under a strategy, the one that it was made from."""
     dataset = epoch_iterator._distributed_dataset
@@ -274,48 +301,3 @@ def _is_built(model):
     """
     parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
     return all(part is None or part.built for part in parts)
-
-
-def _make_single_step_function(step, mode):
-    """Returns the function of an iterator that runs one step as a `tf.function`."""
-    compiled = tf.function(
-        step if mode == "xla" else _after_its_batch(step),
-        autograph=False,
-        reduce_retracing=True,
-        jit_compile=True if mode == "xla" else None,
-    )
-
-    def on_batch(batch):
-        return compiled(fusing.without_optionals(batch))
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def on_iterator(iterator):
-        return on_batch(iterator.get_next())
-
-    def function(iterator):
-        if isinstance(iterator, tf.data.Iterator):
-            return on_iterator(iterator)
-        return on_batch(next(iterator))
-
-    return function
-
-
-def _after_its_batch(step):
-    """Returns the step, held back until its batch is there, in tensors.
-
-    In a graph, what does not depend on the batch (step counters, seeds) would else run once more
-    when data of unknown length end, and the next epoch would see other numbers. In eager mode,
-    `train_on_batch` would else give it NumPy arrays.
-    """
-
-    @functools.wraps(step)
-    def waiting_step(data):
-        data = tf.nest.map_structure(
-            lambda part: tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part, data
-        )
-        with tf.control_dependencies(
-            [part for part in tf.nest.flatten(data) if tf.is_tensor(part)]
-        ):
-            return step(data)
-
-    return waiting_step

@@ -1,4 +1,4 @@
-"""Tests of the fused loop: for any data, it does what one step at a time does."""
+"""Tests of loops over super-batches: for any data, they do what one step at a time does."""
 
 import keras
 import numpy as np

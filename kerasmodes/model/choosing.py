@@ -1,0 +1,155 @@
+"""`mode="auto"`: training steps run in each mode that can be had, are timed, and the fastest stays.
+
+Since numbers do not depend on the mode, these are steps like any others. The modes themselves are
+not here: see `keras_hooks.py` and `fusing`.
+"""
+
+import time
+
+import tensorflow as tf
+
+from kerasmodes import fusing
+
+CANDIDATES = ("graph", "fused", "xla")
+
+# A mode is tried only if what it is expected to cost, XLA's compilation, is a quarter at the most
+# of what is left of the fit. It is expected to take twice as long as the first step in graph mode,
+# which is mostly tracing.
+COMPILATION_SHARE = 0.25
+COMPILATION_TIMES_TRACING = 2.0
+
+# A time counts when that many seconds were measured.
+TIMED_SECONDS = 0.02
+# Steps that take that many seconds make up an execution once the mode is chosen.
+EXECUTION_SECONDS = 0.5
+
+
+class Chooser:
+    """Decides, from one execution of a model's fit to the next, in which mode it runs.
+
+    Attributes:
+        decided: Whether a mode is chosen. A later, longer fit may try those that are left.
+        mode: The fastest mode so far.
+        steps: Steps of its executions.
+        microseconds: Measured time of a step, by mode.
+        impossible: What a mode said that could not run the step, by mode.
+    """
+
+    def __init__(self, model):
+        self.decided = False
+        self.mode = CANDIDATES[0]
+        self.steps = 1
+        self.microseconds = {}
+        self.impossible = {}
+        self._functions = {}
+        self._compilation = 0.0
+        self._model = model
+
+    @property
+    def untried(self):
+        """The modes that were not tried yet."""
+        return [m for m in CANDIDATES if m not in self.microseconds and m not in self.impossible]
+
+    def begin(self, num_steps, length, asked, verbose):
+        """Called at the start of a fit.
+
+        Args:
+            num_steps: Steps of the whole fit, or `None` if that is unknown.
+            length: Most steps of an execution.
+            asked: Steps of an execution that the user asked for, or `None`.
+            verbose: That of the fit: 0 says nothing.
+        """
+        self._verbose = verbose
+        self._left, self._spent = num_steps, 0.0
+        self._length, self._asked = length, asked
+        self._trials = self._try_all()
+        self._next = next(self._trials)
+
+    def next_steps(self):
+        """Returns how many steps the next execution should run at the most."""
+        return self._asked or min(self._length, self._next[1])
+
+    def run(self, pieces):
+        """Runs the pieces in the mode whose turn it is and returns the last step's logs."""
+        mode, _ = self._next
+        start = time.perf_counter()
+        try:
+            outputs = self._function(mode)(pieces)
+        except ValueError as error:
+            if mode == self.mode:
+                raise
+            self.impossible[mode] = str(error)
+            outputs = self._function(self.mode)(pieces)
+        tf.test.experimental.sync_devices()
+        seconds = time.perf_counter() - start
+        steps = sum(piece.stop - piece.start for piece in pieces)
+        self._left = None if self._left is None else self._left - steps
+        self._spent += seconds
+        self._next = self._trials.send((seconds, steps))
+        return outputs
+
+    def _function(self, mode):
+        if mode not in self._functions:
+            step, run = self._model.train_step, self._model.distribute_strategy.run
+            self._functions[mode] = fusing.make_step_function(step, run, mode)
+        return self._functions[mode]
+
+    def _try_all(self):
+        """Yields the mode and the steps of each execution; is sent its seconds and steps."""
+        for mode in self.untried:
+            while self.microseconds and self._left is None and not self._pays():
+                yield self.mode, self._execution_steps()
+            if not self.microseconds or self._pays():
+                yield from self._try(mode)
+        self.steps = self._execution_steps()
+        self._decide()
+        while True:
+            yield self.mode, self.steps
+
+    def _try(self, mode):
+        first, _ = yield mode, 1
+        if not self.microseconds:
+            self._compilation = max(self._compilation, COMPILATION_TIMES_TRACING * first)
+        seconds, steps, wanted = 0.0, 0, 1
+        while mode not in self.impossible and seconds < TIMED_SECONDS:
+            more_seconds, more_steps = yield mode, wanted
+            seconds, steps, wanted = seconds + more_seconds, steps + more_steps, 4 * wanted
+        if mode not in self.impossible:
+            self.microseconds[mode] = 1e6 * seconds / steps
+            self.mode = min(self.microseconds, key=self.microseconds.get)
+
+    def settle_for_graph(self, reason, verbose):
+        """Decides without trying, for data on which no other mode runs."""
+        self._verbose = verbose
+        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
+        self._decide()
+
+    def end(self):
+        """Called at the end of a fit: one too short for a decision has been run in graph mode."""
+        if not self.decided:
+            self.steps = self._execution_steps() if self.microseconds else self._asked or 1
+            self._decide()
+
+    def _decide(self):
+        self.decided = True
+        self._model.run_in(self.mode, self.steps)
+        measured = ", ".join(f"{mode} {time:,.1f}" for mode, time in self.microseconds.items())
+        words = [
+            f"mode={self.mode!r} chosen with steps_per_execution={self.steps}",
+            f"µs per step: {measured}" if measured else "",
+            *(f"{mode}: too long to compile for this fit" for mode in self.untried),
+            *(f"{mode}: not possible, {why}" for mode, why in self.impossible.items()),
+        ]
+        if self._verbose != 0:
+            print("\n" + "; ".join(word for word in words if word))
+
+    def _pays(self):
+        """Returns whether XLA's compilation is small beside what is left (or, unknown, was run)."""
+        if self._left is None:
+            return self._compilation <= COMPILATION_SHARE * self._spent
+        left = self._left * 1e-6 * self.microseconds[self.mode]
+        return self._compilation <= COMPILATION_SHARE * left
+
+    def _execution_steps(self):
+        steps = EXECUTION_SECONDS / (1e-6 * self.microseconds[self.mode])
+        return self._asked or max(1, min(self._length, int(steps)))
