@@ -126,7 +126,7 @@ class Dropout(keras.layers.Layer):
     section 4, with the scaling moved to training.
 
     Args:
-        rate: Float in `[0, 1)`.
+        rate: Float in `[0, 1)`; taken to the nearest multiple of 2**-16, as is the scaling.
         seed: Int that starts the stream of masks, or `None`.
 
     Example:
@@ -141,16 +141,23 @@ class Dropout(keras.layers.Layer):
             raise ValueError(f"`rate` must be a number in [0, 1). Received: rate={rate!r}")
         super().__init__(**kwargs)
         self.rate = rate
+        self._threshold = min(round(rate * 2**16), 2**16 - 1)
         self.seed_generator = SeedGenerator(seed, name="seed_generator")
         self.supports_masking = True
         self.built = True
 
     def call(self, inputs, training=False):
-        if not training or self.rate == 0:
+        if not training or self._threshold == 0:
             return inputs
-        bits = _bits(tf.shape(inputs), self.seed_generator.next())
-        dropped = bits < tf.constant(int(self.rate * 2**32), tf.uint32)
-        return tf.where(dropped, tf.zeros((), inputs.dtype), inputs * (1.0 / (1.0 - self.rate)))
+        kept = tf.cast(self._draw_kept(tf.shape(inputs)), inputs.dtype)
+        return inputs * (kept * (2**16 / (2**16 - self._threshold)))
+
+    def _draw_kept(self, shape):
+        """Returns booleans of that shape: two an integer, since drawing is what takes the time."""
+        size = tf.reduce_prod(shape)
+        bits = _bits([(size + 1) // 2], self.seed_generator.next())
+        numbers = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
+        return tf.reshape(numbers >= tf.constant(self._threshold, tf.uint16), shape)
 
     def compute_output_shape(self, input_shape):
         return input_shape

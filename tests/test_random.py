@@ -256,7 +256,7 @@ def test_dropout_drops_its_rate_and_scales_the_others():
     x = np.linspace(1, 2, 10_000, dtype="float32")
     y = km.random.Dropout(0.3, seed=0)(x, training=True).numpy()
     assert np.mean(y == 0) == pytest.approx(0.3, abs=0.02)
-    np.testing.assert_allclose(y[y != 0], x[y != 0] / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(y[y != 0], x[y != 0] / 0.7, rtol=2e-5)  # rate in 65,536ths
 
 
 @pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.5, None), (0, True)])

@@ -5,6 +5,10 @@ Averaging over the global batch is not done here: that is `averaging.average_los
 
 import tensorflow as tf
 
+# What the discriminator's loss always rises by at a fake, however well it is known: far below
+# rounding, yet enough to tell the generator's loss from it (see `slope_ratio`).
+LEAST_SLOPE = 1e-16
+
 
 def generator_loss(fake_logits):
     """Returns the non-saturating generator loss, the cross-entropy of "these fakes are real".
@@ -33,4 +37,21 @@ def discriminator_loss(real_logits, fake_logits):
         A tensor `[batch]`.
     """
     loss = tf.math.softplus(-real_logits) + tf.math.softplus(fake_logits)
+    loss += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # a slope, no height
     return tf.squeeze(loss, axis=-1)
+
+
+def slope_ratio(fake_logits):
+    """Returns the slope of `generator_loss` over that of `discriminator_loss` at each fake logit.
+
+    The logit of an example depends on that example alone. So the gradient of the one loss at a fake
+    image is that of the other times this ratio, and a single pass back through the discriminator
+    serves both. It is -exp(-D(fake)), of size at most 1 / `LEAST_SLOPE`.
+
+    Args:
+        fake_logits: Float tensor `[batch, 1]`.
+
+    Returns:
+        A tensor of that shape.
+    """
+    return -tf.sigmoid(-fake_logits) / (tf.sigmoid(fake_logits) + LEAST_SLOPE)

@@ -83,7 +83,9 @@ class MSGGAN(Model):
         """Configures training.
 
         Args:
-            generator_optimizer: Any Keras optimizer; `None` is Adam with learning rate 1e-3.
+            generator_optimizer: Any Keras optimizer; `None` is Adam with learning rate 1e-3. Made
+                under the policy "mixed_float16", the model scales its losses, each by its own
+                `keras.optimizers.LossScaleOptimizer`.
             discriminator_optimizer: The same for the discriminator; an instance of its own.
             **kwargs: `mode`, `run_eagerly`, `steps_per_execution`, `jit_compile`.
 
@@ -130,18 +132,25 @@ class MSGGAN(Model):
     def train_step(self, data):
         real_images = self.pyramid(self._images(data))
         latents = self._latents(tf.shape(real_images[-1])[0], self.seed_generator)
-        with tf.GradientTape(persistent=True) as tape:
-            fake_images = self.generator(latents, training=True)
-            real_logits = self.discriminator(real_images, training=True)
-            fake_logits = self.discriminator(fake_images, training=True)
+        with tf.GradientTape() as g_tape:
+            fake_images = self(latents, training=True)
+        with tf.GradientTape(persistent=True) as d_tape:
+            d_tape.watch(fake_images)
+            real_logits, fake_logits = self._judge(real_images, fake_images)
             g_losses = adversarial_losses.generator_loss(fake_logits)
             d_losses = adversarial_losses.discriminator_loss(real_logits, fake_logits)
             g_loss = self.generator_optimizer.scale_loss(averaging.average_loss(g_losses))
             d_loss = self.discriminator_optimizer.scale_loss(averaging.average_loss(d_losses))
-        g_gradients = tape.gradient(g_loss, self.generator.trainable_variables)
-        d_gradients = tape.gradient(d_loss, self.discriminator.trainable_variables)
-        self.generator_optimizer.apply(g_gradients, self.generator.trainable_variables)
-        self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
+        d_variables = self.discriminator.trainable_variables
+        d_gradients, fake_gradients = d_tape.gradient(d_loss, (d_variables, fake_images))
+        if self.discriminator.compute_dtype == "float16":  # too few exponents for the turn
+            fake_gradients = d_tape.gradient(g_loss, fake_images)
+        else:
+            fake_gradients = self._turned(fake_gradients, fake_logits)
+        g_variables = self.generator.trainable_variables
+        g_gradients = g_tape.gradient(fake_images, g_variables, output_gradients=fake_gradients)
+        self.generator_optimizer.apply(g_gradients, g_variables)
+        self.discriminator_optimizer.apply(d_gradients, d_variables)
         return self._update_means(g_losses, d_losses, real_logits, fake_logits)
 
     def test_step(self, data):
@@ -182,6 +191,18 @@ class MSGGAN(Model):
         names += ("discriminator_filters", "dropout", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
+    def _judge(self, real_images, fake_images):
+        """Returns the logits of the real and of the fake images, from one pass in training."""
+        pairs = zip(real_images, fake_images, strict=True)
+        images = [tf.concat((tf.cast(real, fake.dtype), fake), axis=0) for real, fake in pairs]
+        return tf.split(self.discriminator(images, training=True), 2)
+
+    def _turned(self, fake_gradients, fake_logits):
+        """Returns the generator loss's gradients at the fakes, from the discriminator loss's."""
+        slopes = self.generator_optimizer.scale_loss(adversarial_losses.slope_ratio(fake_logits))
+        slopes /= self.discriminator_optimizer.scale_loss(tf.ones(()))
+        return [slopes[:, :, tf.newaxis, tf.newaxis] * gradient for gradient in fake_gradients]
+
     def _latents(self, num_images, seed_generator):
         return random.normal((num_images, self.latent_dim), seed=seed_generator)
 
@@ -207,6 +228,9 @@ def _optimizer(optimizer, network):
     if optimizer is None:
         optimizer = keras.optimizers.Adam(1e-3)
     optimizer = keras.optimizers.get(optimizer)
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if network.compute_dtype == "float16" and not is_scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     if not optimizer.built:
         optimizer.build(network.trainable_variables)
     return optimizer

@@ -7,6 +7,7 @@ connections are those of Karnewar and Wang 2019 (arXiv 1903.06048), section 2.
 import keras
 
 from kerasmodes import random
+from kerasmodes.models import layers
 
 LEAKY_RELU_SLOPE = 0.3
 
@@ -52,8 +53,14 @@ def make_generator(image_shape, num_scales, latent_dim, filters=128):
         x = keras.layers.Conv2DTranspose(filters, 5, strides=strides, padding="same")(x)
         x = _normalised(x)
         x = _normalised(keras.layers.Conv2D(filters, 5, padding="same")(x))
-        head = keras.layers.Conv2DTranspose(
-            channels, 5, padding="same", activation="tanh", dtype="float32", name=f"image_{scale}"
+        head = layers.Conv2DTranspose(
+            channels,
+            5,
+            padding="same",
+            activation="tanh",
+            dtype="float32",
+            autocast=False,
+            name=f"image_{scale}",
         )
         images.append(head(x))
     return keras.Model(latents, images, name="generator")
@@ -104,5 +111,5 @@ def _normalised(x):
     Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
     does not depend on it.
     """
-    x = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
+    x = layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
     return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasmodes.models.adversarial_losses import discriminator_loss, generator_loss
+from kerasmodes.models.adversarial_losses import (
+    discriminator_loss,
+    generator_loss,
+    slope_ratio,
+)
 
 LOGITS = tf.constant([[-2.0], [0.0], [1.5]])
 
@@ -67,3 +71,22 @@ def test_the_generator_learns_fastest_where_it_fools_nobody():
         loss = generator_loss(LOGITS)
     slopes = np.abs(tape.gradient(loss, LOGITS)[:, 0])
     assert slopes[0] > 0.8 > slopes[1] > slopes[2]
+
+
+def test_the_ratio_turns_one_slope_into_the_other():
+    logits = tf.constant(np.linspace(-500, 500, 1001, dtype="float32")[:, np.newaxis])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        g_loss = generator_loss(logits)
+        d_loss = discriminator_loss(tf.zeros_like(logits), logits)
+    g_slopes, d_slopes = (tape.gradient(loss, logits).numpy() for loss in (g_loss, d_loss))
+    ratios = slope_ratio(logits).numpy()
+    assert np.all(np.isfinite(ratios))
+    np.testing.assert_allclose(ratios * d_slopes, g_slopes, rtol=1e-6, atol=1e-30)
+    np.testing.assert_allclose(d_slopes, tf.sigmoid(logits), rtol=1e-6, atol=2e-16)
+
+
+def test_the_least_slope_adds_nothing_to_the_loss():
+    logits = tf.constant([[-500.0], [-40.0], [0.0], [40.0]])
+    expected = np.logaddexp(0, -3.0) + np.logaddexp(0, logits[:, 0].numpy().astype("float64"))
+    np.testing.assert_allclose(discriminator_loss(tf.fill((4, 1), 3.0), logits), expected, 1e-6)
