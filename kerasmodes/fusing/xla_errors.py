@@ -27,7 +27,8 @@ def in_words(mode):
             raise
         name, places = found.group(1), PLACE.findall(error.message.partition("tf2xla")[0])
         if name == "_Arg":
-            received = "an input that is not numeric"
+            dtype = re.search(r"T=DT_(\w+)", error.message)
+            received = f"an input of dtype={dtype.group(1).lower() if dtype else 'unknown'}"
         else:
             path, line, function = places[-1] if places else ("?", "?", "?")
             received = f"{name}, made in {function} ({path}, line {line})"

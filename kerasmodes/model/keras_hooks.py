@@ -7,7 +7,11 @@ import copy
 
 import keras
 import tensorflow as tf
-from keras.src.backend.tensorflow.trainer import TFEpochIterator, potentially_ragged_concat
+from keras.src.backend.tensorflow.trainer import (
+    TFEpochIterator,
+    convert_to_np_if_not_ragged,
+    potentially_ragged_concat,
+)
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
@@ -104,16 +108,14 @@ class KerasHooks:
             if chooses:
                 chooser.settle_for_graph("the batches are not dense", fit_arguments.verbose)
             return
-        elif not chooses and not self._loops_in_graph():
+        elif not chooses and (
+            self.mode == "eager" or self.steps_per_execution == 1 or self._distribute_strategy
+        ):
             return
         epoch_iterator.__class__ = _Epochs
         epoch_iterator.prepare(self, dataset)
         if chooses:
             epoch_iterator.choose(chooser, fit_arguments)
-
-    def _loops_in_graph(self):
-        is_compiled = self.mode in ("graph", "xla")
-        return is_compiled and self.steps_per_execution > 1 and self._distribute_strategy is None
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """As Keras's `predict`, in the model's mode."""
@@ -149,7 +151,7 @@ class KerasHooks:
                     break
         callbacks.on_predict_end()
         return keras.tree.map_structure(
-            lambda *parts: potentially_ragged_concat(parts).numpy(), *outputs
+            lambda *parts: convert_to_np_if_not_ragged(potentially_ragged_concat(parts)), *outputs
         )
 
 
@@ -179,11 +181,13 @@ class _Epochs(TFEpochIterator):
             length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
             dataset = _blocks_of(adapter, length)
             self._super_batches = lambda: fusing.of_array_blocks(dataset, self._batch_size)
+            self._stream = ()
         else:
             length = modes.batches_of_stream(steps, batch_bytes)
             if self._asked:
                 length = min(length, self._asked)
             self._super_batches = lambda: fusing.of_batches(dataset, length)
+            self._stream = dataset
         self._length = length
         self._distributed_dataset = None
 
@@ -220,23 +224,23 @@ class _Epochs(TFEpochIterator):
             step += count
             self._steps_seen += count
             if count < wanted:
-                self._run_out(step)
+                self._current_iterator = None
+                if steps is not None:
+                    self._interrupted_warning()
+                self._num_batches = self._num_batches or step
                 break
         self._start_anew()
         self.data_adapter.on_epoch_end()
 
-    def _run_out(self, steps):
-        """Notes that the data ended: sooner than the user said, or where nobody could know."""
-        self._current_iterator = None
-        if self.num_batches is None:
-            self._num_batches = steps
-        else:
-            self._interrupted_warning()
-
     def _start_anew(self):
-        """Begins the data again when an epoch of `steps_per_epoch` steps ended with them."""
+        """Begins the data again when they ended with the epoch.
+
+        Keras then makes an iterator that it uses only for epochs of `steps_per_epoch`; a data set
+        that shuffles anew each time counts it, and would else give other epochs than in Keras.
+        """
         if self._num_batches and self._steps_seen >= self._num_batches:
             self._current_iterator = None
+            self._unused = None if self.steps_per_epoch else iter(self._stream)
 
 
 def check_hooks():
@@ -284,20 +288,15 @@ def _blocks_of(adapter, num_batches):
 
 def _concatenating(predict):
     """Returns the function that predicts an execution's batches and puts the outputs together."""
-
-    def function(data):
-        return tf.nest.map_structure(
-            lambda *parts: potentially_ragged_concat(parts), *predict(data)
-        )
-
-    return function
+    return lambda data: tf.nest.map_structure(
+        lambda *parts: potentially_ragged_concat(parts), *predict(data)
+    )
 
 
 def _is_built(model):
-    """Returns whether nothing is left for Keras to build from a batch.
+    """Returns whether nothing is left to build from a batch: Keras would read one all the same.
 
-    Under a strategy Keras reads one all the same, with an iterator that it destroys at once, while
-    TensorFlow's threads may still be filling it: rarely, the process crashes.
+    It destroys that iterator while TensorFlow's threads may still fill it: rarely, a crash.
     """
     parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
     return all(part is None or part.built for part in parts)

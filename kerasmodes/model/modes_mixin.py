@@ -87,7 +87,8 @@ class ModesMixin(KerasHooks):
                 setattr(self, setting, value)
         self._is_fused = name == "fused"
         self._finds_steps_per_execution = steps_per_execution is None
-        self._chooser = choosing.Chooser(self) if name == modes.AUTO and num_replicas == 1 else None
+        chooses = name == modes.AUTO and self._distribute_strategy is None
+        self._chooser = choosing.Chooser(self) if chooses else None
 
     @property
     def mode(self):
