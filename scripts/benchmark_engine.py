@@ -3,7 +3,7 @@
 Command: .venv/bin/pip install -e .[bench] && .venv/bin/python scripts/benchmark_engine.py
     --sections arrays datasets ... measures only these (the others stay in the files as they are)
     --quick                        a small version, to see that everything runs; writes to runs/
-Cost: about 30 minutes on 2 cores that do nothing else; with --quick about 8.
+Cost: about 35 minutes on 2 cores that do nothing else; with --quick about 10.
 Result: scripts/results/benchmark_engine.json and .md, and scaling.png. Each number stands beside
 its bar; peers take turns in each repeat, and each framework has its own process.
 Expected: no bar is missed.
@@ -95,6 +95,8 @@ def _measured(name, quick, console):
         turns.Bench(progress, quick) as bench,
     ):
         measured = section(bench)
+    if quick:
+        measured["notes"].append("A small version (--quick): the bars are meant for the full one.")
     return {
         **measured,
         "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),

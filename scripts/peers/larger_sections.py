@@ -7,23 +7,35 @@ from peers.report import Bar, record
 from peers.turns import Peer
 
 SUPER_BATCH_MEGABYTES = 64
+BATCH_MEGABYTES = 8
 # (compiled, shared_backward) of `msggan_in_torch.make_step`
 TORCH_WAYS = ((False, False), (True, False), (False, True), (True, True))
 
 
 def memory(bench):
     """Peak memory of an epoch of large batches, in fresh processes: fused against graph."""
-    size = {"batch_megabytes": 8, "num_batches": 24 if bench.quick else 100}
+    few = 24 if bench.quick else 60
+    many = f"fused, {3 * few} batches"
+    runs = {"graph": ("graph", few), "fused": ("fused", few), many: ("fused", 3 * few)}
     peers = [
-        Peer(mode, "kerasmodes", "sum_in_keras:make_memory", {"mode": mode, **size}, fresh=True)
-        for mode in ("graph", "fused")
+        Peer(
+            name,
+            "kerasmodes",
+            "sum_in_keras:make_memory",
+            {"mode": mode, "batch_megabytes": BATCH_MEGABYTES, "num_batches": num_batches},
+            fresh=True,
+        )
+        for name, (mode, num_batches) in runs.items()
     ]
-    bars = [Bar("fused", "graph", more_at_most=2 * SUPER_BATCH_MEGABYTES)]
+    bars = [
+        Bar("fused", "graph", more_at_most=3 * SUPER_BATCH_MEGABYTES),
+        Bar(many, "fused", more_at_most=SUPER_BATCH_MEGABYTES),
+    ]
     results = bench.take_turns("memory", peers, 1 if bench.quick else 3)
     notes = [
-        f"Growth of the resident memory in one epoch of {size['num_batches']} batches of "
-        f"{size['batch_megabytes']} MB. A super-batch holds at most {SUPER_BATCH_MEGABYTES} MB; "
-        "the bar allows two of them, the one that runs and the one that is being filled."
+        f"Growth of the resident memory in one epoch of {few} batches of {BATCH_MEGABYTES} MB. "
+        f"A super-batch holds at most {SUPER_BATCH_MEGABYTES} MB; the bar allows three of them: "
+        "the one that runs, the one that waits, and the one that is being filled."
     ]
     return record("Peak memory", "MB", results, bars, notes)
 
@@ -44,7 +56,7 @@ def dropout(bench):
 
 def msggan(bench):
     """MSGGAN, batches of 64, through `fit`, against PyTorch; and its convolutions alone."""
-    steps = {"num_steps": 2 if bench.quick else 10}
+    steps = {"num_steps": 2 if bench.quick else 6}
     peers, bars = [], []
     for precision, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16")):
         own = f"kerasmodes graph, {precision}"
@@ -56,6 +68,7 @@ def msggan(bench):
         arguments = {"policy": policy}
         peers.append(Peer(alone, "kerasmodes", "msggan_keras:make_convolutions", arguments))
         bars.append(Bar(own, tuple(peer.name for peer in rivals), at_most=0.9, target=0.8))
+        bars.append(Bar(own, alone))
     results = bench.take_turns("msggan", peers, 2 if bench.quick else 7)
     notes = [
         f"{name}, ms a step (forward and both gradients; the discriminator's twice): "

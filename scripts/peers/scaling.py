@@ -14,6 +14,7 @@ QUICK = ((8, 256), (1, 256))
 NUM_FEATURES = 20
 # Rough rates of this kind of machine; they only decide how many steps a cell gets.
 SECONDS_PER_FLOP = 1 / 150e9
+SECONDS_PER_WEIGHT = 4e-9  # the update is bound by memory
 SECONDS_PER_STEP = 300e-6
 SECONDS_PER_EPOCH = 0.5
 MOST_SECONDS_PER_STEP = 2.0
@@ -55,8 +56,9 @@ def _line(cell):
 
 
 def _expected_seconds(width, batch_size):
-    flops = 6 * batch_size * (NUM_FEATURES * width + width * width)
-    return max(SECONDS_PER_STEP, flops * SECONDS_PER_FLOP)
+    weights = NUM_FEATURES * width + width * width
+    flops = 6 * batch_size * weights
+    return max(SECONDS_PER_STEP, flops * SECONDS_PER_FLOP + weights * SECONDS_PER_WEIGHT)
 
 
 def _cell(bench, width, batch_size, steps):

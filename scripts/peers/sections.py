@@ -37,6 +37,8 @@ def arrays(bench):
     ]
     bars = [
         Bar("kerasmodes fused", "JAX scan", at_most=1.0, target=0.5),
+        Bar("kerasmodes fused", "JAX scan, same XLA flag"),
+        Bar("kerasmodes fused", "JAX scan, unrolled, same flag"),
         Bar("kerasmodes fused", "stock fit", times_faster=60),
     ]
     results = bench.take_turns("arrays", peers, 2 if bench.quick else 7)
