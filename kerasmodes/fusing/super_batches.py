@@ -137,7 +137,8 @@ def _cut(block, batch_size):
     whole = num_batches * batch_size
     if whole:
         shape = [num_batches, batch_size]
-        yield _map(lambda part: tf.reshape(part[:whole], [*shape, *part.shape[1:]]), block)
+        full = _map(lambda part: part[:whole], block) if left else block
+        yield _map(lambda part: tf.reshape(part, [*shape, *part.shape[1:]]), full)
     if left:
         yield _map(lambda part: part[tf.newaxis, whole:], block)
 

@@ -7,7 +7,6 @@ import contextlib
 
 import numpy as np
 import tensorflow as tf
-from keras.src.trainers.compile_utils import CompileMetrics
 
 from kerasmodes import fusing
 from kerasmodes.model import compiling
@@ -62,8 +61,8 @@ def _patched(graphs):
 
 def _is_ready(model):
     """Returns whether all optimizers and metrics are built: before that a step runs as it is."""
-    metrics = [m for m in model.metrics if isinstance(m, CompileMetrics)]
-    return all(part.built for part in [*compiling.optimizers(model).values(), *metrics])
+    parts = [*compiling.optimizers(model).values(), *model.metrics]
+    return all(getattr(part, "built", True) for part in parts)
 
 
 def _graphs(model):
@@ -84,7 +83,7 @@ def _graphs(model):
 
 def _parts(metric):
     """Returns the metric with the metrics and the function in it, of which any may be a user's."""
-    inner = metric.metrics if isinstance(metric, CompileMetrics) else []
+    inner = getattr(metric, "metrics", [])  # `compile` holds its metrics in one.
     return [metric, *inner, *(m._fn for m in [metric, *inner] if hasattr(m, "_fn"))]
 
 

@@ -173,15 +173,15 @@ class _Epochs(TFEpochIterator):
         spec = dataset.element_spec
         self._batch_size = adapter.batch_size if in_memory else fusing.batch_size_of(spec)
         batch_bytes = fusing.bytes_of_a_batch(spec, self._batch_size)
-        self._chooser = None
+        self._chooser = self._prepared = None
         self._asked = model.steps_per_execution
         if model._finds_steps_per_execution and model.mode in ("fused", modes.AUTO):
             self._asked = None
         if in_memory and adapter._shuffle != "batch":
             length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
-            dataset = _blocks_of(adapter, length)
-            self._super_batches = lambda: fusing.of_array_blocks(dataset, self._batch_size)
-            self._stream = ()
+            blocks = _blocks_of(adapter, length)
+            self._super_batches = lambda: fusing.of_array_blocks(iter(blocks), self._batch_size)
+            self._stream = None
         else:
             length = modes.batches_of_stream(steps, batch_bytes)
             if self._asked:
@@ -213,12 +213,15 @@ class _Epochs(TFEpochIterator):
         self.data_adapter.on_epoch_begin()
         steps = self.num_batches
         if self._current_iterator is None or not self.steps_per_epoch:
-            self._current_iterator, self._steps_seen = fusing.Pieces(self._super_batches()), 0
+            super_batches, self._prepared = self._prepared or self._super_batches(), None
+            self._current_iterator, self._steps_seen = fusing.Pieces(super_batches), 0
         step = 0
         while steps is None or step < steps:
             wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
             pieces = self._current_iterator.take(wanted)
             count = sum(piece.stop - piece.start for piece in pieces)
+            if step + count == steps and not self._stream:
+                self._prepared = self._super_batches()
             if count:
                 yield step, step + count - 1, pieces
             step += count
@@ -240,7 +243,8 @@ class _Epochs(TFEpochIterator):
         """
         if self._num_batches and self._steps_seen >= self._num_batches:
             self._current_iterator = None
-            self._unused = None if self.steps_per_epoch else iter(self._stream)
+            if self._stream and not self.steps_per_epoch:
+                self._unused = iter(self._stream)
 
 
 def check_hooks():
@@ -283,7 +287,9 @@ def _blocks_of(adapter, num_batches):
     blocks._batch_size = num_batches * adapter.batch_size
     blocks._size = -(-adapter._num_samples // blocks._batch_size)
     blocks._partial_batch_size = adapter._num_samples % blocks._batch_size
-    return blocks.get_tf_dataset()
+    options = tf.data.Options()
+    options.experimental_warm_start = True  # The next epoch is shuffled while this one trains.
+    return blocks.get_tf_dataset().with_options(options)
 
 
 def _concatenating(predict):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
+from kerasmodes.model import keras_hooks
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
@@ -134,3 +135,34 @@ def test_the_end_of_data_of_unknown_length_runs_no_step(mode):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: True)
     model.fit(data, epochs=2, shuffle=False, verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 6
+
+
+def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
+    model = km.SumRegressor(units=())
+    monkeypatch.setitem(keras_hooks.HOOKS, keras.Model, ("make_train_function", "_make_gone"))
+    words = rf"Keras must have Model._make_gone, .*3.15.1.*Received: Keras {keras.__version__}"
+    with pytest.raises(RuntimeError, match=words):
+        model.compile("sgd")
+
+
+def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
+    """Where this fails, Keras has changed: look at `keras_hooks.py` for each name that is gone."""
+    epochs = keras_hooks.TFEpochIterator(
+        x=X, y=Y, batch_size=4, distribute_strategy=tf.distribute.get_strategy()
+    )
+    used = {
+        epochs: "data_adapter num_batches _num_batches _steps_seen _current_iterator "
+        "_distributed_dataset steps_per_epoch steps_per_execution",
+        epochs.data_adapter: "_shuffle _batch_size _num_samples _partial_batch_size _size",
+        km.SumRegressor(): "_compile_loss _compile_metrics _distribute_strategy "
+        "_metrics train_function test_function predict_function",
+        keras.metrics.MeanSquaredError(): "_fn",
+        keras.optimizers.Adam(): "_trainable_variables",
+    }
+    for owner, names in used.items():
+        if isinstance(owner, keras.Model):
+            owner.compile("sgd")
+        if isinstance(owner, keras.optimizers.Optimizer):
+            owner.build([])
+        gone = [name for name in names.split() if not hasattr(owner, name)]
+        assert not gone, f"{type(owner).__name__} of Keras {keras.__version__} lost {gone}"
