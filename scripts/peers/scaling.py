@@ -15,14 +15,16 @@ NUM_FEATURES = 20
 # Rough rates of this kind of machine; they only decide how many steps a cell gets.
 SECONDS_PER_FLOP = 1 / 150e9
 SECONDS_PER_WEIGHT = 4e-9  # the update is bound by memory
-SECONDS_PER_STEP = 300e-6
-SECONDS_PER_EPOCH = 0.5
+# What a step costs at least: called one by one, and in a loop.
+OVERHEADS = (300e-6, 40e-6)
+SECONDS_PER_EPOCH = 0.4
+MOST_EXAMPLES = 2**19
 MOST_SECONDS_PER_STEP = 2.0
 TITLE = "Scaling with width and batch size"
 NOTES = (
     f"µs per step; two hidden layers of equal width, {NUM_FEATURES} features, Adam; medians of "
-    "whole epochs. graph and fused are kerasmodes', stock is Keras's `fit`, JAX is a scan over the "
-    "epoch. The last columns say how many times faster fused is.",
+    "whole epochs, in order. graph and fused are kerasmodes', stock is Keras's `fit`, JAX is a "
+    "scan over the epoch. The last columns say how many times faster fused is.",
 )
 HEADINGS = ["batch", "width", "stock", "graph", "fused", "JAX", "× stock", "× graph", "× JAX"]
 
@@ -30,14 +32,12 @@ HEADINGS = ["batch", "width", "stock", "graph", "fused", "JAX", "× stock", "× 
 def scaling(bench):
     """Times every cell of the grid; cells that would take seconds a step are left out."""
     widths, batch_sizes = QUICK if bench.quick else (WIDTHS, BATCH_SIZES)
-    cells = []
-    for batch_size in batch_sizes:
-        for width in widths:
-            seconds = _expected_seconds(width, batch_size)
-            if seconds > MOST_SECONDS_PER_STEP:
-                continue
-            steps = max(4, min(1_000, round(SECONDS_PER_EPOCH / seconds)))
-            cells.append(_cell(bench, width, batch_size, steps))
+    cells = [
+        _cell(bench, width, batch_size)
+        for batch_size in batch_sizes
+        for width in widths
+        if _expected_seconds(width, batch_size) <= MOST_SECONDS_PER_STEP
+    ]
     table = {"headings": HEADINGS, "lines": [_line(cell) for cell in cells]}
     return {**record(TITLE, "µs per step", {}, (), NOTES), **table, "cells": cells}
 
@@ -55,26 +55,34 @@ def _line(cell):
     return [f"{cell['batch_size']:,}", f"{cell['width']:,}", *numbers, *ratios]
 
 
-def _expected_seconds(width, batch_size):
+def _expected_seconds(width, batch_size, overhead=0.0):
     weights = NUM_FEATURES * width + width * width
     flops = 6 * batch_size * weights
-    return max(SECONDS_PER_STEP, flops * SECONDS_PER_FLOP + weights * SECONDS_PER_WEIGHT)
+    return max(overhead, flops * SECONDS_PER_FLOP + weights * SECONDS_PER_WEIGHT)
 
 
-def _cell(bench, width, batch_size, steps):
-    size = {
-        "num_samples": steps * batch_size,
+def _size(width, batch_size, overhead):
+    """Returns a peer's arguments, with as many steps as `SECONDS_PER_EPOCH` may hold."""
+    wanted = round(SECONDS_PER_EPOCH / _expected_seconds(width, batch_size, overhead))
+    return {
+        "num_samples": batch_size * max(4, min(wanted, MOST_EXAMPLES // batch_size)),
         "num_features": NUM_FEATURES,
         "batch_size": batch_size,
         "units": (width, width),
         "epochs": 2,
     }
+
+
+def _cell(bench, width, batch_size):
+    """Times one cell, in order: large batches take longer to permute than to train on."""
+    called, looped = (_size(width, batch_size, seconds) for seconds in OVERHEADS)
+    in_order = {"source": "arrays in order"}
     fit = "sum_in_keras:make_fit"
     peers = [
-        Peer("stock", "keras", fit, size),
-        Peer("graph", "kerasmodes", fit, {"mode": "graph", **size}),
-        Peer("fused", "kerasmodes", fit, {"mode": "fused", **size}),
-        Peer("JAX", "jax", "sum_in_jax:make_scan", size),
+        Peer("stock", "keras", fit, {**called, **in_order}),
+        Peer("graph", "kerasmodes", fit, {"mode": "graph", **called, **in_order}),
+        Peer("fused", "kerasmodes", fit, {"mode": "fused", **looped, **in_order}),
+        Peer("JAX", "jax", "sum_in_jax:make_scan", {**looped, "shuffle": False}),
     ]
     results = bench.take_turns(f"width {width}, batch {batch_size}", peers, 2)
     errors = [run["error"] for runs in results.values() for run in runs if "error" in run]
@@ -84,5 +92,6 @@ def _cell(bench, width, batch_size, steps):
         else statistics.median(sample for run in runs for sample in run["samples"])
         for name, runs in results.items()
     }
-    cell = {"width": width, "batch_size": batch_size, "steps": steps, "microseconds": microseconds}
-    return {**cell, "errors": errors}
+    cell = {"width": width, "batch_size": batch_size, "microseconds": microseconds}
+    steps = {peer.name: peer.arguments["num_samples"] // batch_size for peer in peers}
+    return {**cell, "steps": steps, "errors": errors}

@@ -17,13 +17,13 @@ from peers import sum_data
 OPTIMIZER = optax.adam(1e-3)
 
 
-def make_scan(epochs=3, unroll=1, **sizes):
+def make_scan(epochs=3, unroll=1, shuffle=True, **sizes):
     """Returns a function that trains for `epochs`, each one call of a compiled function."""
     x, y, batch_size, units = _data(**sizes)
     num_steps = len(x) // batch_size
     x, y = jnp.asarray(x), jnp.asarray(y)
     state = {"carry": _start(x.shape[1], units), "key": jax.random.key(1)}
-    epoch = functools.partial(_epoch, num_steps=num_steps, unroll=unroll)
+    epoch = functools.partial(_epoch, num_steps=num_steps, unroll=unroll, shuffle=shuffle)
 
     def one_epoch():
         start = time.perf_counter()
@@ -98,10 +98,12 @@ def _step(carry, batch):
     return ((optax.apply_updates(parameters, updates), moments), total + loss), None
 
 
-@functools.partial(jax.jit, donate_argnums=0, static_argnames=("num_steps", "unroll"))
-def _epoch(carry, key, x, y, num_steps, unroll):
+@functools.partial(jax.jit, donate_argnums=0, static_argnames=("num_steps", "unroll", "shuffle"))
+def _epoch(carry, key, x, y, num_steps, unroll, shuffle):
     key, own = jax.random.split(key)
-    order = jax.random.permutation(own, len(x))
-    batches = [part[order].reshape(num_steps, -1, part.shape[1]) for part in (x, y)]
+    if shuffle:
+        order = jax.random.permutation(own, len(x))
+        x, y = x[order], y[order]
+    batches = [part.reshape(num_steps, -1, part.shape[1]) for part in (x, y)]
     (carry, total), _ = jax.lax.scan(_step, (carry, jnp.zeros(())), batches, unroll=unroll)
     return carry, key, total / num_steps

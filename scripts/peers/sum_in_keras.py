@@ -75,7 +75,8 @@ def make_fit(
         num_features: Width of an example.
         batch_size: Examples in a batch.
         epochs: Epochs of one `fit`.
-        source: `"arrays"`, shuffled by `fit`; `"dataset"`, in order; `"shuffled dataset"`.
+        source: `"arrays"`, shuffled by `fit`, or `"arrays in order"`; `"dataset"`, in order, or
+            `"shuffled dataset"`.
         units: Widths of the hidden layers.
         **arguments: Passed to `compile`.
     """
@@ -151,8 +152,8 @@ def make_memory(mode, batch_megabytes=8, num_batches=60, num_features=2048):
 
 def _fit_arguments(source, num_samples, num_features, batch_size):
     x, y = sum_data.sums(num_samples, num_features)
-    if source == "arrays":
-        return {"x": x, "y": y, "batch_size": batch_size, "shuffle": True}
+    if source.startswith("arrays"):
+        return {"x": x, "y": y, "batch_size": batch_size, "shuffle": source == "arrays"}
     dataset = tf.data.Dataset.from_tensor_slices((x, y))
     if source == "shuffled dataset":
         dataset = dataset.shuffle(num_samples)
