@@ -41,7 +41,7 @@ def _draw_lines(axes, cells):
         axes.plot(widths, times, color=color, ls=style, lw=line_width, marker="o", ms=3.5)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.margins(y=0.1)
+    axes.margins(y=0.13)
     axes.set_xticks(widths, [str(width) for width in widths])
     axes.set_xlabel("width of both hidden layers")
     axes.grid(axis="y", color="#dddddd", lw=0.6)
@@ -57,7 +57,7 @@ def _label_lines(axes, cells):
         axes.annotate(
             LINES[name][0],
             (first["width"], times[name]),
-            xytext=(0, -7 if is_below else 6),
+            xytext=(0, -7 if is_below else 12),
             textcoords="offset points",
             va="top" if is_below else "bottom",
             color=LINES[name][1],
