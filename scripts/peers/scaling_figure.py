@@ -7,9 +7,9 @@ import matplotlib.patches
 # name in the cells: label, colour, line style, width
 LINES = {
     "stock": ("stock fit", "#888888", (0, (1, 1.2)), 2.2),
-    "graph": ("kerasmodes graph", "#4477aa", "-", 1.6),
+    "graph": ("graph", "#4477aa", "-", 1.6),
     "JAX": ("JAX scan", "#b8860b", (0, (4, 1.5)), 1.8),
-    "fused": ("kerasmodes fused", "#cc3311", "-", 2.4),
+    "fused": ("fused", "#cc3311", "-", 2.4),
 }
 GRIDS = {"graph": "Fused is so many times faster than graph", "JAX": "... than JAX's scan"}
 
@@ -57,7 +57,7 @@ def _label_lines(axes, cells):
         axes.annotate(
             LINES[name][0],
             (first["width"], times[name]),
-            xytext=(0, -7 if is_below else 12),
+            xytext=(0, -7 if is_below else 9),
             textcoords="offset points",
             va="top" if is_below else "bottom",
             color=LINES[name][1],
