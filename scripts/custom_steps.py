@@ -156,6 +156,7 @@ class Distiller(km.Model):
         self.optimizer.apply(gradients, self.trainable_variables)
         results = self.compute_metrics(x, y, logits)
         return results | {
+            "loss": loss,
             "student_loss": tf.reduce_mean(student_losses),
             "distillation_loss": tf.reduce_mean(distillation_losses),
         }
