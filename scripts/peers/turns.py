@@ -13,7 +13,10 @@ import tempfile
 
 # kerasmodes sets an XLA flag for its own process. Stock Keras and JAX run without it, and JAX
 # once more with it, so that a difference cannot be the flag's.
-XLA_FLAG = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=131072"
+XLA_FLAG = (
+    "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=131072,"
+    "xla_cpu_disable_loop_unrolling"
+)
 ENVIRONMENTS = {
     "keras": {},
     "kerasmodes": {},
