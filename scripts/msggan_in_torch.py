@@ -9,8 +9,9 @@ What makes it fast: channels-last memory, fused Adam, gradients asked for exactl
 needed (`torch.autograd.grad`, nothing to zero), no gradient into the real images, metrics left on
 the device, and with `shared_backward` a single pass back through the discriminator for both losses.
 
-Run it alone (about two minutes on two cores) for milliseconds a step, the median of `--repeats`
-rounds in which the variants take turns:
+Run it alone (some minutes, most of them in `torch.compile`) for milliseconds a step, the median of
+`--repeats` rounds in which the variants take turns. On a busy machine PyTorch's threads wait for
+each other longer than TensorFlow's do: compare on an idle one, or by `--threads 1`:
 
     python scripts/msggan_in_torch.py --threads 2
 """
@@ -113,9 +114,10 @@ def make_step(precision="float32", compiled=False, shared_backward=False):
     Args:
         precision: `"float32"`, or `"bfloat16"` for autocast.
         compiled: Whether both networks go through `torch.compile`.
-        shared_backward: Whether one pass back through the discriminator serves both losses: the
-            logit of an example depends on that example alone, so the gradient of the generator's
-            loss at a fake is that of the discriminator's, times a number.
+        shared_backward: Whether one pass forward and back through the discriminator serves both
+            losses, as in `km.MSGGAN`: the logit of an example depends on that example alone, so the
+            gradient of the generator's loss at a fake is that of the discriminator's, times a
+            number.
 
     Returns:
         A function of float32 images `[batch, 1, 28, 28]` in [-1, 1] (channels last) that returns a
@@ -135,8 +137,12 @@ def make_step(precision="float32", compiled=False, shared_backward=False):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             fakes = run_generator(torch.randn(len(images), LATENT_DIM))
             inputs = [fake.detach().requires_grad_() for fake in fakes]
-            real_logits = run_discriminator(pyramid(images))
-            fake_logits = run_discriminator(inputs)
+            reals = pyramid(images)
+            if shared_backward:
+                both = [torch.cat(pair) for pair in zip(reals, inputs, strict=True)]
+                real_logits, fake_logits = run_discriminator(both).chunk(2)
+            else:
+                real_logits, fake_logits = run_discriminator(reals), run_discriminator(inputs)
         g_losses = functional.softplus(-fake_logits)
         d_losses = functional.softplus(-real_logits) + functional.softplus(fake_logits)
         d_parameters = list(discriminator.parameters())
