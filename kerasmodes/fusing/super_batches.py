@@ -75,9 +75,13 @@ def of_batches(dataset, num_batches):
         for super_batch in dataset.batch(num_batches).prefetch(1):
             yield _with_missing(super_batch, structure)
         return
-    for window in dataset.window(num_batches).prefetch(1):
-        for super_batch in _stacked(tuple(tf.nest.flatten(window))):
-            yield _with_missing(super_batch, structure)
+    # A window is let go before its super-batch is used: it holds the same data once more.
+    windows = iter(dataset.window(num_batches).prefetch(1))
+    while (window := next(windows, None)) is not None:
+        stacked = list(_stacked(tuple(tf.nest.flatten(window))))
+        del window
+        while stacked:
+            yield _with_missing(stacked.pop(0), structure)
 
 
 def of_one_batch(batch):

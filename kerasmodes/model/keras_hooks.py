@@ -28,15 +28,10 @@ __all__ = [
 ]
 
 HOOKS = {
-    keras.Model: (
-        "make_train_function",
-        "make_test_function",
-        "make_predict_function",
-        "_maybe_symbolic_build",
-        "_flatten_layers",
-    ),
-    TFEpochIterator: ("_enumerate_iterator", "_interrupted_warning"),
-    ArrayDataAdapter: ("get_tf_dataset",),
+    keras.Model: "make_train_function make_test_function make_predict_function "
+    "_maybe_symbolic_build _flatten_layers",
+    TFEpochIterator: "_enumerate_iterator _interrupted_warning",
+    ArrayDataAdapter: "get_tf_dataset",
 }
 
 
@@ -163,10 +158,7 @@ class _Epochs(TFEpochIterator):
     """
 
     def prepare(self, model, dataset):
-        """Chooses how many batches a super-batch holds, and how many steps an execution runs.
-
-        Called in the place of a constructor: Keras makes these iterators.
-        """
+        """Chooses how many batches a super-batch holds. Keras makes these iterators itself."""
         self._model = model
         adapter, steps = self.data_adapter, self.num_batches
         in_memory = isinstance(adapter, ArrayDataAdapter)
@@ -224,6 +216,7 @@ class _Epochs(TFEpochIterator):
                 self._prepared = self._super_batches()
             if count:
                 yield step, step + count - 1, pieces
+                pieces.clear()  # Keras's loop keeps the list while the next one is filled.
             step += count
             self._steps_seen += count
             if count < wanted:
@@ -251,7 +244,7 @@ def check_hooks():
     missing = [
         f"{owner.__name__}.{name}"
         for owner, names in HOOKS.items()
-        for name in names
+        for name in names.split()
         if not hasattr(owner, name)
     ]
     if missing:
