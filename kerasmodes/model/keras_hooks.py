@@ -293,9 +293,7 @@ def _concatenating(predict):
 
 
 def _is_built(model):
-    """Returns whether nothing is left to build from a batch: Keras would read one all the same.
-
-    It destroys that iterator while TensorFlow's threads may still fill it: rarely, a crash.
-    """
+    """Returns whether nothing is left to build: Keras would read a batch all the same, and destroy
+    that iterator while TensorFlow's threads may still fill it: rarely, a crash."""
     parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
     return all(part is None or part.built for part in parts)

@@ -34,8 +34,8 @@ def memory(bench):
     results = bench.take_turns("memory", peers, 1 if bench.quick else 3)
     notes = [
         f"Growth of the resident memory in one epoch of {few} batches of {BATCH_MEGABYTES} MB. "
-        f"A super-batch holds at most {SUPER_BATCH_MEGABYTES} MB; the bar allows five: the one that "
-        "runs, XLA's copy of it, the one that waits, the batches of the next, and their stack."
+        f"A super-batch holds at most {SUPER_BATCH_MEGABYTES} MB; the bar allows five: the one "
+        "that runs, XLA's copy of it, one that waits, the batches of the next, and their stack."
     ]
     return record("Peak memory", "MB", results, bars, notes)
 
