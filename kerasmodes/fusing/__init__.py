@@ -8,10 +8,11 @@ from kerasmodes.fusing.loops import make_predict_function, make_step_function
 from kerasmodes.fusing.super_batches import (
     Pieces,
     batch_size_of,
+    batches_of,
     bytes_of_a_batch,
     check_dense,
     is_dense,
-    of_array_blocks,
+    of_arrays,
     of_batches,
     without_optionals,
 )
@@ -20,13 +21,14 @@ from kerasmodes.fusing.xla_errors import in_words
 __all__ = [
     "Pieces",
     "batch_size_of",
+    "batches_of",
     "bytes_of_a_batch",
     "check_dense",
     "in_words",
     "is_dense",
     "make_predict_function",
     "make_step_function",
-    "of_array_blocks",
+    "of_arrays",
     "of_batches",
     "without_optionals",
 ]

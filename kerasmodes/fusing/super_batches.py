@@ -7,6 +7,7 @@ import itertools
 import math
 import typing
 
+import numpy as np
 import tensorflow as tf
 
 # Batches are stacked by tf.data's own kernels at 3 to 6 microseconds each; a function of Python's
@@ -52,14 +53,30 @@ class Pieces:
         return pieces
 
 
-def of_array_blocks(dataset, batch_size):
-    """Yields super-batches from blocks of examples, cut into batches; a smaller last batch apart.
+def batches_of(pieces):
+    """Yields the batches of pieces."""
+    for super_batch, start, stop in pieces:
+        for index in range(start, stop):
+            yield _map(lambda part, index=index: part[index], super_batch)
+
+
+def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
+    """Yields super-batches of up to `num_batches` batches from arrays; a smaller last batch apart.
 
     Args:
-        dataset: Data set of nested tensors `[examples, ...]`.
+        arrays: Nested tensors `[examples, ...]`, with `None` for missing parts.
         batch_size: Examples in a batch.
+        num_batches: Most batches of a super-batch.
+        shuffle: As in `fit`: whether to shuffle the examples, or `"batch"` for those of each batch.
+        seed: Sequence of ints from which the order follows: another one, another order.
     """
-    for block in dataset:
+    order = _order(_length(arrays), batch_size, shuffle, seed)
+    for start in range(0, _length(arrays), num_batches * batch_size):
+        end = start + num_batches * batch_size
+        if order is None:
+            block = _map(lambda part, rows=slice(start, end): part[rows], arrays)
+        else:
+            block = _map(lambda part, rows=order[start:end]: tf.gather(part, rows), arrays)
         yield from _cut(block, batch_size)
 
 
@@ -133,6 +150,16 @@ def _unfit(structure):
         for spec in tf.nest.flatten(structure)
         if not (_is_dense_tensor(spec) or isinstance(spec, tf.OptionalSpec) or _is_missing(spec))
     ]
+
+
+def _order(num_examples, batch_size, shuffle, seed):
+    """Returns the examples' order, or `None` for the order that they are in."""
+    generator = np.random.default_rng(seed)
+    if shuffle != "batch":
+        return generator.permutation(num_examples) if shuffle else None
+    starts = range(0, num_examples, batch_size)
+    batches = [np.arange(start, min(start + batch_size, num_examples)) for start in starts]
+    return np.concatenate([generator.permutation(batch) for batch in batches])
 
 
 def _cut(block, batch_size):

@@ -18,7 +18,8 @@ CANDIDATES = ("graph", "fused", "xla")
 COMPILATION_SHARE = 0.25
 COMPILATION_TIMES_TRACING = 2.0
 
-# A time counts when that many seconds were measured.
+# Executions of so many steps are timed, until that many seconds were measured.
+TIMED_STEPS = (1, 4, 16, 64, 256)
 TIMED_SECONDS = 0.02
 # Steps that take that many seconds make up an execution once the mode is chosen.
 EXECUTION_SECONDS = 0.5
@@ -110,13 +111,14 @@ class Chooser:
         first, _ = yield mode, 1
         if not self.microseconds:
             self._compilation = max(self._compilation, COMPILATION_TIMES_TRACING * first)
-        seconds, steps, wanted = 0.0, 0, 1
-        while mode not in self.impossible and seconds < TIMED_SECONDS:
-            more_seconds, more_steps = yield mode, wanted
-            seconds, steps, wanted = seconds + more_seconds, steps + more_steps, 4 * wanted
-        if mode not in self.impossible:
-            self.microseconds[mode] = 1e6 * seconds / steps
-            self.mode = min(self.microseconds, key=self.microseconds.get)
+        total_seconds = total_steps = 0
+        for wanted in TIMED_STEPS:
+            if mode in self.impossible or total_seconds >= TIMED_SECONDS:
+                break
+            seconds, steps = yield mode, wanted
+            total_seconds, total_steps = total_seconds + seconds, total_steps + steps
+            self.microseconds[mode] = 1e6 * total_seconds / total_steps
+        self.mode = min(self.microseconds, key=self.microseconds.get)
 
     def settle_for_graph(self, reason, verbose):
         """Decides without trying, for data on which no other mode runs."""

@@ -13,7 +13,7 @@ from kerasmodes.model import compiling
 
 
 def make_step_function(step, model):
-    """Returns the function of an iterator that runs steps in Python.
+    """Returns the function of pieces, or of an iterator, that runs steps in Python.
 
     While a step runs, each optimizer's `apply` and each metric's `update_state` that is Keras's own
     is a `tf.function`; a class or function of the user's runs line by line.
@@ -27,7 +27,8 @@ def make_step_function(step, model):
         with _patched(graphs):
             return tf.nest.map_structure(tf.convert_to_tensor, step(batch))
 
-    def function(iterator):
+    def function(data):
+        iterator = fusing.batches_of(data) if isinstance(data, list) else data
         outputs = None
         for _ in range(model.steps_per_execution):
             try:

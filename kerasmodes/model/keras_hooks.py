@@ -3,7 +3,8 @@
 What the modes mean is in `modes.py`; how steps run in a loop, in `fusing`.
 """
 
-import copy
+import itertools
+import random
 
 import keras
 import tensorflow as tf
@@ -15,6 +16,7 @@ from keras.src.backend.tensorflow.trainer import (
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
 
 from kerasmodes import fusing, modes
 from kerasmodes.model import eager, single_steps
@@ -31,7 +33,7 @@ HOOKS = {
     keras.Model: "make_train_function make_test_function make_predict_function "
     "_maybe_symbolic_build _flatten_layers",
     TFEpochIterator: "_enumerate_iterator _interrupted_warning",
-    ArrayDataAdapter: "get_tf_dataset",
+    ArrayDataAdapter: "num_batches batch_size",
 }
 
 
@@ -95,16 +97,21 @@ class KerasHooks:
     def _run_in_loops(self, epoch_iterator, fit_arguments=None):
         """Makes an iterator's executions hold pieces of super-batches, if the mode runs on them."""
         dataset = _dataset_of(epoch_iterator)
+        in_memory = isinstance(epoch_iterator.data_adapter, ArrayDataAdapter)
         chooser = self._chooser if fit_arguments and self.mode != "eager" else None
         chooses = chooser is not None and bool(chooser.untried)
         if self.mode == "fused":
             fusing.check_dense(dataset.element_spec)
+        elif self._distribute_strategy is not None:
+            return
         elif not fusing.is_dense(dataset.element_spec):
             if chooses:
                 chooser.settle_for_graph("the batches are not dense", fit_arguments.verbose)
             return
-        elif not chooses and (
-            self.mode == "eager" or self.steps_per_execution == 1 or self._distribute_strategy
+        elif (
+            not chooses
+            and not in_memory
+            and (self.mode == "eager" or self.steps_per_execution == 1)
         ):
             return
         epoch_iterator.__class__ = _Epochs
@@ -165,21 +172,29 @@ class _Epochs(TFEpochIterator):
         spec = dataset.element_spec
         self._batch_size = adapter.batch_size if in_memory else fusing.batch_size_of(spec)
         batch_bytes = fusing.bytes_of_a_batch(spec, self._batch_size)
-        self._chooser = self._prepared = None
+        self._chooser = None
         self._asked = model.steps_per_execution
         if model._finds_steps_per_execution and model.mode in ("fused", modes.AUTO):
             self._asked = None
-        if in_memory and adapter._shuffle != "batch":
+        if in_memory:
             length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
-            blocks = _blocks_of(adapter, length)
-            self._super_batches = lambda: fusing.of_array_blocks(iter(blocks), self._batch_size)
-            self._stream = None
+            arrays = convert_to_sliceable(adapter._inputs, target_backend="tensorflow")
+            arrays = tf.nest.map_structure(
+                lambda array: None if array is None else tf.convert_to_tensor(array),
+                keras.tree.lists_to_tuples(arrays),
+            )
+            # Python's generator: it draws the same in every mode, whatever else a step draws.
+            seed = random.getrandbits(64)
+            self._super_batches = lambda: fusing.of_arrays(
+                arrays, self._batch_size, length, adapter._shuffle, (seed, next(self._passes))
+            )
         else:
             length = modes.batches_of_stream(steps, batch_bytes)
             if self._asked:
                 length = min(length, self._asked)
             self._super_batches = lambda: fusing.of_batches(dataset, length)
-            self._stream = dataset
+        self._stream = None if in_memory else dataset
+        self._passes = itertools.count()
         self._length = length
         self._distributed_dataset = None
 
@@ -205,15 +220,12 @@ class _Epochs(TFEpochIterator):
         self.data_adapter.on_epoch_begin()
         steps = self.num_batches
         if self._current_iterator is None or not self.steps_per_epoch:
-            super_batches, self._prepared = self._prepared or self._super_batches(), None
-            self._current_iterator, self._steps_seen = fusing.Pieces(super_batches), 0
+            self._current_iterator, self._steps_seen = fusing.Pieces(self._super_batches()), 0
         step = 0
         while steps is None or step < steps:
             wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
             pieces = self._current_iterator.take(wanted)
             count = sum(piece.stop - piece.start for piece in pieces)
-            if step + count == steps and not self._stream:
-                self._prepared = self._super_batches()
             if count:
                 yield step, step + count - 1, pieces
                 pieces.clear()  # Keras's loop keeps the list while the next one is filled.
@@ -272,17 +284,6 @@ def _dataset_of(epoch_iterator):
     dataset = epoch_iterator._distributed_dataset
     is_whole = isinstance(dataset, tf.data.Dataset)
     return dataset if is_whole else epoch_iterator.data_adapter.get_tf_dataset()
-
-
-def _blocks_of(adapter, num_batches):
-    """Returns Keras's own data set of shuffled examples, many batches at a time."""
-    blocks = copy.copy(adapter)
-    blocks._batch_size = num_batches * adapter.batch_size
-    blocks._size = -(-adapter._num_samples // blocks._batch_size)
-    blocks._partial_batch_size = adapter._num_samples % blocks._batch_size
-    options = tf.data.Options()
-    options.experimental_warm_start = True  # The next epoch is shuffled while this one trains.
-    return blocks.get_tf_dataset().with_options(options)
 
 
 def _concatenating(predict):

@@ -54,11 +54,37 @@ def test_missing_parts_stay_missing():
     np.testing.assert_array_equal(rest["weight"].numpy().ravel(), X[:, 0])
 
 
+def of_arrays(batch_size, num_batches, shuffle, seed=(0, 0)):
+    return list(super_batches.of_arrays(tf.constant(X), batch_size, num_batches, shuffle, seed))
+
+
+@pytest.mark.parametrize("num_batches", [1, 2, 100])
 @pytest.mark.parametrize(("batch_size", "sizes"), [(4, [4] * 5 + [2]), (11, [11, 11]), (30, [22])])
-def test_blocks_of_arrays_are_cut_into_batches(batch_size, sizes):
-    blocks = list(super_batches.of_array_blocks(tf.data.Dataset.from_tensors(X), batch_size))
+def test_arrays_are_cut_into_batches(batch_size, sizes, num_batches):
+    blocks = of_arrays(batch_size, num_batches, shuffle=False)
     assert [len(batch) for batch in batches_of(blocks)] == sizes
     np.testing.assert_array_equal(np.concatenate(batches_of(blocks)), X)
+    assert max(block.shape[0] for block in blocks) <= num_batches
+
+
+def test_shuffled_arrays_have_every_example_once_in_an_order_of_the_seed():
+    orders = [
+        np.concatenate(batches_of(of_arrays(4, num_batches, True, seed)))
+        for seed, num_batches in [((0, 0), 2), ((0, 0), 100), ((0, 1), 2), ((1, 0), 2)]
+    ]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    for order in orders:
+        np.testing.assert_array_equal(order[order[:, 0].argsort()], X)
+    for order in orders[2:]:
+        assert (order != orders[0]).any()
+
+
+def test_batches_can_be_shuffled_within():
+    batches = batches_of(of_arrays(4, 3, "batch"))
+    assert [sorted(batch[:, 0]) for batch in batches] == [
+        sorted(X[start : start + 4, 0]) for start in range(0, 22, 4)
+    ]
+    assert any((batch[:, 0] != sorted(batch[:, 0])).any() for batch in batches)
 
 
 def test_executions_share_super_batches():

@@ -166,3 +166,29 @@ def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
             owner.build([])
         gone = [name for name in names.split() if not hasattr(owner, name)]
         assert not gone, f"{type(owner).__name__} of Keras {keras.__version__} lost {gone}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_epoch_of_arrays_has_an_order_of_its_own_the_same_in_every_mode(mode):
+    """Keras itself repeats one order where a seed is set."""
+
+    class Order(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.number = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def train_step(self, data):
+            self.number.assign(4.0 * self.number + data[0, 0])
+            return {"order": self.number}
+
+    def orders(mode):
+        keras.utils.set_random_seed(0)
+        model = Order()
+        model.compile(mode=mode)
+        epochs = model.fit(np.arange(4.0)[:, np.newaxis], batch_size=1, epochs=3, verbose=0)
+        ends = np.array([0, *epochs.history["order"]])
+        return list(ends[1:] - 4.0**4 * ends[:-1])
+
+    found = orders(mode)
+    assert found == orders("graph")
+    assert len(set(found)) > 1
