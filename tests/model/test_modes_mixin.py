@@ -68,7 +68,8 @@ def test_without_a_mode_the_rules_of_keras_hold(arguments, mode):
 
 def test_an_unknown_mode_is_refused():
     words = (
-        "`mode` must be one of 'eager', 'graph', 'xla', 'fused', or None. Received: mode='grpah'"
+        "`mode` must be one of 'eager', 'graph', 'xla', 'fused', 'auto', or None. "
+        "Received: mode='grpah'"
     )
     with pytest.raises(ValueError, match=words):
         km.SumRegressor().compile(mode="grpah")
