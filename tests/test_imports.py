@@ -89,7 +89,7 @@ def test_a_step_down_or_at_home_is_allowed(room, source):
 
 def test_the_modes_know_no_tensorflow():
     names = {name.split(".")[0] for name in imported_modules((PACKAGE / "modes.py").read_text())}
-    assert names == {"dataclasses"}
+    assert names == {"dataclasses", "math"}
 
 
 def test_a_plain_import_needs_nothing_heavy():
