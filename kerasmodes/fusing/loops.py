@@ -35,7 +35,8 @@ def make_step_function(step, run, mode):
             pieces = super_batches.of_one_batch(next(pieces))
         with xla_errors.in_words(mode):
             for super_batch, start, stop in pieces:
-                outputs = _program(programs, super_batch, make_loop)(super_batch, start, stop)
+                program = _program(programs, super_batch, make_loop, mode == "fused")
+                outputs = program(super_batch, start, stop)
         return outputs
 
     return function
@@ -61,7 +62,7 @@ def make_predict_function(step, run, mode):
             if not isinstance(piece, super_batches.Piece):
                 (piece,) = super_batches.of_one_batch(piece)
             super_batch, begin, end = piece
-            program = _program(programs, super_batch, make_loop)
+            program = _program(programs, super_batch, make_loop, mode == "fused")
             for start in range(begin, end, program.num_steps):
                 stop = min(end, start + program.num_steps)
                 with xla_errors.in_words(mode):
@@ -72,32 +73,36 @@ def make_predict_function(step, run, mode):
 
 
 class _Program:
-    """A loop compiled for super-batches of one shape of batch, and of a length or shorter.
+    """A loop compiled for super-batches of one shape of batch; if fused, of a length or shorter.
 
     Shorter ones, such as an epoch's last, are padded: they need no program of their own.
     """
 
-    def __init__(self, super_batch, make_loop):
-        self.length = _length(super_batch)
+    def __init__(self, super_batch, make_loop, is_fused):
+        self.length = _length(super_batch) if is_fused else None
         specs = tf.nest.map_structure(
-            lambda t: None if t is None else tf.TensorSpec(t.shape, t.dtype), super_batch
+            lambda t: None if t is None else tf.TensorSpec([self.length, *t.shape[1:]], t.dtype),
+            super_batch,
         )
         self.loop, self.num_steps = make_loop(specs)
 
+    def fits(self, super_batch):
+        return self.length is None or _length(super_batch) <= self.length
+
     def __call__(self, super_batch, start, stop):
-        missing = self.length - _length(super_batch)
+        missing = 0 if self.length is None else self.length - _length(super_batch)
         if missing:
             super_batch = tf.nest.map_structure(lambda t: _padded(t, missing), super_batch)
         return self.loop(super_batch, tf.constant(start), tf.constant(stop))
 
 
-def _program(programs, super_batch, make_loop):
+def _program(programs, super_batch, make_loop, is_fused):
     key = tuple(
         None if part is None else (part.dtype, *part.shape[1:])
         for part in tf.nest.flatten(super_batch)
     )
-    if key not in programs or programs[key].length < _length(super_batch):
-        programs[key] = _Program(super_batch, make_loop)
+    if key not in programs or not programs[key].fits(super_batch):
+        programs[key] = _Program(super_batch, make_loop, is_fused)
     return programs[key]
 
 

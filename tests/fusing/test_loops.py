@@ -322,3 +322,13 @@ def test_any_strategy_of_one_replica_will_do(name):
     model.fit(X, Y, batch_size=4, validation_data=(X, Y), verbose=0)
     assert int(model.train_steps.numpy()) == 6
     np.testing.assert_allclose(model.predict(X, verbose=0), model(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_more_data_need_no_new_graph(mode):
+    model = Counting()
+    model.compile("sgd", "mse", mode=mode)
+    model.fit(X[:4], Y[:4], batch_size=4, verbose=0)
+    after_first = model.num_traces
+    model.fit(X[:20], Y[:20], batch_size=4, verbose=0)
+    assert model.num_traces == after_first
