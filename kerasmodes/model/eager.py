@@ -5,11 +5,10 @@ The other modes are not here: see `keras_hooks.py` and `fusing`.
 
 import contextlib
 
-import numpy as np
 import tensorflow as tf
 
 from kerasmodes import fusing
-from kerasmodes.model import compiling
+from kerasmodes.model import compiling, single_steps
 
 
 def make_step_function(step, model):
@@ -21,7 +20,7 @@ def make_step_function(step, model):
     graphs = []
 
     def one_step(batch):
-        batch = _tensors(fusing.without_optionals(batch))
+        batch = single_steps.in_tensors(fusing.without_optionals(batch))
         if not graphs and _is_ready(model):
             graphs.extend(_graphs(model))
         with _patched(graphs):
@@ -39,13 +38,6 @@ def make_step_function(step, model):
         return outputs
 
     return function
-
-
-def _tensors(batch):
-    """`train_on_batch` gives arrays; in the other modes the step sees tensors."""
-    return tf.nest.map_structure(
-        lambda part: tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part, batch
-    )
 
 
 @contextlib.contextmanager

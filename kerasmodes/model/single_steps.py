@@ -40,18 +40,22 @@ def after_its_batch(step):
     """Returns the step, held back until its batch is there, in tensors.
 
     In a graph, what does not depend on the batch (step counters, seeds) would else run once more
-    when data of unknown length end, and the next epoch would see other numbers. In eager mode,
-    `train_on_batch` would else give it NumPy arrays.
+    when data of unknown length end, and the next epoch would see other numbers.
     """
 
     @functools.wraps(step)
     def waiting_step(data):
-        data = tf.nest.map_structure(
-            lambda part: tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part, data
-        )
+        data = in_tensors(data)
         with tf.control_dependencies(
             [part for part in tf.nest.flatten(data, expand_composites=True) if tf.is_tensor(part)]
         ):
             return step(data)
 
     return waiting_step
+
+
+def in_tensors(batch):
+    """Returns the batch in tensors; `train_on_batch` gives arrays."""
+    return tf.nest.map_structure(
+        lambda part: tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part, batch
+    )
