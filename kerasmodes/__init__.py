@@ -14,12 +14,12 @@ Write your own model as a subclass of `km.Model` with a `train_step`; pick the m
 
 import importlib
 
-from kerasmodes import callbacks, data, random
+from kerasmodes import callbacks, data, launching, random
 from kerasmodes.averaging import average_loss
 from kerasmodes.comparing import compare_modes
 from kerasmodes.model import Model, ModesMixin
 from kerasmodes.models import MSGGAN, SumRegressor
-from kerasmodes.strategies import get_strategy
+from kerasmodes.strategies import get_strategy, is_chief
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,8 @@ __all__ = [
     "compare_modes",
     "data",
     "get_strategy",
+    "is_chief",
+    "launching",
     "random",
     "tuning",
 ]

@@ -8,6 +8,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from kerasmodes import replicas
+
 
 def average_loss(per_example_loss):
     """Returns this replica's share of the loss's mean over the global batch.
@@ -45,6 +47,8 @@ def average_loss(per_example_loss):
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return tf.reduce_mean(per_example_loss)
+    if replicas.has_equal_parts():
+        return tf.reduce_mean(per_example_loss) / replica.num_replicas_in_sync
     num_examples = tf.cast(tf.size(per_example_loss), per_example_loss.dtype)
     return tf.reduce_sum(per_example_loss) / replica.all_reduce("sum", num_examples)
 

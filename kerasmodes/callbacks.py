@@ -1,14 +1,15 @@
-"""What watches a run: pictures of samples and of the losses.
+"""What watches a run: pictures of samples and of the losses, and going on after an end too soon.
 
-How images are drawn is in `data/image_grid.py`; nothing here changes what is trained.
+How images are drawn is in `data/image_grid.py`. With several workers, only the chief writes files.
 """
 
 import pathlib
 
 import keras
 
-from kerasmodes import data, random
+from kerasmodes import data, random, replicas
 from kerasmodes.data import whole_files
+from kerasmodes.model import compiling, keras_private
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
@@ -55,6 +56,8 @@ class SampleGrid(keras.callbacks.Callback):
         self.paths = []
 
     def on_epoch_end(self, epoch, logs=None):
+        if not replicas.is_chief(self.model.distribute_strategy):
+            return
         latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
         path = self.directory / f"epoch_{epoch + 1:03d}.png"
         scales = self.model(latents, training=False)
@@ -93,9 +96,64 @@ class LossCurves(keras.callbacks.Callback):
         self.curves = {}
 
     def on_epoch_end(self, epoch, logs=None):
+        if not replicas.is_chief(self.model.distribute_strategy):
+            return
         for name, value in (logs or {}).items():
             self.curves.setdefault(name, []).append((epoch + 1, float(value)))
         _draw_curves(self.curves, self.path)
+
+
+class Resume(keras.callbacks.Callback):
+    """Keeps after each epoch what a fit needs to go on, and goes on from there when run again.
+
+    The same program, seeded (`keras.utils.set_random_seed`), stopped at any moment and started
+    again, ends with the weights of a run that was never stopped: weights, optimizers and the state
+    of `km.random` come back, and the data go on with the next epoch's order. What other callbacks
+    count (the patience of `EarlyStopping`, say) begins anew. An epoch's file replaces the last one
+    whole. With several workers on several machines, the folder must be on a disk that they share.
+
+    Args:
+        directory: Folder for the file; made if missing. A new fit needs a new one.
+
+    Raises:
+        ValueError: At the start of a fit that must go on, if the model is not built, or an
+            optimizer that is not `model.optimizer`.
+
+    Example:
+
+    ```python
+    x, y = km.data.sums(num_samples=100, seed=0)
+    model = km.SumRegressor()
+    model.compile()
+    model.fit(x, y, epochs=3, callbacks=[km.callbacks.Resume("progress")])
+    ```
+    """
+
+    def __init__(self, directory):
+        super().__init__()
+        self.directory = pathlib.Path(directory)
+
+    def on_train_begin(self, logs=None):
+        kept = self._kept()
+        if kept:
+            compiling.load_with_optimizers(self.model, kept[-1])
+            keras_private.set_restored_epoch(self.model, int(kept[-1].name[6:10]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not replicas.is_chief(self.model.distribute_strategy):
+            return
+        before = self._kept()
+        path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
+        with whole_files.whole_file(path) as temporary:
+            self.model.save_weights(temporary)
+        for old in before:
+            old.unlink()
+
+    def on_train_end(self, logs=None):
+        keras_private.set_restored_epoch(self.model, None)
+
+    def _kept(self):
+        return sorted(self.directory.glob("epoch_*.weights.h5"))
 
 
 def _draw_curves(curves, path):

@@ -135,13 +135,12 @@ def steps_of_execution(num_weights, batch_size):
     return max(1, int(EXECUTION_OPERATIONS / (6 * max(1, num_weights) * batch_size)))
 
 
-def check_replicas(mode, num_replicas, steps_per_execution):
+def check_replicas(mode, num_replicas):
     """Raises when a mode cannot run on several replicas.
 
     Args:
         mode: The name of a mode.
         num_replicas: Number of replicas of the strategy.
-        steps_per_execution: Steps in one execution.
 
     Raises:
         ValueError: If it cannot; the message names the mode to use.
@@ -154,11 +153,6 @@ def check_replicas(mode, num_replicas, steps_per_execution):
         raise ValueError(
             f"`mode` must be {usable} under a strategy with {num_replicas} replicas. "
             f"Received: mode={mode!r}"
-        )
-    if steps_per_execution > 1:
-        raise ValueError(
-            f"`steps_per_execution` must be 1 under a strategy with {num_replicas} replicas. "
-            f"Received: steps_per_execution={steps_per_execution}"
         )
 
 

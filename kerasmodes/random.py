@@ -1,9 +1,12 @@
-"""Random numbers that are the same in every mode, differ on each replica and step, and whose
-state is saved with the model. Initial weights are not drawn here: they are Keras's initializers'.
+"""Random numbers that are the same in every mode and on any number of replicas, differ for each
+example and step, and whose state is saved with the model. Initial weights are not drawn here: they
+are Keras's initializers'.
 
 XLA draws other floats than TensorFlow's kernels for the same seed, but the same Philox integers.
 So every draw here starts from full-range 32-bit integers and is turned into floats by arithmetic
-that all modes share (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+that all modes share. A seed is a key of Philox; its second number and the place of a number in the
+draw are the counter, so a replica can begin where its examples do (Salmon et al. 2011, "Parallel
+random numbers: as easy as 1, 2, 3", section 2).
 """
 
 import math
@@ -11,14 +14,19 @@ import math
 import keras
 import tensorflow as tf
 
+from kerasmodes import replicas
+
+PHILOX = 1
+# Philox makes 128 bits at a time: words of 32 bits, or half words.
+WORDS, HALVES = 4, 8
+
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class SeedGenerator(keras.layers.Layer):
     """A stream of seeds that belongs to a model or layer and is saved with it.
 
     Like `keras.random.SeedGenerator`, but its state goes into `.keras` and `.weights.h5` files (as
-    the attribute of any layer or model), and each replica of a strategy gets its own seeds. It has
-    no weights: parameter counts do not change.
+    the attribute of any layer or model). It has no weights: parameter counts do not change.
 
     Args:
         seed: Int that starts the stream; `None` draws one from Python's `random`, which
@@ -51,8 +59,12 @@ class SeedGenerator(keras.layers.Layer):
         return self._generator.state
 
     def next(self):
-        """Returns the next seed, an int64 tensor `[2]`, distinct on each replica."""
-        return _fold_in_replica(self._generator.next())
+        """Returns the next seed, an int64 tensor `[2]`: the same one on each replica.
+
+        The draws of this module take it from there. For a `tf.random` operation of your own, fold
+        the replica in: `tf.random.experimental.stateless_fold_in`.
+        """
+        return self._generator.next()
 
     def save_own_variables(self, store):
         store["state"] = keras.ops.convert_to_numpy(self.state)
@@ -85,7 +97,9 @@ def uniform(shape, minval=0.0, maxval=1.0, *, seed):
     alpha = km.random.uniform((8, 1), seed=0)
     ```
     """
-    return minval + (maxval - minval) * _unit(_bits(shape, _next_seed(seed)))
+    shape = _as_tensor(shape)
+    words = _words(tf.reduce_prod(shape), _next_seed(seed))
+    return minval + (maxval - minval) * tf.reshape(_unit(words), shape)
 
 
 def normal(shape, mean=0.0, stddev=1.0, *, seed):
@@ -112,9 +126,11 @@ def normal(shape, mean=0.0, stddev=1.0, *, seed):
     latents = km.random.normal((16, 100), seed=km.random.SeedGenerator(0))
     ```
     """
-    bits = _bits(tf.concat([[2], shape], axis=0), _next_seed(seed))
-    radius = tf.sqrt(-2.0 * tf.math.log(_unit(bits[0]) + 2.0**-24))
-    return mean + stddev * radius * tf.cos(2.0 * math.pi * _unit(bits[1]))
+    shape = _as_tensor(shape)
+    words = _words(2 * tf.reduce_prod(shape), _next_seed(seed))
+    first, second = tf.unstack(tf.reshape(_unit(words), [-1, 2]), axis=1)
+    radius = tf.sqrt(-2.0 * tf.math.log(first + 2.0**-24))
+    return mean + stddev * tf.reshape(radius * tf.cos(2.0 * math.pi * second), shape)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -153,11 +169,12 @@ class Dropout(keras.layers.Layer):
         return inputs * (kept * (2**16 / (2**16 - self._threshold)))
 
     def _draw_kept(self, shape):
-        """Returns booleans of that shape: two an integer, since drawing is what takes the time."""
+        """Returns booleans of that shape: two a word, since drawing is what takes the time."""
         size = tf.reduce_prod(shape)
-        bits = _bits([(size + 1) // 2], self.seed_generator.next())
-        numbers = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
-        return tf.reshape(numbers >= tf.constant(self._threshold, tf.uint16), shape)
+        block, lead = _place(size, HALVES)
+        words = _philox(block, (lead + size + 1) // 2, self.seed_generator.next())
+        halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[lead : lead + size]
+        return tf.reshape(halves >= tf.constant(self._threshold, tf.uint16), shape)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -170,24 +187,50 @@ def _next_seed(seed):
     if isinstance(seed, SeedGenerator):
         return seed.next()
     if isinstance(seed, int) and not isinstance(seed, bool):
-        return _fold_in_replica(tf.constant([seed, 0], tf.int64))
+        return tf.constant([seed, 0], tf.int64)
     raise TypeError(
         f"`seed` must be a km.random.SeedGenerator or an integer. Received: seed={seed!r}"
     )
 
 
-def _fold_in_replica(seed):
-    replica = tf.distribute.get_replica_context()
-    replica_id = 0 if replica is None else replica.replica_id_in_sync_group
-    return tf.random.experimental.stateless_fold_in(seed, tf.cast(replica_id, seed.dtype), "philox")
+def _as_tensor(shape):
+    if tf.is_tensor(shape):
+        return tf.cast(shape, tf.int32)
+    return tf.convert_to_tensor(shape, tf.int32)
 
 
-def _bits(shape, seed):
-    return tf.random.stateless_uniform(
-        shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+def _words(count, seed):
+    """Returns this replica's `count` words of a draw."""
+    block, lead = _place(count, WORDS)
+    return _philox(block, lead + count, seed)[lead:]
+
+
+def _place(count, of_a_block):
+    """Returns in which block of Philox this replica's numbers begin, and how many come before.
+
+    Replicas draw for their examples what one device would: numbers of a draw are taken to lie
+    example by example.
+
+    Args:
+        count: How many numbers this replica draws.
+        of_a_block: How many a block holds.
+    """
+    place = replicas.place()
+    if place == 0:
+        return 0, 0
+    first = place * tf.cast(count, tf.int64)
+    return first // of_a_block, tf.cast(first % of_a_block, tf.int32)
+
+
+def _philox(block, count, seed):
+    """Returns `count` words of the sequence that belongs to a seed, from that block on."""
+    key, high = tf.split(tf.bitcast(seed, tf.uint64), 2)
+    counter = tf.concat([tf.cast([block], tf.uint64), high], axis=0)
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[count], key=key, counter=counter, alg=PHILOX, dtype=tf.uint32
     )
 
 
-def _unit(bits):
+def _unit(words):
     """Returns the top 24 bits as float32 in [0, 1): each value is exact."""
-    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+    return tf.cast(tf.bitwise.right_shift(words, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24

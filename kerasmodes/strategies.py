@@ -1,31 +1,40 @@
 """`get_strategy`: where replicas run, from one word.
 
-What runs on a replica is the models' business; how batches are split is `tf.distribute`'s.
+What runs on a replica, and how batches are split, is not here: that is `model`.
 """
 
 import functools
+import os
 import re
 
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
 
-NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N' or 'auto'"
+from kerasmodes import replicas
+
+NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N', 'multi_worker' or 'auto'"
 
 
-def get_strategy(name="auto"):
+def get_strategy(name="auto", timeout=300):
     """Returns a `tf.distribute` strategy by name.
 
     Args:
         name: `"single"`: one device, TensorFlow's default. `"mirrored"`: all GPUs of this machine;
             `"mirrored:N"`: the first N of them. `"cpu:N"`: N logical CPU devices, to try
-            replicas without GPUs; ask before TensorFlow has run anything. `"auto"`: `"mirrored"`
-            with more than one GPU, else `"single"`.
+            replicas without GPUs; ask before TensorFlow has run anything. `"multi_worker"`: all
+            GPUs, or the CPU, of each process that the environment variable `TF_CONFIG` names, or
+            SLURM's do; ask before TensorFlow has run anything. `"auto"`: `"multi_worker"` where
+            there is `TF_CONFIG`, else `"mirrored"` with more than one GPU, else `"single"`.
+        timeout: Seconds to wait for the other workers to come up.
 
     Returns:
         A strategy; build and compile the model in its `scope()`.
 
     Raises:
         ValueError: If the name is unknown.
-        RuntimeError: If the devices are not there, or TensorFlow has started with fewer.
+        RuntimeError: If the devices or workers are not there, or TensorFlow has started without
+            them.
 
     Example:
 
@@ -34,9 +43,15 @@ def get_strategy(name="auto"):
         model = km.SumRegressor()
     ```
     """
-    match = re.fullmatch(r"(single|auto|mirrored|mirrored:([1-9]\d*)|cpu:([1-9]\d*))", str(name))
+    match = re.fullmatch(
+        r"(single|auto|multi_worker|mirrored|mirrored:([1-9]\d*)|cpu:([1-9]\d*))", str(name)
+    )
     if not match:
         raise ValueError(f"`name` must be {NAMES}, N from 1 up. Received: name={name!r}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
+        raise ValueError(f"`timeout` must be a positive number. Received: timeout={timeout!r}")
+    if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
+        return _multi_worker(timeout)
     num_gpus = len(tf.config.list_logical_devices("GPU")) if name[:3] != "cpu" else 0
     if name == "auto":
         name = "mirrored" if num_gpus > 1 else "single"
@@ -45,6 +60,22 @@ def get_strategy(name="auto"):
     if name.startswith("mirrored"):
         return _mirrored(*_gpus(name, match[2], num_gpus))
     return _mirrored(*_logical_cpus(int(match[3])))
+
+
+def is_chief():
+    """Returns whether this process is the one of the present strategy that should write files.
+
+    `save`, `save_weights` and the callbacks of this package ask it themselves; callbacks of
+    `keras.callbacks` that write files are to be given to the chief only.
+
+    Example:
+
+    ```python
+    with km.get_strategy("single").scope():
+        callbacks = [keras.callbacks.CSVLogger("history.csv")] if km.is_chief() else []
+    ```
+    """
+    return replicas.is_chief(tf.distribute.get_strategy())
 
 
 @functools.cache
@@ -83,3 +114,60 @@ def _logical_cpus(count):
                 "km.get_strategy first thing in the program."
             ) from error
     return [f"CPU:{index}" for index in range(count)]
+
+
+@functools.cache
+def _multi_worker(timeout):
+    """Returns the one strategy of this process with the others that its environment names."""
+    resolver = _resolver()
+    jobs = resolver.cluster_spec().as_dict()
+    num_workers = sum(map(len, jobs.values()))
+    _wait_at_most(timeout, resolver, jobs)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise RuntimeError(
+            "'multi_worker' must be asked for before TensorFlow runs anything. Call "
+            "km.get_strategy first thing in the program."
+        ) from error
+    except tf.errors.OpError as error:
+        raise RuntimeError(
+            f"'multi_worker' needs all {num_workers} workers within timeout={timeout} seconds. "
+            f"Found: {error.message}"
+        ) from error
+
+
+def _resolver():
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    if "SLURM_PROCID" in os.environ:
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
+        resolver.cluster_spec()  # It finds out which task this is.
+        return resolver
+    raise RuntimeError(
+        "'multi_worker' needs TF_CONFIG, or SLURM's variables, in the environment. Found: neither. "
+        "`kerasmodes launch` starts workers on this machine with TF_CONFIG."
+    )
+
+
+def _wait_at_most(timeout, resolver, jobs):
+    """Sets how long TensorFlow waits for the others; its own limit is an hour.
+
+    A hook of TensorFlow beyond its documented interface, checked with 2.21.0: the strategy keeps
+    a configuration that is there already.
+    """
+    coordinated = [
+        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks))
+        for name, tasks in jobs.items()
+        if name in ("chief", "worker")
+    ]
+    leader = "chief" if "chief" in jobs else "worker"
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=f"/job:{leader}/replica:0/task:0",
+        cluster_register_timeout_in_ms=int(1000 * timeout),
+        shutdown_barrier_timeout_in_ms=int(1000 * timeout),
+        coordinated_jobs=coordinated,
+    )

@@ -140,22 +140,16 @@ def test_the_settings_of_a_model_have_one_name(run_eagerly, jit_compile, fused, 
 
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
 def test_one_replica_takes_every_mode(mode):
-    modes.check_replicas(mode, num_replicas=1, steps_per_execution=100)
+    modes.check_replicas(mode, num_replicas=1)
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_several_replicas_take_modes_without_xla(mode):
-    modes.check_replicas(mode, num_replicas=2, steps_per_execution=1)
+    modes.check_replicas(mode, num_replicas=2)
 
 
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_several_replicas_refuse_xla_and_name_what_works(mode):
     words = f"must be 'eager' or 'graph' .* 3 replicas.*mode='{mode}'"
     with pytest.raises(ValueError, match=words):
-        modes.check_replicas(mode, num_replicas=3, steps_per_execution=1)
-
-
-def test_several_replicas_refuse_several_steps():
-    words = "`steps_per_execution` must be 1 .* 2 replicas. Received: steps_per_execution=4"
-    with pytest.raises(ValueError, match=words):
-        modes.check_replicas("graph", num_replicas=2, steps_per_execution=4)
+        modes.check_replicas(mode, num_replicas=3)

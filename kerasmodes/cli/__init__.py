@@ -10,7 +10,7 @@ import sys
 import jsonargparse
 
 import kerasmodes
-from kerasmodes.cli import comparison, imaging, search, training
+from kerasmodes.cli import comparison, imaging, launch, search, training
 from kerasmodes.cli.flags import errors
 
 COMMANDS = {
@@ -19,6 +19,7 @@ COMMANDS = {
     "data": {"prepare": imaging.prepare},
     "generate": imaging.generate,
     "tune": {"sum": search.tune_sum},
+    "launch": launch.launch,
 }
 SUMMARIES = {
     "train": "Train a model in a new run folder.",
@@ -38,7 +39,9 @@ def main(argv=None):
         The exit status: 0, 1 after an error, which is shown in one line (`--traceback` as the
         first word shows where it came from), or 130 when interrupted.
     """
-    words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)  # Behind it is another's program.
+    words = [*map(_underscored, words[:end]), *words[end:]]
     show_traceback = words[:1] == ["--traceback"]
     runs = {}
     parser = make_parser(runs)

@@ -3,11 +3,12 @@
 import inspect
 import json
 import pathlib
+import random
 
 import keras
 
 import kerasmodes
-from kerasmodes import callbacks, data, models, strategies
+from kerasmodes import callbacks, data, models, replicas, strategies
 from kerasmodes.cli.flags import add_data_argument, add_fit_arguments, console, pick
 from kerasmodes.data import whole_files
 
@@ -27,15 +28,17 @@ def train_sum(parser):
     _add_run_arguments(parser)
 
     def run(flags):
-        _seed(flags)
+        strategy = _begin(flags)
         x, y = data.sums(**pick(flags, of_data), seed=flags.seed)
         validation_seed = None if flags.seed is None else flags.seed + 1
         validation = data.sums(NUM_VALIDATION_SUMS, flags.num_features, validation_seed)
-        with strategies.get_strategy(flags.strategy).scope():
+        with strategy.scope():
             model = models.SumRegressor(**pick(flags, of_model))
+            model.build((None, flags.num_features))
             model.compile(**pick(flags, of_compile))
-        folder = _new_run_folder(flags, "sum")
-        _fit(model, folder, [], x=x, y=y, validation_data=validation, **pick(flags, of_fit))
+        folder = _run_folder(flags, "sum", strategy)
+        fit_arguments = pick(flags, of_fit)
+        _fit(model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
 
     return run
 
@@ -50,14 +53,14 @@ def train_msggan(parser):
     _add_run_arguments(parser)
 
     def run(flags):
-        _seed(flags)
+        strategy = _begin(flags)
         images = _images(flags, of_data)
-        with strategies.get_strategy(flags.strategy).scope():
+        with strategy.scope():
             gan = models.MSGGAN(**pick(flags, of_model), seed=flags.seed)
             gan.compile(**pick(flags, of_compile))
-        folder = _new_run_folder(flags, "msggan")
+        folder = _run_folder(flags, "msggan", strategy)
         grid = callbacks.SampleGrid(folder / "samples")
-        _fit(gan, folder, [grid], x=images, shuffle=False, **pick(flags, of_fit))
+        _fit(gan, folder, [grid], flags, x=images, shuffle=False, **pick(flags, of_fit))
         console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")
 
     return run
@@ -72,6 +75,11 @@ def _add_run_arguments(parser):
     parser.add_argument(
         "--run", type=str | None, help="New folder for the run (default: runs/MODEL-001 and so on)."
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="Keep in the folder, after each epoch, what it takes to go on; go on if it is there.",
+    )
 
 
 def _images(flags, names):
@@ -80,37 +88,67 @@ def _images(flags, names):
     return data.images(flags.data, **pick(flags, names), seed=flags.seed)
 
 
-def _seed(flags):
+def _begin(flags):
+    """Returns the strategy, with every draw of the program seeded if that is asked for.
+
+    Workers must draw the same, and a run that goes on what it drew before.
+    """
+    strategy = strategies.get_strategy(flags.strategy)
+    if flags.seed is None and flags.resume:
+        flags.seed = _seed_before(flags)
+    if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):
+        flags.seed = replicas.from_first(strategy, random.getrandbits(31))
     if flags.seed is not None:
         keras.utils.set_random_seed(flags.seed)
+    return strategy
 
 
-def _new_run_folder(flags, model):
-    """Makes the run's folder with its `config.json`."""
-    folder = pathlib.Path(flags.run) if flags.run else _next_free(pathlib.Path("runs"), model)
-    if folder.exists() and any(folder.iterdir()):
+def _seed_before(flags):
+    """Returns the seed of the run that goes on, or `None` if it begins."""
+    if not flags.run:
+        raise ValueError("`run` must name the folder where `resume` goes on. Received: run=None")
+    config = pathlib.Path(flags.run) / "config.json"
+    return json.loads(config.read_text())["seed"] if config.exists() else None
+
+
+def _run_folder(flags, model, strategy):
+    """Returns the run's folder, made with its `config.json` by the chief."""
+    folder = pathlib.Path(flags.run) if flags.run else _next_free(strategy, "runs", model)
+    if not replicas.is_chief(strategy):
+        return folder
+    begins = not (flags.resume and (folder / "config.json").exists())
+    if begins and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"`run` must be a new or empty folder. Received: run={str(folder)!r}")
     config = {"model": model, "kerasmodes": kerasmodes.__version__, **flags.as_dict()}
-    with whole_files.whole_file(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=2, default=str) + "\n")
+    if begins:
+        with whole_files.whole_file(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=2, default=str) + "\n")
     return folder
 
 
-def _next_free(parent, model):
+def _next_free(strategy, parent, model):
     number = 1
-    while (parent / f"{model}-{number:03d}").exists():
+    while pathlib.Path(parent, f"{model}-{number:03d}").exists():
         number += 1
-    return parent / f"{model}-{number:03d}"
+    return pathlib.Path(parent, f"{model}-{replicas.from_first(strategy, number):03d}")
 
 
-def _fit(model, folder, extra_callbacks, **fit_arguments):
-    """Trains with the run's records, and saves the model, also when interrupted."""
+def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
+    """Trains with the run's records, and saves the model, also when interrupted.
+
+    Of several workers, the chief alone shows and writes something.
+    """
+    progress = [callbacks.Resume(folder / "progress")] if flags.resume else []
+    if not replicas.is_chief(model.distribute_strategy):
+        model.fit(**fit_arguments, verbose=0, callbacks=progress)
+        return
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     records = [
-        keras.callbacks.CSVLogger(folder / "history.csv"),
+        keras.callbacks.CSVLogger(folder / "history.csv", append=flags.resume),
         keras.callbacks.TensorBoard(folder / "events", write_graph=False),
         callbacks.LossCurves(folder / "losses.png"),
         *extra_callbacks,
+        *progress,
     ]
     # A bar that redraws itself is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2

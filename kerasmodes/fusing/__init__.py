@@ -6,6 +6,7 @@ What is fused, and when, is not decided here: that is `model`.
 from kerasmodes.fusing import xla_flags
 from kerasmodes.fusing.loops import make_predict_function, make_step_function
 from kerasmodes.fusing.super_batches import (
+    Piece,
     Pieces,
     batch_size_of,
     batches_of,
@@ -19,6 +20,7 @@ from kerasmodes.fusing.super_batches import (
 from kerasmodes.fusing.xla_errors import in_words
 
 __all__ = [
+    "Piece",
     "Pieces",
     "batch_size_of",
     "batches_of",

@@ -48,26 +48,30 @@ def make_predict_function(step, run, mode):
     Args:
         step: Function of one batch that returns nested tensors `[batch, ...]`.
         run: As in `make_step_function`.
-        mode: As in `make_step_function`.
+        mode: As in `make_step_function`; or `"eager"`, where steps run in Python.
 
     Returns:
-        A function of a list of `super_batches.Piece`, or of batches, that yields the outputs, one
-        `[examples, ...]` at a time.
+        A function of a list of `super_batches.Piece`, or of batches, that returns a list of
+        outputs: of many examples each, `[examples, ...]`, if they have one shape.
     """
     programs = {}
     make_loop = functools.partial(_predict_loop, step, run, mode)
 
     def function(pieces):
-        for piece in pieces:
-            if not isinstance(piece, super_batches.Piece):
-                (piece,) = super_batches.of_one_batch(piece)
-            super_batch, begin, end = piece
-            program = _program(programs, super_batch, make_loop, mode == "fused")
-            for start in range(begin, end, program.num_steps):
-                stop = min(end, start + program.num_steps)
-                with xla_errors.in_words(mode):
-                    outputs = program(super_batch, start, stop)
-                yield _examples(outputs, stop - start)
+        if not isinstance(pieces[0], super_batches.Piece):
+            pieces = [piece for batch in pieces for piece in super_batches.of_one_batch(batch)]
+        if mode == "eager":
+            return [run(step, (batch,)) for batch in super_batches.batches_of(pieces)]
+        with xla_errors.in_words(mode):
+            return [part for piece in pieces for part in _predicted(programs, make_loop, piece)]
+
+    def _predicted(programs, make_loop, piece):
+        super_batch, begin, end = piece
+        program = _program(programs, super_batch, make_loop, mode == "fused")
+        for start in range(begin, end, program.num_steps or 1):
+            stop = min(end, start + (program.num_steps or 1))
+            outputs = program(super_batch, start, stop)
+            yield _examples(outputs, stop - start) if program.num_steps else outputs
 
     return function
 
@@ -126,20 +130,27 @@ def _loop(step, run, mode, specs):
 
 
 def _predict_loop(step, run, mode, specs):
-    """Returns the loop that keeps every step's outputs, and the most steps it can hold."""
+    """Returns the loop that keeps every step's outputs, and the most steps it can hold.
+
+    Outputs of which only a step tells the shape come from single steps; the number is `None`.
+    """
     traced = _traced(step, run, mode, specs)
     output_specs = tf.nest.flatten(traced.structured_outputs)
-    most = OUTPUT_BYTES // max(1, super_batches.bytes_of_a_batch(output_specs, 1))
-    num_steps = max(1, min(most, _length(specs)))
+    if not all(_is_of_one_shape(spec) for spec in output_specs):
+        return _compiled(lambda sb, start, _: traced(_batch(sb, start)), mode, specs), None
+    most = max(1, OUTPUT_BYTES // max(1, super_batches.bytes_of_a_batch(output_specs, 1)))
+    num_steps = min(most, _length(specs) or most)
 
     def loop(super_batch, start, stop):
+        size = num_steps if mode == "fused" else stop - start  # XLA must know it.
+
         def body(index, arrays):
             outputs = tf.nest.flatten(traced(_batch(super_batch, index)))
             arrays = [a.write(index - start, o) for a, o in zip(arrays, outputs, strict=True)]
             return index + 1, arrays
 
         arrays = [
-            tf.TensorArray(spec.dtype, num_steps, element_shape=spec.shape) for spec in output_specs
+            tf.TensorArray(spec.dtype, size, element_shape=spec.shape) for spec in output_specs
         ]
         _, arrays = tf.while_loop(
             lambda index, _: index < stop, body, (start, arrays), parallel_iterations=1
@@ -154,7 +165,7 @@ def _traced(step, run, mode, specs):
     """Returns the step as a concrete function of one batch; tracing builds what was not built."""
 
     def one_step(batch):
-        return tf.nest.map_structure(tf.convert_to_tensor, run(step, args=(batch,)))
+        return tf.nest.map_structure(_tensor, run(step, args=(batch,)))
 
     batch = tf.nest.map_structure(
         lambda spec: None if spec is None else tf.TensorSpec(spec.shape[1:], spec.dtype), specs
@@ -162,6 +173,15 @@ def _traced(step, run, mode, specs):
     jit_compile = True if mode == "xla" else None
     function = tf.function(one_step, autograph=False, jit_compile=jit_compile)
     return function.get_concrete_function(batch)
+
+
+def _tensor(output):
+    is_composite = isinstance(output, tf.__internal__.CompositeTensor)
+    return output if is_composite else tf.convert_to_tensor(output)
+
+
+def _is_of_one_shape(spec):
+    return isinstance(spec, (tf.Tensor, tf.TensorSpec)) and spec.shape.is_fully_defined()
 
 
 def _compiled(loop, mode, specs):

@@ -1,7 +1,7 @@
 """`mode="auto"`: training steps run in each mode that can be had, are timed, and the fastest stays.
 
 Since numbers do not depend on the mode, these are steps like any others. The modes themselves are
-not here: see `keras_hooks.py` and `fusing`.
+not here: see `functions.py` and `fusing`.
 """
 
 import time

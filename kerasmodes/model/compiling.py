@@ -10,6 +10,7 @@ import types
 import keras
 
 from kerasmodes import averaging
+from kerasmodes.model import keras_private
 
 
 def remembered(compile):
@@ -74,11 +75,40 @@ def build_optimizers(model, config):
             built_from[name].build([weights[place] for place in places])
 
 
+def load_with_optimizers(model, path):
+    """Loads what `save_weights` wrote, the optimizers' state too.
+
+    Raises:
+        ValueError: If the model or an optimizer is not built, and what it had would be lost.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built before a fit can go on. Received: "
+            f"{model.__class__.__name__} with built=False. Call `build(input_shape)`."
+        )
+    with model.distribute_strategy.scope():
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        check_built(model)
+        model.load_weights(path)
+
+
+def check_built(model):
+    """Raises if an optimizer has no variables yet, where a step is too late to make them."""
+    unbuilt = [name for name, optimizer in optimizers(model).items() if not optimizer.built]
+    if unbuilt:
+        raise ValueError(
+            "Optimizers must be built before `fit` under several replicas, or before it goes on "
+            f"from a file. Received: {unbuilt} not built. Call `build(trainable_variables)` of "
+            "each in `compile`, under `self.distribute_strategy.scope()`."
+        )
+
+
 def _optimizer_weights(model):
     """Returns, for each built optimizer, the places in `model.weights` of what it updates."""
     places = {id(weight): place for place, weight in enumerate(model.weights)}
     return {
-        name: [places[id(v)] for v in optimizer._trainable_variables]
+        name: [places[id(v)] for v in keras_private.variables_of_optimizer(optimizer)]
         for name, optimizer in optimizers(model).items()
         if optimizer.built
     }

@@ -9,15 +9,9 @@ import types
 
 import keras
 
-from kerasmodes import modes
-from kerasmodes.model import choosing, compiling
-from kerasmodes.model.keras_hooks import (
-    Functional,
-    KerasHooks,
-    check_hooks,
-    functional_init_arguments,
-    refusing_layers,
-)
+from kerasmodes import modes, replicas
+from kerasmodes.model import choosing, compiling, keras_private
+from kerasmodes.model.functions import KerasHooks
 
 
 class ModesMixin(KerasHooks):
@@ -71,12 +65,12 @@ class ModesMixin(KerasHooks):
             TypeError: If an argument is unknown.
             RuntimeError: If a hook of Keras that the modes need is gone.
         """
-        check_hooks()
+        keras_private.check_hooks()
         settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
         is_jitted = settings["jit_compile"] is True
         name = mode or modes.name_of(settings["run_eagerly"], is_jitted, fused=False)
         num_replicas = self.distribute_strategy.num_replicas_in_sync
-        modes.check_replicas(name, num_replicas, settings["steps_per_execution"])
+        modes.check_replicas(name, num_replicas)
         _check_layers(self, settings["jit_compile"])
         args, kwargs = compiling.for_class(super().compile, args, kwargs, settings)
         with self.distribute_strategy.scope():
@@ -114,6 +108,17 @@ class ModesMixin(KerasHooks):
         history.params["mode"] = self.mode
         return history
 
+    @functools.wraps(keras.Model.save)
+    def save(self, *args, **kwargs):
+        # With several workers, the chief alone writes files; the others have the same weights.
+        if replicas.is_chief(self.distribute_strategy):
+            super().save(*args, **kwargs)
+
+    @functools.wraps(keras.Model.save_weights)
+    def save_weights(self, *args, **kwargs):
+        if replicas.is_chief(self.distribute_strategy):
+            super().save_weights(*args, **kwargs)
+
     def run_in(self, mode, steps_per_execution):
         """Goes over to another mode, between two executions, with everything else as it is."""
         settings = modes.resolve(mode, steps_per_execution=steps_per_execution)
@@ -130,7 +135,8 @@ class ModesMixin(KerasHooks):
         """
         # Keras puts the tracker that `compile` makes first among the metrics.
         num_replicas = self.distribute_strategy.num_replicas_in_sync
-        self.metrics[0].update_state(loss * num_replicas, sample_weight=num_examples)
+        loss = loss if num_replicas == 1 else loss * num_replicas
+        self.metrics[0].update_state(loss, sample_weight=num_examples)
 
     def get_compile_config(self):
         """Returns the arguments of `compile`, and which weights each optimizer was built for."""
@@ -165,13 +171,13 @@ class Model(ModesMixin, keras.Model):
     """
 
     def __init__(self, *args, **kwargs):
-        if functional_init_arguments(args, kwargs):
+        if keras_private.functional_init_arguments(args, kwargs):
             self.__class__ = _functional_class(type(self))
         super().__init__(*args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class FunctionalModel(Model, Functional):
+class FunctionalModel(Model, keras_private.Functional):
     """What `Model(inputs, outputs)` makes; nothing to be named in a program."""
 
 
@@ -203,7 +209,7 @@ def _check_layers(model, jit_compile):
     """Raises when XLA is asked for and a layer refuses it; Keras would only warn and go on."""
     if jit_compile is not True:
         return
-    refusing = refusing_layers(model)
+    refusing = keras_private.refusing_layers(model)
     if refusing:
         raise ValueError(
             "`mode` must be 'graph' or 'eager' for a model with layers that XLA cannot compile. "

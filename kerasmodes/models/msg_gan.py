@@ -192,10 +192,18 @@ class MSGGAN(Model):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def _judge(self, real_images, fake_images):
-        """Returns the logits of the real and of the fake images, from one pass in training."""
-        pairs = zip(real_images, fake_images, strict=True)
-        images = [tf.concat((tf.cast(real, fake.dtype), fake), axis=0) for real, fake in pairs]
-        return tf.split(self.discriminator(images, training=True), 2)
+        """Returns the logits of the real and of the fake images, from one pass in training.
+
+        Each real image lies beside a fake one, so that replicas, whose parts of a batch are
+        contiguous, drop what one device would.
+        """
+        pairs = [
+            tf.stack((tf.cast(real, fake.dtype), fake), axis=1)
+            for real, fake in zip(real_images, fake_images, strict=True)
+        ]
+        images = [tf.reshape(pair, [-1, *pair.shape[2:]]) for pair in pairs]
+        logits = self.discriminator(images, training=True)
+        return tf.unstack(tf.reshape(logits, [-1, 2, logits.shape[-1]]), axis=1)
 
     def _turned(self, fake_gradients, fake_logits):
         """Returns the generator loss's gradients at the fakes, from the discriminator loss's."""

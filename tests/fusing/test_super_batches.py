@@ -101,7 +101,7 @@ def test_bytes_of_batches_whose_size_is_unknown_are_estimated():
 
 def test_the_batch_size_is_read_from_the_specs():
     assert super_batches.batch_size_of((tf.TensorSpec([7, 2]), tf.TensorSpec([]))) == 7
-    assert super_batches.batch_size_of((tf.TensorSpec([None, 2]),)) == 256
+    assert super_batches.batch_size_of((tf.TensorSpec([None, 2]),)) is None
 
 
 def test_an_error_in_the_data_is_the_users_to_see():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.model import keras_hooks
+from kerasmodes.model import keras_private
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
@@ -139,15 +139,15 @@ def test_the_end_of_data_of_unknown_length_runs_no_step(mode):
 
 def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
     model = km.SumRegressor(units=())
-    monkeypatch.setitem(keras_hooks.HOOKS, keras.Model, "make_train_function _make_gone")
+    monkeypatch.setitem(keras_private.HOOKS, keras.Model, "make_train_function _make_gone")
     words = rf"Keras must have Model._make_gone, .*3.15.1.*Received: Keras {keras.__version__}"
     with pytest.raises(RuntimeError, match=words):
         model.compile("sgd")
 
 
 def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
-    """Where this fails, Keras has changed: look at `keras_hooks.py` for each name that is gone."""
-    epochs = keras_hooks.TFEpochIterator(
+    """Where this fails, Keras has changed: look at `keras_private.py` for each name."""
+    epochs = keras_private.TFEpochIterator(
         x=X, y=Y, batch_size=4, distribute_strategy=tf.distribute.get_strategy()
     )
     used = {

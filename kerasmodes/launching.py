@@ -1,0 +1,168 @@
+"""Several worker processes on this machine, each with its `TF_CONFIG`.
+
+What the workers run is the caller's program; how they share a batch is not here: that is `model`.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+GRACE_SECONDS = 10
+# Lines of a failed worker's output that its error repeats.
+TAIL_LINES = 40
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+class WorkerError(RuntimeError):
+    """A worker failed; its last lines are in the message."""
+
+
+def launch(command, num_workers=2, max_restarts=0):
+    """Runs a program as several workers on this machine, to its end.
+
+    Each worker finds in its environment the `TF_CONFIG` that `km.get_strategy("multi_worker")`
+    reads. Its output is shown line by line behind its number. When one fails, all are stopped; then
+    they are started again, if there are restarts left (a program with `km.callbacks.Resume` goes
+    on from its last epoch). Ctrl-C is handed on to the workers. No process is left behind.
+
+    Args:
+        command: List of the program and its arguments.
+        num_workers: Positive int.
+        max_restarts: How often the workers may be started again after a failure, an int from 0 up.
+
+    Raises:
+        ValueError: If an argument is wrong.
+        WorkerError: If a worker fails and no restart is left.
+
+    Example:
+
+    ```python
+    km.launching.launch([sys.executable, "train.py"], num_workers=2)
+    ```
+    """
+    _check(command, num_workers, max_restarts)
+    for restarts_left in range(max_restarts, -1, -1):
+        try:
+            _run(command, num_workers)
+            return
+        except WorkerError as error:
+            if not restarts_left:
+                raise
+            print(f"{error}\nAll workers start again ({restarts_left} restarts left).", flush=True)
+
+
+def cluster(ports, index):
+    """Returns the `TF_CONFIG` of one worker among several on this machine.
+
+    Args:
+        ports: Port of each worker.
+        index: Number of the worker, from 0 up; 0 is the chief.
+    """
+    workers = [f"127.0.0.1:{port}" for port in ports]
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+
+def free_ports(count):
+    """Returns ports of this machine that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _run(command, num_workers):
+    """Runs the workers once."""
+    ports = free_ports(num_workers)
+    ends, workers = queue.Queue(), []
+    try:
+        for index in range(num_workers):
+            environment = {**os.environ, "TF_CONFIG": cluster(ports, index)}
+            workers.append(_Worker(index, command, environment, ends))
+        for _ in workers:
+            worker = ends.get()
+            if worker.process.returncode != 0:
+                raise WorkerError(worker.last_words())
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        _stop(workers, signal.SIGINT if interrupted else signal.SIGTERM)
+        raise
+
+
+class _Worker:
+    """A process in a group of its own, and the threads that read its output and wait for it."""
+
+    def __init__(self, index, command, environment, ends):
+        self.index = index
+        self.tail = []
+        self.process = subprocess.Popen(
+            command,
+            env={**environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_the_parent if sys.platform == "linux" else None,
+        )
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        threading.Thread(target=self._wait, args=(ends,), daemon=True).start()
+
+    def _wait(self, ends):
+        self.process.wait()
+        self.signal(signal.SIGKILL)  # What it started and left behind would keep its output open.
+        self.reader.join()
+        ends.put(self)
+
+    def _read(self):
+        for line in self.process.stdout:
+            text = line.decode(errors="replace").rstrip("\n")
+            self.tail = [*self.tail[1 - TAIL_LINES :], text]
+            sys.stdout.write(f"[worker {self.index}] {text}\n")
+            sys.stdout.flush()
+
+    def signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def last_words(self):
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        return "\n".join([f"Worker {self.index} {how}. Its last lines:", *self.tail])
+
+
+def _stop(workers, number):
+    """Ends all workers and whatever they have started: first asked to, then killed."""
+    for worker in workers:
+        worker.signal(number)
+    for worker in workers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(GRACE_SECONDS)
+        worker.signal(signal.SIGKILL)
+        worker.process.wait()
+        worker.reader.join()
+
+
+def _die_with_the_parent():
+    """Called in the new process: Linux kills it when the launcher dies, however that happens."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _check(command, num_workers, max_restarts):
+    if not isinstance(command, (list, tuple)) or not command:
+        raise ValueError(
+            "`command` must be a list of a program and its arguments. "
+            f"Received: command={command!r}"
+        )
+    for name, value, least in (("num_workers", num_workers, 1), ("max_restarts", max_restarts, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(
+                f"`{name}` must be an integer from {least} up. Received: {name}={value!r}"
+            )

@@ -1,0 +1,170 @@
+"""The one place for names of Keras beyond its documented interface, checked with Keras 3.15.1.
+
+What they are used for is in `functions.py` and `epochs.py`.
+"""
+
+import keras
+import tensorflow as tf
+from keras.src.backend.tensorflow.trainer import (
+    TFEpochIterator,
+    convert_to_np_if_not_ragged,
+    potentially_ragged_concat,
+)
+from keras.src.models.functional import Functional
+from keras.src.models.model import functional_init_arguments
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
+
+__all__ = [
+    "Functional",
+    "TFEpochIterator",
+    "arrays_of",
+    "check_hooks",
+    "compiled_loss",
+    "concatenated",
+    "concatenated_tensors",
+    "dataset_of",
+    "functional_init_arguments",
+    "functions_of_losses",
+    "functions_of_metric",
+    "is_built",
+    "is_in_memory",
+    "is_plain_dense",
+    "layers_of",
+    "refusing_layers",
+    "restored_epoch",
+    "set_restored_epoch",
+    "shuffle_of",
+    "symbolic_batch",
+    "variables_of_optimizer",
+]
+
+HOOKS = {
+    keras.Model: "make_train_function make_test_function make_predict_function "
+    "_maybe_symbolic_build _flatten_layers _make_function",
+    TFEpochIterator: "_enumerate_iterator _interrupted_warning",
+    ArrayDataAdapter: "num_batches batch_size",
+}
+
+
+def check_hooks():
+    """Raises a `RuntimeError` when Keras lacks a method that the modes override."""
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in HOOKS.items()
+        for name in names.split()
+        if not hasattr(owner, name)
+    ]
+    if missing:
+        raise RuntimeError(
+            f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "
+            f"Keras 3.15.1). Received: Keras {keras.__version__}"
+        )
+
+
+def refusing_layers(model):
+    """Returns the names of the layers that XLA cannot compile."""
+    return [layer.name for layer in model._flatten_layers() if not layer.supports_jit]
+
+
+def layers_of(model):
+    """Returns the model with all layers in it, at any depth."""
+    return list(model._flatten_layers())
+
+
+def is_plain_dense(layer):
+    """Returns whether a dense layer is a product, a bias and an activation, nothing else."""
+    is_plain = layer.built and not layer.lora_enabled and layer.quantization_mode is None
+    return is_plain and layer.compute_dtype == layer.variable_dtype
+
+
+def is_built(model):
+    """Returns whether layers, losses, metrics and optimizer all have their variables."""
+    parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
+    return all(part is None or part.built for part in parts)
+
+
+def compiled_loss(model):
+    """Returns the one loss that `compile` makes of what it was given, or `None`."""
+    return model._compile_loss
+
+
+def functions_of_losses(compiled_loss):
+    """Returns the losses in what `compile` made, and the plain functions in these."""
+    losses = [one.loss for one in compiled_loss._flat_losses]
+    return [*losses, *(loss.fn for loss in losses if hasattr(loss, "fn"))]
+
+
+def functions_of_metric(metric):
+    """Returns the metric with the metrics in it and their plain functions."""
+    inner = getattr(metric, "metrics", [])  # `compile` holds its metrics in one.
+    return [metric, *inner, *(one._fn for one in [metric, *inner] if hasattr(one, "_fn"))]
+
+
+def names_of_metric(metric):
+    """Returns the names of a metric's results in the logs."""
+    results = metric.result()
+    return list(results) if isinstance(results, dict) else [metric.name]
+
+
+def variables_of_optimizer(optimizer):
+    """Returns the variables that a built optimizer updates."""
+    return optimizer._trainable_variables
+
+
+def dataset_of(epoch_iterator):
+    """Returns the data set of global batches, or `None` if the user has distributed it."""
+    dataset = epoch_iterator._distributed_dataset
+    if isinstance(dataset, tf.data.Dataset):
+        return dataset
+    dataset = epoch_iterator.data_adapter.get_tf_dataset()
+    return dataset if isinstance(dataset, tf.data.Dataset) else None
+
+
+def arrays_of(adapter):
+    """Returns nested tensors of what an adapter holds, or `None` if it holds no arrays."""
+    if not isinstance(adapter, ArrayDataAdapter):
+        return None
+    arrays = convert_to_sliceable(adapter._inputs, target_backend="tensorflow")
+    return tf.nest.map_structure(
+        lambda array: None if array is None else tf.convert_to_tensor(array),
+        keras.tree.lists_to_tuples(arrays),
+    )
+
+
+def shuffle_of(adapter):
+    """Returns the argument `shuffle` that arrays were given with."""
+    return adapter._shuffle
+
+
+def restored_epoch(model):
+    """Returns the epoch that a callback has set the fit back to, 0 if none has."""
+    return model._initial_epoch or 0
+
+
+def set_restored_epoch(model, epoch):
+    """Makes the fit that has just begun go on with that epoch; `None` undoes it."""
+    model._initial_epoch = epoch
+
+
+def is_in_memory(epoch_iterator):
+    """Returns whether the data are arrays."""
+    return isinstance(epoch_iterator.data_adapter, ArrayDataAdapter)
+
+
+def symbolic_batch(structure):
+    """Returns what Keras builds a model from, from nested specs of a batch."""
+    kinds = (tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec)
+    return tf.nest.map_structure(lambda s: s if isinstance(s, kinds) else None, structure)
+
+
+def concatenated_tensors(parts):
+    """Returns the outputs of some batches as nested tensors, ragged where shapes differ."""
+    return tf.nest.map_structure(lambda *one: potentially_ragged_concat(one), *parts)
+
+
+def concatenated(parts):
+    """Returns the outputs of all batches as nested arrays, ragged where shapes differ."""
+    return keras.tree.map_structure(
+        lambda *one: convert_to_np_if_not_ragged(potentially_ragged_concat(one)), *parts
+    )

@@ -1,0 +1,75 @@
+"""Which replica and worker this is, and which part of the global batch it holds.
+
+How a batch is split, and when, is not decided here: that is `model`.
+"""
+
+import contextlib
+import threading
+
+import tensorflow as tf
+
+_present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
+
+
+@contextlib.contextmanager
+def holding(place):
+    """While open, this replica (thread) holds the global batch's part of that place.
+
+    The parts are equal, so a mean over the global batch is the mean of the replicas' means.
+
+    Args:
+        place: Int: the parts that come before it; 0 on every replica if each holds all examples.
+    """
+    before = getattr(_present, "place", None)
+    _present.place = place
+    try:
+        yield
+    finally:
+        _present.place = before
+
+
+def has_equal_parts():
+    """Returns whether `fit`, `evaluate` or `predict` gave this replica its examples."""
+    return getattr(_present, "place", None) is not None
+
+
+def place():
+    """Returns how many parts of the global batch come before this replica's, an int."""
+    replica = tf.distribute.get_replica_context()
+    if has_equal_parts():
+        return _present.place
+    return 0 if replica is None else replica_id(replica)
+
+
+def replica_id(replica):
+    """Returns the number of a replica, an int, from its `tf.distribute.ReplicaContext`."""
+    return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
+def num_workers(strategy):
+    """Returns how many processes take part in a strategy."""
+    resolver = strategy.cluster_resolver
+    return sum(map(len, resolver.cluster_spec().as_dict().values())) if resolver else 1
+
+
+def is_chief(strategy):
+    """Returns whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
+
+
+def from_first(strategy, number):
+    """Returns the first replica's 64-bit number on every worker."""
+    if num_workers(strategy) == 1:
+        return number
+    halves = tf.constant([number >> 32, number % 2**32], tf.int64)
+
+    def on_replica():
+        replica = tf.distribute.get_replica_context()
+        return replica.all_reduce("sum", halves * int(replica_id(replica) == 0))
+
+    high, low = strategy.experimental_local_results(strategy.run(on_replica))[0].numpy()
+    return (int(high) << 32) + int(low)
