@@ -6,13 +6,14 @@ What runs on a replica, and how batches are split, is not here: that is `model`.
 import functools
 import os
 import re
+import socket
+import time
 
 import tensorflow as tf
-from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
-from tensorflow.python.eager import context
 
 from kerasmodes import replicas
 
+ASK_AGAIN_SECONDS = 0.5
 NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N', 'multi_worker' or 'auto'"
 
 
@@ -121,21 +122,13 @@ def _multi_worker(timeout):
     """Returns the one strategy of this process with the others that its environment names."""
     resolver = _resolver()
     jobs = resolver.cluster_spec().as_dict()
-    num_workers = sum(map(len, jobs.values()))
-    _wait_at_most(timeout, resolver, jobs)
+    _await_workers(jobs, jobs[resolver.task_type][resolver.task_id], timeout)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except RuntimeError as error:
-        if "program startup" not in str(error):
-            raise
         raise RuntimeError(
             "'multi_worker' must be asked for before TensorFlow runs anything. Call "
-            "km.get_strategy first thing in the program."
-        ) from error
-    except tf.errors.OpError as error:
-        raise RuntimeError(
-            f"'multi_worker' needs all {num_workers} workers within timeout={timeout} seconds. "
-            f"Found: {error.message}"
+            f"km.get_strategy first thing in the program. Found: {error}"
         ) from error
 
 
@@ -152,22 +145,31 @@ def _resolver():
     )
 
 
-def _wait_at_most(timeout, resolver, jobs):
-    """Sets how long TensorFlow waits for the others; its own limit is an hour.
+def _await_workers(jobs, own, timeout):
+    """Returns when each worker answers at its address; raises a `RuntimeError` after `timeout`.
 
-    A hook of TensorFlow beyond its documented interface, checked with 2.21.0: the strategy keeps
-    a configuration that is there already.
+    TensorFlow itself would wait for an hour, or for ever, and could not be interrupted. Until its
+    server takes over, a socket answers at this worker's own address.
     """
-    coordinated = [
-        coordination_config_pb2.CoordinatedJob(name=name, num_tasks=len(tasks))
-        for name, tasks in jobs.items()
-        if name in ("chief", "worker")
-    ]
-    leader = "chief" if "chief" in jobs else "worker"
-    context.context().configure_coordination_service(
-        service_type="standalone",
-        service_leader=f"/job:{leader}/replica:0/task:0",
-        cluster_register_timeout_in_ms=int(1000 * timeout),
-        shutdown_barrier_timeout_in_ms=int(1000 * timeout),
-        coordinated_jobs=coordinated,
-    )
+    missing = {address for addresses in jobs.values() for address in addresses} - {own}
+    end = time.monotonic() + timeout
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", int(own.rpartition(":")[2])))
+        listener.listen(socket.SOMAXCONN)
+        while missing := {address for address in missing if not _answers(address)}:
+            if time.monotonic() > end:
+                raise RuntimeError(
+                    "'multi_worker' needs all workers to come up within "
+                    f"timeout={timeout} seconds. Found no answer from {sorted(missing)}."
+                )
+            time.sleep(ASK_AGAIN_SECONDS)
+
+
+def _answers(address):
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ASK_AGAIN_SECONDS).close()
+    except OSError:
+        return False
+    return True
