@@ -11,7 +11,7 @@ import tensorflow as tf
 from kerasmodes import replicas
 
 
-def average_loss(per_example_loss):
+def average_loss(per_example_loss, sample_weight=None):
     """Returns this replica's share of the loss's mean over the global batch.
 
     On one device this is the plain mean. Under a strategy gradients are *summed* over the
@@ -20,10 +20,13 @@ def average_loss(per_example_loss):
     replicas hold different numbers of examples.
 
     To log the mean, give the per-example losses themselves to a `keras.metrics.Mean`, not the
-    shares: a mean of shares is too small by the number of replicas.
+    shares: a mean of shares is too small by the number of replicas. A penalty on the weights is one
+    number for all examples: add it to their losses before they are averaged.
 
     Args:
         per_example_loss: Float tensor `[batch, ...]`; dimensions after the first are averaged.
+        sample_weight: Float tensor `[batch]` that multiplies the losses, or `None`. As in Keras,
+            the sum is divided by the number of examples, not by the sum of the weights.
 
     Returns:
         A scalar tensor of the same dtype.
@@ -44,6 +47,10 @@ def average_loss(per_example_loss):
             f"Received: per_example_loss with shape={per_example_loss.shape}. "
             "Average over the examples with km.average_loss alone."
         )
+    if sample_weight is not None:
+        weight = tf.cast(sample_weight, per_example_loss.dtype)
+        ones = tf.ones(per_example_loss.shape.rank - 1, tf.int32)
+        per_example_loss *= tf.reshape(weight, tf.concat([[-1], ones], axis=0))
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return tf.reduce_mean(per_example_loss)

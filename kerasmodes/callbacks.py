@@ -129,6 +129,8 @@ class Resume(keras.callbacks.Callback):
     ```
     """
 
+    counts_epochs = True  # `fit` asks for it.
+
     def __init__(self, directory):
         super().__init__()
         self.directory = pathlib.Path(directory)

@@ -113,12 +113,14 @@ class _Worker:
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        threading.Thread(target=self._wait, args=(ends,), daemon=True).start()
+        self.waiter = threading.Thread(target=self._wait, args=(ends,), daemon=True)
+        self.waiter.start()
 
     def _wait(self, ends):
         self.process.wait()
         self.signal(signal.SIGKILL)  # What it started and left behind would keep its output open.
         self.reader.join()
+        self.process.stdout.close()
         ends.put(self)
 
     def _read(self):
@@ -146,8 +148,7 @@ def _stop(workers, number):
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.process.wait(GRACE_SECONDS)
         worker.signal(signal.SIGKILL)
-        worker.process.wait()
-        worker.reader.join()
+        worker.waiter.join()
 
 
 def _die_with_the_parent():

@@ -53,6 +53,24 @@ def test_dimensions_after_the_first_are_averaged():
     assert km.average_loss(tf.reshape(tf.range(24.0), [2, 3, 4])).numpy() == 11.5
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_sample_weights_count_as_in_keras(shape):
+    losses, weight = tf.reshape([[1.0, 3.0], [5.0, 7.0]], (2, 2)), tf.reshape([1.0, 3.0], shape)
+    expected = keras.losses.MeanAbsoluteError()(tf.zeros((2, 2)), losses, sample_weight=weight)
+    assert km.average_loss(losses, sample_weight=weight).numpy() == expected == 10
+
+
+def test_a_penalty_added_to_the_losses_counts_once(two_replicas):
+    def penalised(examples):
+        return km.average_loss(examples + 100.0)
+
+    values = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.constant([[1.0, 2.0, 3.0], [10.0]][context.replica_id_in_sync_group])
+    )
+    total = two_replicas.reduce("sum", two_replicas.run(penalised, args=(values,)), axis=None)
+    assert total.numpy() == 104
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
 def test_the_dtype_stays(dtype):
     assert km.average_loss(tf.ones((2, 1), dtype)).dtype == dtype

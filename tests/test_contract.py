@@ -5,7 +5,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kerasmodes as km
 
@@ -126,26 +125,6 @@ def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
     again.load_weights(tmp_path / "model.weights.h5")
     for one, other in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_the_sums_of_two_replicas_equal_one_device(two_replicas, mode):
-    losses = []
-    for strategy in (tf.distribute.get_strategy(), two_replicas):
-        with strategy.scope():
-            losses.append(train("SumRegressor", mode, epochs=2, validation_data=SUMS)[0])
-    one, two = (model.history.history for model in losses)
-    assert two == {key: pytest.approx(values, rel=1e-5) for key, values in one.items()}
-
-
-def test_the_gan_trains_on_two_replicas(two_replicas):
-    with two_replicas.scope():
-        model, logs = train("MSGGAN", "graph")
-    assert np.all(np.isfinite([list(values.values()) for values in logs.values()]))
-    assert int(model.generator_optimizer.iterations.numpy()) == 4
-    for weight in model.trainable_variables:
-        first, second = weight.value.values
-        np.testing.assert_array_equal(first, second)  # replicas stay in step
 
 
 @pytest.mark.parametrize("mode", ["xla", "fused"])

@@ -101,9 +101,11 @@ class _Program:
 
 
 def _program(programs, super_batch, make_loop, is_fused):
-    key = tuple(
-        None if part is None else (part.dtype, *part.shape[1:])
-        for part in tf.nest.flatten(super_batch)
+    # As a string: a batch may be a dictionary.
+    key = str(
+        tf.nest.map_structure(
+            lambda part: None if part is None else (part.dtype.name, *part.shape[1:]), super_batch
+        )
     )
     if key not in programs or not programs[key].fits(super_batch):
         programs[key] = _Program(super_batch, make_loop, is_fused)

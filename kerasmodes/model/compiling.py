@@ -119,6 +119,7 @@ def optimizers(model):
     return {
         name if place is None else f"{name}/{place}": part
         for name, value in sorted(vars(model).items())
+        if not name.startswith("_self_")  # TensorFlow's own lists of the same objects
         for place, part in _places(value)
         if isinstance(part, keras.optimizers.Optimizer)
     }

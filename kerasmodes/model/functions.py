@@ -118,7 +118,8 @@ class KerasHooks:
         is_shared = self.distribute_strategy.num_replicas_in_sync > 1
         in_memory = keras_private.is_in_memory(epoch_iterator)
         in_loop = self.steps_per_execution > 1 and self.mode != "eager"
-        if not (chooser or is_shared or in_memory or in_loop or self.mode == "fused"):
+        counts = fit_arguments is not None and _counts_epochs(fit_arguments.callbacks)
+        if not (chooser or is_shared or in_memory or in_loop or counts or self.mode == "fused"):
             return
         epoch_iterator.__class__ = Epochs
         epoch_iterator.prepare(self, dataset)
@@ -183,6 +184,12 @@ def _is_made_for(function, mode, in_loop):
     if made_mode == modes.AUTO and function.trains:
         return mode != "eager"
     return (made_mode, made_in_loop) == (mode, in_loop)
+
+
+def _counts_epochs(callbacks):
+    """Returns whether a callback wants each epoch's data to be those of that number."""
+    callbacks = getattr(callbacks, "callbacks", callbacks) or []
+    return any(getattr(one, "counts_epochs", False) for one in keras.tree.flatten(callbacks))
 
 
 def _is_distributed(batch):

@@ -1,0 +1,213 @@
+"""Tests of several replicas: with the same global batch, the numbers of one device.
+
+Several processes are in `tests/test_workers.py`.
+"""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
+WEIGHT = np.linspace(0, 2, 27, dtype="float32")
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
+ONE_DEVICE = tf.distribute.get_strategy()
+WAYS = [(mode, steps) for mode in ("graph", "eager") for steps in (1, 4)]
+
+
+def train_sums(strategy, mode="graph", steps_per_execution=1):
+    """Returns all numbers of a regressor: batches of 4, and an odd one at the end of each pass."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=(4,))
+        model.compile("sgd", mode=mode, steps_per_execution=steps_per_execution, metrics=["mae"])
+    data = {"x": X, "y": Y, "sample_weight": WEIGHT, "batch_size": 4}
+    history = model.fit(**data, epochs=2, verbose=0, validation_split=0.2).history
+    return {
+        **history,
+        "evaluate": model.evaluate(X, Y, batch_size=4, verbose=0),
+        "predict": model.predict(X, batch_size=4, verbose=0),
+        "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]),
+    }
+
+
+def train_gan(strategy, mode="graph", steps_per_execution=1, optimizer=keras.optimizers.SGD):
+    """Returns all numbers of MSGGAN, with dropout, after ten steps."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+        optimizers = (optimizer(0.05), optimizer(0.05))
+        model.compile(*optimizers, mode=mode, steps_per_execution=steps_per_execution)
+    history = model.fit(
+        IMAGES, batch_size=4, epochs=2, verbose=0, validation_data=(IMAGES,)
+    ).history
+    return {
+        **history,
+        "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
+        "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]),
+    }
+
+
+@functools.cache
+def on_one_device(train):
+    return train(ONE_DEVICE)
+
+
+def assert_equal_numbers(numbers, expected, tolerance):
+    assert set(numbers) == set(expected)
+    for name, value in numbers.items():
+        np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(("mode", "steps_per_execution"), WAYS)
+def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, steps_per_execution):
+    numbers = train_sums(two_replicas, mode, steps_per_execution)
+    assert_equal_numbers(numbers, on_one_device(train_sums), 1e-5)
+
+
+@pytest.mark.parametrize(("mode", "steps_per_execution"), WAYS)
+def test_the_gan_of_two_replicas_is_that_of_one_device(two_replicas, mode, steps_per_execution):
+    numbers = train_gan(two_replicas, mode, steps_per_execution)
+    assert_equal_numbers(numbers, on_one_device(train_gan), 1e-4)
+
+
+def test_replicas_stay_in_step(two_replicas):
+    with two_replicas.scope():
+        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, seed=1)
+        model.compile()
+    model.fit(IMAGES, batch_size=4, verbose=0)
+    for weight in [*model.weights, *model.generator_optimizer.variables]:
+        first, second = weight.value.values
+        np.testing.assert_array_equal(first, second)
+
+
+class Draws(km.Model):
+    """Logs the sum of what it draws for its examples, each times the example."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = km.random.SeedGenerator(3)
+        self.dropout = km.random.Dropout(0.5, seed=4)
+        self.total = keras.metrics.Sum(name="total")
+        self.built = True
+
+    def train_step(self, data):
+        shape = tf.shape(data)
+        draws = km.random.normal(shape, seed=self.seeds) + km.random.uniform(shape, seed=self.seeds)
+        self.total.update_state(data * (draws + self.dropout(data, training=True)))
+        return {"total": self.total.result()}
+
+
+@pytest.mark.parametrize("width", [1, 3, 7], ids="width {}".format)
+def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, width):
+    examples = np.random.default_rng(0).normal(size=(22, width)).astype("float32")
+    totals = []
+    for strategy in (ONE_DEVICE, two_replicas):
+        with strategy.scope():
+            model = Draws()
+            model.compile()
+        history = model.fit(examples, batch_size=6, epochs=2, shuffle=False, verbose=0).history
+        totals.append(history["total"])
+    np.testing.assert_allclose(totals[1], totals[0], rtol=1e-5)
+    assert totals[0][0] != totals[0][1]
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+def test_data_sets_and_single_batches_are_shared_out_too(two_replicas, steps_per_execution):
+    numbers = []
+    for strategy in (ONE_DEVICE, two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model = km.SumRegressor(units=(4,))
+            model.compile("adam", steps_per_execution=steps_per_execution)
+        data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+        losses = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
+        on_batch = [model.train_on_batch(X[:5], Y[:5]), model.test_on_batch(X[:5], Y[:5])]
+        predicted = model.predict(data.map(lambda x, y: x), verbose=0)
+        numbers.append([*losses, *on_batch, *predicted[:, 0], *model.predict_on_batch(X[:3])[:, 0]])
+    np.testing.assert_allclose(numbers[1], numbers[0], rtol=1e-5)
+
+
+def test_a_batch_size_that_the_replicas_cannot_share_is_refused_at_the_door(two_replicas):
+    with two_replicas.scope():
+        model = km.SumRegressor(units=())
+        model.compile("sgd")
+    words = "divisible by the 2 replicas, but .* Received: batch_size=5. Use 4 or 6"
+    with pytest.raises(ValueError, match=words):
+        model.fit(X, Y, batch_size=5, verbose=0)
+    with pytest.raises(ValueError, match="Received: batch_size=1. Use 2."):
+        model.fit(
+            tf.data.Dataset.from_tensor_slices((X, Y)).batch(1, drop_remainder=True), shuffle=False
+        )
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+def test_a_batch_in_the_middle_that_cannot_be_shared_is_refused(two_replicas):
+    with two_replicas.scope():
+        model = km.SumRegressor(units=())
+        model.compile("sgd")
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(5)
+    with pytest.raises(ValueError, match="Received: batch_size=5. Use 4 or 6"):
+        model.fit(data, shuffle=False, verbose=0)
+
+
+def test_logs_that_are_no_metrics_are_averaged_over_the_replicas(two_replicas):
+    class Plain(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.built = True
+
+        def train_step(self, data):
+            return {"mean": tf.reduce_mean(data)}
+
+    with two_replicas.scope():
+        model = Plain()
+        model.compile()
+    history = model.fit(np.arange(8.0), batch_size=8, shuffle=False, verbose=0).history
+    assert history["mean"] == [3.5]
+
+
+def test_an_optimizer_without_variables_is_refused_under_replicas(two_replicas):
+    class Own(km.SumRegressor):
+        def compile(self, **kwargs):
+            super().compile(**kwargs)
+            self.second_optimizer = keras.optimizers.SGD()
+
+    with two_replicas.scope():
+        model = Own(units=())
+        model.compile()
+    with pytest.raises(ValueError, match=r"must be built before `fit` .*\['second_optimizer'\]"):
+        model.fit(X, Y, batch_size=4, verbose=0)
+
+
+def test_data_that_are_distributed_already_take_one_step_at_a_time(two_replicas):
+    with two_replicas.scope():
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.compile("sgd", steps_per_execution=2)
+    data = tf.data.Dataset.from_tensor_slices((X[:8], Y[:8])).batch(4)
+    distributed = two_replicas.experimental_distribute_dataset(data)
+    with pytest.raises(ValueError, match=r"must be a tf.data.Dataset .*a distributed data set"):
+        model.fit(distributed, shuffle=False, verbose=0)
+    model.compile("sgd")
+    model.fit(distributed, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 2
+
+
+def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_replicas):
+    weights = []
+    for strategy in (ONE_DEVICE, two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            normalization = keras.layers.BatchNormalization(synchronized=True)
+            layers = [keras.Input((3,)), keras.layers.Dense(4), normalization]
+            model = km.model.with_modes(keras.Sequential([*layers, keras.layers.Dense(1)]))
+            model.compile("sgd", "mse")
+        model.fit(X, Y, batch_size=6, epochs=3, verbose=0)
+        weights.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
+    np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)

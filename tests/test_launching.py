@@ -1,0 +1,135 @@
+"""Tests of workers on this machine: what they are told, shown, and how they end."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import kerasmodes as km
+from kerasmodes import launching
+
+
+def program(source):
+    return [sys.executable, "-c", source]
+
+
+def is_running(pid):
+    """Returns whether a process is there and no zombie."""
+    try:
+        return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_each_worker_finds_its_place_in_the_cluster(capsys):
+    launching.launch(program("import os; print(os.environ['TF_CONFIG'])"), num_workers=3)
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert [line[:10] for line in lines] == [f"[worker {index}]" for index in range(3)]
+    configs = [json.loads(line[10:]) for line in lines]
+    assert [config["task"]["index"] for config in configs] == [0, 1, 2]
+    assert len({json.dumps(config["cluster"]) for config in configs}) == 1
+    assert len(set(configs[0]["cluster"]["worker"])) == 3
+
+
+FAILS = """
+import json, os, sys, time
+index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+with open(f"{index}.pid", "w") as file:
+    file.write(str(os.getpid()))
+while index == 0:
+    time.sleep(0.1)
+while not os.path.exists("0.pid"):
+    time.sleep(0.1)
+raise ValueError("the reason")
+"""
+
+
+def test_when_a_worker_fails_all_end_and_its_last_lines_are_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(launching.WorkerError) as error:
+        launching.launch(program(FAILS))
+    assert "Worker 1 ended with 1. Its last lines:\nTraceback" in str(error.value)
+    assert str(error.value).endswith("ValueError: the reason")
+    assert not any(is_running(int(path.read_text())) for path in tmp_path.glob("*.pid"))
+
+
+def test_what_a_worker_has_started_ends_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'])\n"
+        "open('child.pid', 'w').write(str(child.pid))\n"
+    )
+    launching.launch(program(source), num_workers=1)
+    assert not is_running(int((tmp_path / "child.pid").read_text()))
+
+
+def test_workers_start_again_after_a_failure(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = (
+        "import os\n"
+        "first = not os.path.exists('seen')\n"
+        "open('seen', 'a').write('x')\n"
+        "assert not first, 'the first time'\n"
+    )
+    launching.launch(program(source), num_workers=1, max_restarts=3)
+    assert (tmp_path / "seen").read_text() == "xx"
+    assert "the first time\nAll workers start again (3 restarts left)." in capsys.readouterr().out
+
+
+def test_the_last_failure_is_raised_when_no_restart_is_left():
+    with pytest.raises(launching.WorkerError, match="ended with 7"):
+        launching.launch(program("raise SystemExit(7)"), num_workers=1, max_restarts=1)
+
+
+LAUNCHES = """
+import sys
+from kerasmodes import launching
+launching.launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
+"""
+WAITS = """
+import json, os, time
+index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+print("ready", os.getpid(), flush=True)
+try:
+    time.sleep(1000)
+except KeyboardInterrupt:
+    print("told to stop", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_the_launcher(number):
+    command = [*program(LAUNCHES), WAITS]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, **pipes) as launcher:
+        pids = [int(launcher.stdout.readline().split()[-1]) for _ in range(2)]
+        os.kill(launcher.pid, number)
+        rest = launcher.stdout.read()  # ends when nobody holds it any more
+    assert launcher.returncode != 0
+    assert not any(map(is_running, pids))
+    assert rest.count("told to stop") == (2 if number == signal.SIGINT else 0)
+
+
+@pytest.mark.parametrize("command", [[], "train.py", None])
+def test_a_command_must_be_a_list(command):
+    with pytest.raises(ValueError, match="`command` must be a list .* Received: command="):
+        km.launching.launch(command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"num_workers": 0}, "`num_workers` must be an integer from 1 up. Received: num_workers=0"),
+        ({"num_workers": True}, "Received: num_workers=True"),
+        ({"max_restarts": -1}, "`max_restarts` must be an integer from 0 up"),
+    ],
+    ids=str,
+)
+def test_numbers_must_make_sense(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        launching.launch(["true"], **arguments)

@@ -1,0 +1,127 @@
+"""What each worker of `test_workers.py` runs: one function below, its numbers kept by the chief.
+
+Called as: worker_program.py FUNCTION FILE.
+"""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import pathlib
+import pickle
+import signal
+import sys
+
+import keras
+import numpy as np
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
+WAYS = [(mode, steps) for mode in ("graph", "eager") for steps in (1, 4)]
+
+
+def weights_of(model):
+    return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+
+def both_models(strategy, path, ways=WAYS):
+    """Returns all numbers of both models, by model, mode and steps per execution."""
+    return {
+        (train.__name__, *way): train(strategy, path, *way)
+        for way in ways
+        for train in (train_sums, train_gan)
+    }
+
+
+def train_sums(strategy, path, mode, steps):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=(4,))
+        model.compile("sgd", mode=mode, steps_per_execution=steps, metrics=["mae"])
+    history = model.fit(X, Y, batch_size=4, epochs=2, verbose=0, validation_split=0.2).history
+    numbers = {
+        "evaluate": model.evaluate(X, Y, batch_size=4, verbose=0),
+        "predict": model.predict(X, batch_size=4, verbose=0),
+        "weights": weights_of(model),
+    }
+    return {**history, **numbers, **_saved(model, path)}
+
+
+def train_gan(strategy, path, mode, steps):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+        optimizers = (keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
+        model.compile(*optimizers, mode=mode, steps_per_execution=steps)
+    history = model.fit(IMAGES, batch_size=4, epochs=2, verbose=0).history
+    numbers = {"evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0)}
+    return {**history, **numbers, "weights": weights_of(model), **_saved(model, path)}
+
+
+def _saved(model, path):
+    """Returns the weights of the model in the file that the chief, and nobody else, writes."""
+    own = path.with_name(f"{path.stem}-{os.getpid()}.keras")
+    model.save(own)
+    if not own.exists():
+        return {}
+    return {"saved": weights_of(keras.models.load_model(own))}
+
+
+def killed_in_mid_epoch(strategy, path):
+    """Returns the weights after four epochs, in whose third the last worker once dies."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=(4,))
+        model.build((None, 3))
+        model.compile("adam")
+    callbacks = [km.callbacks.Resume(path.with_name("progress"))]
+    if not km.replicas.is_chief(strategy):
+        callbacks.append(DieOnce(path.with_name("died")))
+    model.fit(X, Y, batch_size=4, epochs=4, verbose=0, callbacks=callbacks)
+    return {"weights": weights_of(model)}
+
+
+class DieOnce(keras.callbacks.Callback):
+    """Kills its process as nothing can prevent, in the third epoch, once."""
+
+    def __init__(self, mark):
+        super().__init__()
+        self.mark = mark
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (2, 3) and not self.mark.exists():
+            self.mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def other_data_on_each_worker(strategy, path):
+    with strategy.scope():
+        model = km.SumRegressor(units=())
+        model.compile("sgd")
+    model.fit(X + os.getpid(), Y, batch_size=4, verbose=0)
+
+
+def no_seed(strategy, path):
+    """Returns the weights of a program that leaves all to chance."""
+    with strategy.scope():
+        model = km.SumRegressor(units=(4,))
+        model.compile("sgd")
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    own = weights_of(model)
+    path.with_name(f"own-{os.getpid()}.pkl").write_bytes(pickle.dumps(own))
+    return {"weights": own}
+
+
+if __name__ == "__main__":
+    function, path = sys.argv[1], pathlib.Path(sys.argv[2])
+    strategy = km.get_strategy("multi_worker", timeout=100)
+    with strategy.scope():
+        is_chief = km.is_chief()
+    numbers = globals()[function](strategy, path)
+    if is_chief:
+        path.write_bytes(pickle.dumps(numbers))
