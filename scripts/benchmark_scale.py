@@ -1,0 +1,161 @@
+"""What several replicas cost: the same work on the same two cores, cut in different ways.
+
+Command: .venv/bin/python scripts/benchmark_scale.py  (--quick: one round; writes to runs/)
+Cost: about 8 minutes on 2 cores that do nothing else.
+Result: scripts/results/benchmark_scale.json and .md. One device with two threads, two logical
+devices and two processes with one thread each take turns, each in fresh processes.
+Expected: two devices cost MSGGAN at most 10 % more than one.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import rich.console
+import rich.progress
+import rich.table
+
+from kerasmodes import launching
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+MODELS = {"sum": "SumRegressor, batches of 32", "msggan": "MSGGAN, batches of 64"}
+# name: (strategy, threads of an operation, processes)
+WAYS = {
+    "one device, two threads": ("single", 2, 1),
+    "cpu:2, one thread each": ("cpu:2", 1, 1),
+    "two workers, one thread each": ("multi_worker", 1, 2),
+}
+LARGEST_OVERHEAD = {"msggan": 0.10}
+# Bytes a second into and out of each GPU, and seconds a message takes: data sheets' figures.
+LINKS = {
+    "NVLink, 300 GB/s, 5 µs": (300e9, 5e-6),
+    "InfiniBand, 25 GB/s, 10 µs": (25e9, 10e-6),
+    "10-gigabit Ethernet, 1.25 GB/s, 50 µs": (1.25e9, 50e-6),
+}
+NUM_GPUS = (8, 64, 512)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    rounds = 1 if arguments.quick else arguments.rounds
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
+    runs = _take_turns(rounds, console)
+    results = {model: _summary(model, runs[model]) for model in MODELS}
+    folder = ROOT / ("runs" if arguments.quick else "scripts/results")
+    folder.mkdir(exist_ok=True)
+    tables = [*(_table(model, results[model]) for model in MODELS), _paper_table(results)]
+    for table in tables:
+        console.print(table)
+    (folder / "benchmark_scale.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "benchmark_scale.md").write_text("\n".join(map(_markdown, tables)))
+    missed = [
+        f"{model}: {way}: {numbers['overhead']:+.1%}"
+        for model, limit in LARGEST_OVERHEAD.items()
+        for way, numbers in results[model].items()
+        if numbers["overhead"] > limit
+    ]
+    console.print(f"missed: {', '.join(missed)}" if missed else "The bar is met.")
+    return 1 if missed else 0
+
+
+def _take_turns(rounds, console):
+    """Returns the numbers of each round, by model and way."""
+    runs = {model: {way: [] for way in WAYS} for model in MODELS}
+    columns = [*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn()]
+    with rich.progress.Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("scale", total=rounds * len(MODELS) * len(WAYS))
+        for _ in range(rounds):
+            for model in MODELS:
+                for way, (strategy, threads, processes) in WAYS.items():
+                    progress.update(task, description=f"{model}: {way}")
+                    runs[model][way].append(_run(model, strategy, threads, processes))
+                    progress.advance(task)
+    return runs
+
+
+def _run(model, strategy, threads, processes):
+    """Returns the numbers of one run in fresh processes."""
+    scripts = str(ROOT / "scripts")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "numbers.json"
+        command = [sys.executable, "-m", "peers.scale", model, strategy, str(threads), str(path)]
+        os.environ["PYTHONPATH"] = scripts
+        if processes > 1:
+            with contextlib.redirect_stdout(io.StringIO()):
+                launching.launch(command, processes)
+        else:
+            subprocess.run(command, check=True, capture_output=True)
+        return json.loads(path.read_text())
+
+
+def _summary(model, runs):
+    """Returns the medians by way; overheads are medians of each round's ratio."""
+    reference = [statistics.median(run["ms_per_step"]) for run in runs[next(iter(WAYS))]]
+    summary = {}
+    for way, rounds in runs.items():
+        steps = [statistics.median(run["ms_per_step"]) for run in rounds]
+        ratios = [own / other for own, other in zip(steps, reference, strict=True)]
+        median = statistics.median(steps)
+        summary[way] = {
+            "ms_per_step": median,
+            "examples_per_second": 1e3 * rounds[0]["batch_size"] / median,
+            "overhead": statistics.median(ratios) - 1,
+            "ratios": ratios,
+            "bytes_reduced": rounds[0]["bytes_reduced"] if way != next(iter(WAYS)) else 0,
+            "ms_of_reduction": statistics.median(run["ms_of_reduction"] for run in rounds),
+        }
+    return summary
+
+
+def _table(model, summary):
+    table = rich.table.Table(title=MODELS[model])
+    for heading in ("", "ms a step", "examples/s", "overhead", "MB reduced a step", "ms for that"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for way, numbers in summary.items():
+        table.add_row(
+            way,
+            f"{numbers['ms_per_step']:.3g}",
+            f"{numbers['examples_per_second']:,.0f}",
+            f"{numbers['overhead']:+.1%}",
+            f"{numbers['bytes_reduced'] / 1e6:.3f}",
+            f"{numbers['ms_of_reduction']:.2f}",
+        )
+    return table
+
+
+def _paper_table(results):
+    """On paper: a ring sends 2 (N - 1) / N of the gradients over each link, in 2 (N - 1) messages.
+
+    Source: Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of
+    workstations", section 4.
+    """
+    table = rich.table.Table(title="On paper: ms to reduce MSGGAN's gradients in a ring")
+    table.add_column("link")
+    for count in NUM_GPUS:
+        table.add_column(f"{count} GPUs", justify="right")
+    size = max(numbers["bytes_reduced"] for numbers in results["msggan"].values())
+    for link, (bandwidth, latency) in LINKS.items():
+        seconds = [2 * (n - 1) * (size / n / bandwidth + latency) for n in NUM_GPUS]
+        table.add_row(link, *(f"{1e3 * one:.2f}" for one in seconds))
+    return table
+
+
+def _markdown(table):
+    headings = [column.header for column in table.columns]
+    rows = list(zip(*(list(column.cells) for column in table.columns), strict=True))
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return f"## {table.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
