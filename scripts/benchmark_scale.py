@@ -1,10 +1,10 @@
 """What several replicas cost: the same work on the same two cores, cut in different ways.
 
 Command: .venv/bin/python scripts/benchmark_scale.py  (--quick: one round; writes to runs/)
-Cost: about 8 minutes on 2 cores that do nothing else.
+Cost: about 14 minutes on 2 cores that do nothing else.
 Result: scripts/results/benchmark_scale.json and .md. One device with two threads, two logical
 devices and two processes with one thread each take turns, each in fresh processes.
-Expected: two devices cost MSGGAN at most 10 % more than one.
+Expected: two devices cost MSGGAN 8 % more than one; two processes miss the bar of 10 % with 38 %.
 """
 
 import argparse
@@ -40,6 +40,15 @@ LINKS = {
     "10-gigabit Ethernet, 1.25 GB/s, 50 µs": (1.25e9, 50e-6),
 }
 NUM_GPUS = (8, 64, 512)
+NOTES = """
+Medians of rounds in which the ways take turns, each in fresh processes; the overhead is the median
+of each round's ratio to one device. The reduction is timed alone, of gradients filled with ones.
+
+The founding tutorial reports 200.26 ms an image on one GPU and 39.27 on three: 5.1 times faster.
+Three replicas that do the same work can be 3 times faster at the most, 66.75 ms, with nothing lost
+to the reduction. So the two figures cannot time the same work: what is left, a factor of 1.7, must
+be a cost of the run on one GPU that the other had not (tracing, or steps that ran eagerly, say).
+"""
 
 
 def main():
@@ -56,8 +65,9 @@ def main():
     tables = [*(_table(model, results[model]) for model in MODELS), _paper_table(results)]
     for table in tables:
         console.print(table)
+    console.print(NOTES)
     (folder / "benchmark_scale.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "benchmark_scale.md").write_text("\n".join(map(_markdown, tables)))
+    (folder / "benchmark_scale.md").write_text("\n".join([*map(_markdown, tables), NOTES]))
     missed = [
         f"{model}: {way}: {numbers['overhead']:+.1%}"
         for model, limit in LARGEST_OVERHEAD.items()

@@ -157,3 +157,35 @@ def _size(path):
 
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value
+
+
+def test_a_run_that_is_stopped_goes_on(own_folder):
+    arguments = ["train", "sum", "--num-samples=64", "--batch-size=8", "--run=run", "--resume"]
+    assert cli.main([*arguments, "--epochs=2"]) == 0
+    assert cli.main([*arguments, "--epochs=4"]) == 0
+    whole = ["train", "sum", "--num-samples=64", "--batch-size=8", "--run=whole", "--epochs=4"]
+    seed = json.loads((own_folder / "run" / "config.json").read_text())["seed"]
+    assert cli.main([*whole, f"--seed={seed}"]) == 0
+    for name in ("loss", "val_loss"):
+        found, expected = (
+            np.genfromtxt(own_folder / run / "history.csv", delimiter=",", names=True)[name]
+            for run in ("run", "whole")
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_resuming_needs_a_folder(own_folder, capsys):
+    assert cli.main(["train", "sum", "--resume"]) == 1
+    assert "`run` must name the folder where `resume` goes on" in capsys.readouterr().err
+
+
+def test_launch_runs_another_program_behind_two_dashes(own_folder, capsys):
+    program = ["--", "python3", "-c", "import sys; print(sys.argv[1:])", "--its-own-flag", "7"]
+    assert cli.main(["launch", "--num-workers=2", *program]) == 0
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert lines == [f"[worker {index}] ['--its-own-flag', '7']" for index in range(2)]
+
+
+def test_launch_shows_the_last_lines_of_a_program_that_fails(own_folder, capsys):
+    assert cli.main(["launch", "--num-workers=1", "--", "python3", "-c", "1/0"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err

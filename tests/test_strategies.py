@@ -1,5 +1,6 @@
 """Tests of `km.get_strategy`: one word, one place to run."""
 
+import os
 import subprocess
 import sys
 
@@ -81,3 +82,49 @@ def test_cpu_devices_are_made_in_a_fresh_program():
         [sys.executable, "-c", IN_A_FRESH_PROGRAM], capture_output=True, text=True, check=True
     )
     assert "replicas: 2" in run.stdout
+
+
+ON_SLURM = """
+import kerasmodes as km
+strategy = km.get_strategy("multi_worker", timeout=60)
+with strategy.scope():
+    print("replicas:", strategy.num_replicas_in_sync, "chief:", km.is_chief())
+"""
+
+
+def test_workers_find_each_other_by_the_variables_of_slurm():
+    variables = {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+    }
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", ON_SLURM],
+            env={**os.environ, **variables, "SLURM_PROCID": str(number)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    outputs = [worker.communicate()[0] for worker in workers]
+    assert outputs == [f"replicas: 2 chief: {chief}\n" for chief in (True, False)]
+
+
+def test_workers_need_to_be_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(RuntimeError, match="'multi_worker' needs TF_CONFIG, or SLURM's variables"):
+        km.get_strategy("multi_worker")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "300", True])
+def test_a_timeout_must_be_positive(timeout):
+    words = "`timeout` must be a positive number. Received: timeout="
+    with pytest.raises(ValueError, match=words):
+        km.get_strategy("multi_worker", timeout=timeout)
+
+
+def test_one_device_is_its_own_chief():
+    assert km.is_chief()
+    with km.get_strategy("cpu:2").scope():
+        assert km.is_chief()
