@@ -6,6 +6,7 @@ What runs on a replica, and how batches are split, is not here: that is `model`.
 import functools
 import os
 import re
+import shutil
 import socket
 import time
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from kerasmodes import replicas
 
 ASK_AGAIN_SECONDS = 0.5
+MOST_TASKS_OF_A_NODE = 2**12
 NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N', 'multi_worker' or 'auto'"
 
 
@@ -136,12 +138,26 @@ def _resolver():
     if "TF_CONFIG" in os.environ:
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if "SLURM_PROCID" in os.environ:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
-        resolver.cluster_spec()  # It finds out which task this is.
-        return resolver
+        return _slurm_resolver()
     raise RuntimeError(
         "'multi_worker' needs TF_CONFIG, or SLURM's variables, in the environment. Found: neither. "
         "`kerasmodes launch` starts workers on this machine with TF_CONFIG."
+    )
+
+
+def _slurm_resolver():
+    resolvers = tf.distribute.cluster_resolver
+    if shutil.which("nvidia-smi"):
+        resolver = resolvers.SlurmClusterResolver()
+        resolver.cluster_spec()  # It finds out which task this is.
+        return resolver
+    # Without GPUs TensorFlow's resolver fails, unless it believes in some for each task.
+    slurm = resolvers.SlurmClusterResolver(
+        gpus_per_node=MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
+    )
+    cluster_spec = slurm.cluster_spec()
+    return resolvers.SimpleClusterResolver(
+        cluster_spec, task_type=slurm.task_type, task_id=slurm.task_id, rpc_layer="grpc"
     )
 
 
