@@ -25,7 +25,8 @@ def make_step_function(step, run, mode):
 
     Returns:
         A function of a list of `super_batches.Piece`, or of a Python iterator of one batch, that
-        returns the last step's logs.
+        returns the last step's logs. Its attribute `operations` is a function that returns the
+        names of TensorFlow's operations in the steps that have run.
     """
     programs = {}
     make_loop = functools.partial(_loop, step, run, mode)
@@ -39,6 +40,7 @@ def make_step_function(step, run, mode):
                 outputs = program(super_batch, start, stop)
         return outputs
 
+    function.operations = lambda: _operations(programs.values())
     return function
 
 
@@ -110,6 +112,13 @@ def _program(programs, super_batch, make_loop, is_fused):
     if key not in programs or not programs[key].fits(super_batch):
         programs[key] = _Program(super_batch, make_loop, is_fused)
     return programs[key]
+
+
+def _operations(programs):
+    graphs = [program.loop.graph.as_graph_def() for program in programs]
+    nodes = [graph.node for graph in graphs]
+    nodes += [function.node_def for graph in graphs for function in graph.library.function]
+    return {node.op for some in nodes for node in some}
 
 
 def _loop(step, run, mode, specs):

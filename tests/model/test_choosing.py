@@ -92,7 +92,7 @@ def test_no_step_is_lost_when_a_mode_turns_out_impossible(always_worth, capsys):
     fit(model, verbose=2)
     assert model.mode == "graph"
     assert int(model.optimizer.iterations.numpy()) == 2_000
-    assert "fused: not possible, " in (said := capsys.readouterr().out)
+    assert "fused: ruled out, " in (said := capsys.readouterr().out)
     assert "EagerPyFunc" in said
 
 
@@ -147,3 +147,16 @@ def test_it_is_saved_as_it_was_asked_for(tmp_path):
     model, _ = trained("auto", epochs=1)
     model.save(tmp_path / "model.keras")
     assert keras.models.load_model(tmp_path / "model.keras").mode == "auto"
+
+
+def test_convolutions_on_a_cpu_end_in_graph_mode_without_a_trial(always_worth, capsys):
+    assert tf.config.list_physical_devices("GPU") == []
+    convolution = keras.layers.Conv2D(2, 3)
+    layers = [keras.Input((5, 5, 1)), convolution, keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = km.model.with_modes(keras.Sequential(layers))
+    model.compile("sgd", "mse", mode="auto")
+    history = fit(model, np.ones((400, 5, 5, 1)), Y, epochs=2, verbose=2)
+    assert model.mode == "graph"
+    assert list(history.params["microseconds_per_step"]) == ["graph"]
+    assert "fused: ruled out, slow convolutions on a CPU" in capsys.readouterr().out
+    assert int(model.optimizer.iterations.numpy()) == 200
