@@ -49,6 +49,11 @@ def average_loss(per_example_loss, sample_weight=None):
         )
     if sample_weight is not None:
         weight = tf.cast(sample_weight, per_example_loss.dtype)
+        if not weight.shape[:1].is_compatible_with(per_example_loss.shape[:1]):
+            raise ValueError(
+                "`sample_weight` must have one value an example. Received: sample_weight with "
+                f"shape={weight.shape} for losses with shape={per_example_loss.shape}"
+            )
         ones = tf.ones(per_example_loss.shape.rank - 1, tf.int32)
         per_example_loss *= tf.reshape(weight, tf.concat([[-1], ones], axis=0))
     replica = tf.distribute.get_replica_context()

@@ -110,7 +110,8 @@ class Resume(keras.callbacks.Callback):
     again, ends with the weights of a run that was never stopped: weights, optimizers and the state
     of `km.random` come back, and the data go on with the next epoch's order. What other callbacks
     count (the patience of `EarlyStopping`, say) begins anew. An epoch's file replaces the last one
-    whole. With several workers on several machines, the folder must be on a disk that they share.
+    whole; the history holds the epochs since the start of the program. With several workers, give
+    it to all: the chief writes, and each reads from a folder on a disk that they share.
 
     Args:
         directory: Folder for the file; made if missing. A new fit needs a new one.
@@ -133,7 +134,11 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(self, directory):
         super().__init__()
+        if not isinstance(directory, (str, pathlib.Path)) or not str(directory):
+            raise ValueError(f"`directory` must name a folder. Received: directory={directory!r}")
         self.directory = pathlib.Path(directory)
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
 
     def on_train_begin(self, logs=None):
         kept = self._kept()

@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -161,6 +162,11 @@ def _check(command, num_workers, max_restarts):
         raise ValueError(
             "`command` must be a list of a program and its arguments. "
             f"Received: command={command!r}"
+        )
+    if shutil.which(str(command[0])) is None:
+        raise ValueError(
+            "`command` must begin with a program that there is. "
+            f"Received: {str(command[0])!r} in command={list(map(str, command))}"
         )
     for name, value, least in (("num_workers", num_workers, 1), ("max_restarts", max_restarts, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -54,7 +54,11 @@ def num_workers(strategy):
 
 def is_chief(strategy):
     """Returns whether this process is the one that writes files."""
-    resolver = strategy.cluster_resolver
+    return is_chief_of(strategy.cluster_resolver)
+
+
+def is_chief_of(resolver):
+    """Returns whether this process is the chief of a `tf.distribute` cluster resolver, or alone."""
     if resolver is None or not resolver.task_type:
         return True
     has_chief = "chief" in resolver.cluster_spec().jobs
@@ -71,5 +75,11 @@ def from_first(strategy, number):
         replica = tf.distribute.get_replica_context()
         return replica.all_reduce("sum", halves * int(replica_id(replica) == 0))
 
-    high, low = strategy.experimental_local_results(strategy.run(on_replica))[0].numpy()
+    high, low = run_once(strategy, on_replica)
     return (int(high) << 32) + int(low)
+
+
+def run_once(strategy, on_replica):
+    """Returns the array that a function returns on this worker's first replica."""
+    outputs = tf.function(lambda: strategy.run(on_replica), autograph=False)()
+    return strategy.experimental_local_results(outputs)[0].numpy()

@@ -66,19 +66,18 @@ def get_strategy(name="auto", timeout=300):
 
 
 def is_chief():
-    """Returns whether this process is the one of the present strategy that should write files.
+    """Returns whether this process, of several workers, is the one that should write files.
 
-    `save`, `save_weights` and the callbacks of this package ask it themselves; callbacks of
-    `keras.callbacks` that write files are to be given to the chief only.
+    It is if there is but one. `save`, `save_weights` and the callbacks of this package ask it
+    themselves; callbacks of `keras.callbacks` that write files are to be given to the chief only.
 
     Example:
 
     ```python
-    with km.get_strategy("single").scope():
-        callbacks = [keras.callbacks.CSVLogger("history.csv")] if km.is_chief() else []
+    callbacks = [keras.callbacks.CSVLogger("history.csv")] if km.is_chief() else []
     ```
     """
-    return replicas.is_chief(tf.distribute.get_strategy())
+    return replicas.is_chief_of(_resolver_or_none())
 
 
 @functools.cache
@@ -135,14 +134,19 @@ def _multi_worker(timeout):
 
 
 def _resolver():
+    resolver = _resolver_or_none()
+    if resolver is None:
+        raise RuntimeError(
+            "'multi_worker' needs TF_CONFIG, or SLURM's variables, in the environment. Found: "
+            "neither. `kerasmodes launch` starts workers on this machine with TF_CONFIG."
+        )
+    return resolver
+
+
+def _resolver_or_none():
     if "TF_CONFIG" in os.environ:
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if "SLURM_PROCID" in os.environ:
-        return _slurm_resolver()
-    raise RuntimeError(
-        "'multi_worker' needs TF_CONFIG, or SLURM's variables, in the environment. Found: neither. "
-        "`kerasmodes launch` starts workers on this machine with TF_CONFIG."
-    )
+    return _slurm_resolver() if "SLURM_STEP_NODELIST" in os.environ else None
 
 
 def _slurm_resolver():

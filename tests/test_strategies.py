@@ -87,8 +87,7 @@ def test_cpu_devices_are_made_in_a_fresh_program():
 ON_SLURM = """
 import kerasmodes as km
 strategy = km.get_strategy("multi_worker", timeout=60)
-with strategy.scope():
-    print("replicas:", strategy.num_replicas_in_sync, "chief:", km.is_chief())
+print("replicas:", strategy.num_replicas_in_sync, "chief:", km.is_chief())
 """
 
 

@@ -77,7 +77,7 @@ def killed_in_mid_epoch(strategy, path):
         model.build((None, 3))
         model.compile("adam")
     callbacks = [km.callbacks.Resume(path.with_name("progress"))]
-    if not km.replicas.is_chief(strategy):
+    if not km.is_chief():
         callbacks.append(DieOnce(path.with_name("died")))
     model.fit(X, Y, batch_size=4, epochs=4, verbose=0, callbacks=callbacks)
     return {"weights": weights_of(model)}
@@ -120,8 +120,6 @@ def no_seed(strategy, path):
 if __name__ == "__main__":
     function, path = sys.argv[1], pathlib.Path(sys.argv[2])
     strategy = km.get_strategy("multi_worker", timeout=100)
-    with strategy.scope():
-        is_chief = km.is_chief()
     numbers = globals()[function](strategy, path)
-    if is_chief:
+    if km.is_chief():
         path.write_bytes(pickle.dumps(numbers))

@@ -41,7 +41,7 @@ def main(argv=None):
     """
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)  # Behind it is another's program.
-    words = [*map(_underscored, words[:end]), *words[end:]]
+    words = [*map(_underscored, words[:end]), *(words[end:] if words[end + 1 :] else [])]
     show_traceback = words[:1] == ["--traceback"]
     runs = {}
     parser = make_parser(runs)

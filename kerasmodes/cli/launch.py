@@ -13,11 +13,16 @@ def launch(parser):
     of_launch = parser.add_function_arguments(launching.launch, skip={"command"})
     parser.add_argument(
         "program",
-        nargs="+",
+        nargs="*",
         help="After `--`: a command (`train msggan ...`), or a program with its arguments.",
     )
 
     def run(flags):
+        if not flags.program:
+            raise ValueError(
+                "`launch` must be given a program behind two dashes, as in: kerasmodes launch "
+                "--num-workers 2 -- train sum"
+            )
         # The command itself, as it was called, unless another program is named.
         own = [sys.executable, sys.argv[0]] if flags.program[0] in OWN_COMMANDS else []
         launching.launch([*own, *flags.program], **pick(flags, of_launch))

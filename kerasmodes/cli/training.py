@@ -11,6 +11,7 @@ import kerasmodes
 from kerasmodes import callbacks, data, models, replicas, strategies
 from kerasmodes.cli.flags import add_data_argument, add_fit_arguments, console, pick
 from kerasmodes.data import whole_files
+from kerasmodes.model import sharing
 
 NUM_VALIDATION_SUMS = 100
 SAMPLE_NOTE = (
@@ -94,6 +95,7 @@ def _begin(flags):
     Workers must draw the same, and a run that goes on what it drew before.
     """
     strategy = strategies.get_strategy(flags.strategy)
+    sharing.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = _seed_before(flags)
     if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):

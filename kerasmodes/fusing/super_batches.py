@@ -41,7 +41,7 @@ class Pieces:
                 super_batch = next(self._super_batches, None)
                 if super_batch is None:
                     break
-                self._piece = Piece(super_batch, 0, _length(super_batch))
+                self._piece = Piece(super_batch, 0, num_examples(super_batch))
             super_batch, start, stop = self._piece
             end = min(stop, start + num_steps)
             pieces.append(Piece(super_batch, start, end))
@@ -68,8 +68,8 @@ def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
         shuffle: As in `fit`: whether to shuffle the examples, or `"batch"` for those of each batch.
         seed: Sequence of ints from which the order follows: another one, another order.
     """
-    order = _order(_length(arrays), batch_size, shuffle, seed)
-    for start in range(0, _length(arrays), num_batches * batch_size):
+    order = _order(num_examples(arrays), batch_size, shuffle, seed)
+    for start in range(0, num_examples(arrays), num_batches * batch_size):
         end = start + num_batches * batch_size
         if order is None:
             block = _map(lambda part, rows=slice(start, end): part[rows], arrays)
@@ -162,7 +162,7 @@ def _order(num_examples, batch_size, shuffle, seed):
 
 def _cut(block, batch_size):
     """Yields the whole batches of a block stacked, then the smaller one that is left."""
-    num_batches, left = divmod(_length(block), batch_size)
+    num_batches, left = divmod(num_examples(block), batch_size)
     whole = num_batches * batch_size
     if whole:
         shape = [num_batches, batch_size]
@@ -235,7 +235,8 @@ def _leaves(batch):
     return [part for part in tf.nest.flatten(batch) if part is not None]
 
 
-def _length(block):
+def num_examples(block):
+    """Returns the length of the first dimension of nested arrays."""
     return _leaves(block)[0].shape[0]
 
 

@@ -94,6 +94,7 @@ class KerasHooks:
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""
+        sharing.check_scope(self)
         epoch_iterator = iterator
         fit_arguments = self.__dict__.pop("_fit_arguments", None)
         dataset = None if iterator is None else keras_private.dataset_of(iterator)
@@ -141,6 +142,7 @@ class KerasHooks:
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """As Keras's `predict`, in the model's mode."""
+        sharing.check_scope(self)
         epochs = keras_private.TFEpochIterator(
             x=x,
             batch_size=batch_size,

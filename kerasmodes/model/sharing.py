@@ -94,6 +94,17 @@ class Parts:
         self._is_first = False
 
 
+def check_scope(model):
+    """Raises a `ValueError` if a model of one device is to run on several replicas."""
+    strategy = tf.distribute.get_strategy()
+    if strategy.num_replicas_in_sync > 1 and model._distribute_strategy is not strategy:
+        raise ValueError(
+            "A model must be made, and compiled, in the scope of the strategy that it runs under. "
+            f"Received: a model made outside it, under {strategy.num_replicas_in_sync} replicas. "
+            "Put both under `with strategy.scope():`."
+        )
+
+
 def check_batch_size(strategy, batch_size):
     """Raises a `ValueError` if batches of that size, or `None`, cannot be cut into equal parts."""
     if batch_size and batch_size % strategy.num_replicas_in_sync:
@@ -120,7 +131,7 @@ def _check_same_data(strategy, batch):
         place = tf.one_hot(replicas.replica_id(replica), num_replicas, dtype=tf.int64)
         return replica.all_reduce("sum", place * digest)
 
-    digests = _first(strategy, strategy.run(on_replica)).numpy()
+    digests = replicas.run_once(strategy, on_replica)
     if len(set(digests)) > 1:
         raise ValueError(
             "Each worker must be given the same batches in the same order, of which it takes its "
@@ -138,7 +149,7 @@ def _on_replicas(strategy, step, args, states=(), finish=None):
     """
     (batch,) = args
     num_replicas = strategy.num_replicas_in_sync
-    is_cut = _num_examples(batch) % num_replicas == 0
+    is_cut = fusing.num_examples(batch) % num_replicas == 0
 
     def on_replica(batch):
         number = replicas.replica_id(tf.distribute.get_replica_context())
@@ -180,10 +191,6 @@ def _put_together(outputs):
         return tf.cast(replica.all_reduce("sum", tf.pad(numbers, padding)), rows.dtype)
 
     return tf.nest.map_structure(put, tf.nest.map_structure(tf.convert_to_tensor, outputs))
-
-
-def _num_examples(batch):
-    return next(part for part in tf.nest.flatten(batch) if part is not None).shape[0]
 
 
 def _only(logs, names):
