@@ -60,6 +60,11 @@ def test_sample_weights_count_as_in_keras(shape):
     assert km.average_loss(losses, sample_weight=weight).numpy() == expected == 10
 
 
+def test_weights_of_another_number_of_examples_are_refused():
+    with pytest.raises(ValueError, match="`sample_weight` must have one value an example"):
+        km.average_loss([1.0, 2.0], sample_weight=[1.0, 2.0, 3.0])
+
+
 def test_a_penalty_added_to_the_losses_counts_once(two_replicas):
     def penalised(examples):
         return km.average_loss(examples + 100.0)

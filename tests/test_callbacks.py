@@ -240,3 +240,15 @@ def test_a_model_that_is_not_built_cannot_go_on(tmp_path):
     unbuilt.compile("adam")
     with pytest.raises(ValueError, match="must be built before a fit can go on"):
         unbuilt.fit(**FIT_ARGUMENTS["arrays"](), callbacks=[km.callbacks.Resume(tmp_path)])
+
+
+@pytest.mark.parametrize("directory", ["", None, 3])
+def test_resuming_needs_the_name_of_a_folder(directory):
+    with pytest.raises(ValueError, match="`directory` must name a folder. Received: directory="):
+        km.callbacks.Resume(directory)
+
+
+def test_resuming_in_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
+        km.callbacks.Resume(tmp_path / "file")

@@ -121,6 +121,11 @@ def test_a_command_must_be_a_list(command):
         km.launching.launch(command)
 
 
+def test_a_program_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="must begin with a program .* Received: 'trian'"):
+        launching.launch(["trian", "sum"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

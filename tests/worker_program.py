@@ -19,6 +19,7 @@ import kerasmodes as km
 
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
+LATENTS = np.random.default_rng(1).normal(size=(7, 4)).astype("float32")
 WAYS = [(mode, steps) for mode in ("graph", "eager") for steps in (1, 4)]
 
 
@@ -56,8 +57,12 @@ def train_gan(strategy, path, mode, steps):
         optimizers = (keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
         model.compile(*optimizers, mode=mode, steps_per_execution=steps)
     history = model.fit(IMAGES, batch_size=4, epochs=2, verbose=0).history
-    numbers = {"evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0)}
-    return {**history, **numbers, "weights": weights_of(model), **_saved(model, path)}
+    numbers = {
+        "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
+        "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
+        "weights": weights_of(model),
+    }
+    return {**history, **numbers, **_saved(model, path)}
 
 
 def _saved(model, path):

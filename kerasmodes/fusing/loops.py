@@ -56,8 +56,9 @@ def make_predict_function(step, run, mode):
         A function of a list of `super_batches.Piece`, or of batches, that returns a list of
         outputs: of many examples each, `[examples, ...]`, if they have one shape.
     """
-    programs = {}
+    loops, singles = {}, {}
     make_loop = functools.partial(_predict_loop, step, run, mode)
+    make_single = functools.partial(_predict_one, step, run, mode)
 
     def function(pieces):
         if not isinstance(pieces[0], super_batches.Piece):
@@ -65,11 +66,14 @@ def make_predict_function(step, run, mode):
         if mode == "eager":
             return [run(step, (batch,)) for batch in super_batches.batches_of(pieces)]
         with xla_errors.in_words(mode):
-            return [part for piece in pieces for part in _predicted(programs, make_loop, piece)]
+            return [part for piece in pieces for part in _predicted(piece)]
 
-    def _predicted(programs, make_loop, piece):
+    def _predicted(piece):
         super_batch, begin, end = piece
-        program = _program(programs, super_batch, make_loop, mode == "fused")
+        if end - begin == 1 and mode != "fused":
+            program = _program(singles, super_batch, make_single, False)
+        else:
+            program = _program(loops, super_batch, make_loop, mode == "fused")
         for start in range(begin, end, program.num_steps or 1):
             stop = min(end, start + (program.num_steps or 1))
             outputs = program(super_batch, start, stop)
@@ -148,7 +152,7 @@ def _predict_loop(step, run, mode, specs):
     traced = _traced(step, run, mode, specs)
     output_specs = tf.nest.flatten(traced.structured_outputs)
     if not all(_is_of_one_shape(spec) for spec in output_specs):
-        return _compiled(lambda sb, start, _: traced(_batch(sb, start)), mode, specs), None
+        return _predict_one(step, run, mode, specs)
     most = max(1, OUTPUT_BYTES // max(1, super_batches.bytes_of_a_batch(output_specs, 1)))
     num_steps = min(most, _length(specs) or most)
 
@@ -170,6 +174,12 @@ def _predict_loop(step, run, mode, specs):
         return tf.nest.pack_sequence_as(traced.structured_outputs, stacked)
 
     return _compiled(loop, mode, specs), num_steps
+
+
+def _predict_one(step, run, mode, specs):
+    """Returns the function of a single step of a super-batch, and `None`: it keeps no others."""
+    traced = _traced(step, run, mode, specs)
+    return _compiled(lambda sb, start, stop: traced(_batch(sb, start)), mode, specs), None
 
 
 def _traced(step, run, mode, specs):

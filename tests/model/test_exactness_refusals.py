@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasmodes as km
 from kerasmodes.model import with_modes
 
 MODES = ("eager", "graph", "xla", "fused")
@@ -109,3 +110,13 @@ def test_an_operation_unknown_to_xla(extra, operation, mode):
         return
     with pytest.raises(Exception, match=f"(?s)(?=.*mode='graph')(?=.*{operation})"):
         model.fit(data, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
+@pytest.mark.parametrize(("size", "batch_size"), [(0, 4), (4, -1)])
+def test_no_examples_and_no_batch_are_refused(mode, size, batch_size):
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode=mode)
+    x, y = np.ones((size, 3), "float32"), np.ones((size, 1), "float32")
+    with pytest.raises(ValueError, match="must be positive, and `x` must hold at least one"):
+        model.fit(x, y, batch_size=batch_size, verbose=0)

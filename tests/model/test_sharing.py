@@ -15,6 +15,7 @@ import kerasmodes as km
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 WEIGHT = np.linspace(0, 2, 27, dtype="float32")
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
+LATENTS = np.random.default_rng(1).normal(size=(7, 4)).astype("float32")
 ONE_DEVICE = tf.distribute.get_strategy()
 WAYS = [(mode, steps) for mode in ("graph", "eager") for steps in (1, 4)]
 
@@ -48,6 +49,7 @@ def train_gan(strategy, mode="graph", steps_per_execution=1, optimizer=keras.opt
     return {
         **history,
         "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
+        "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
         "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]),
     }
 
@@ -211,3 +213,15 @@ def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_rep
         model.fit(X, Y, batch_size=6, epochs=3, verbose=0)
         weights.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_model_made_outside_the_scope_is_refused(two_replicas, method):
+    model = km.SumRegressor(units=())
+    model.compile("sgd")
+    data = (X,) if method == "predict" else (X, Y)
+    with (
+        two_replicas.scope(),
+        pytest.raises(ValueError, match="must be made, and compiled, in the scope of the strategy"),
+    ):
+        getattr(model, method)(*data, batch_size=4, verbose=0)
