@@ -21,7 +21,7 @@ def launch(parser):
         if not flags.program:
             raise ValueError(
                 "`launch` must be given a program behind two dashes, as in: kerasmodes launch "
-                "--num-workers 2 -- train sum"
+                "--num-workers 2 -- train sum. Received: none"
             )
         # The command itself, as it was called, unless another program is named.
         own = [sys.executable, sys.argv[0]] if flags.program[0] in OWN_COMMANDS else []

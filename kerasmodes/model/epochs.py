@@ -40,11 +40,8 @@ class Epochs(keras_private.TFEpochIterator):
         self._stream = None
         adapter = self.data_adapter
         self._batch_size = adapter.batch_size
-        if self._batch_size < 1 or adapter.num_batches < 1:
-            raise ValueError(
-                "`batch_size` must be positive, and `x` must hold at least one example. Received: "
-                f"batch_size={self._batch_size} and {fusing.num_examples(arrays)} examples"
-            )
+        if adapter.num_batches < 1:
+            raise ValueError("`x` must hold at least one example. Received: 0 examples")
         sharing.check_batch_size(self._strategy, self._batch_size)
         batch_bytes = fusing.bytes_of_a_batch(spec, self._batch_size)
         self._length = length = modes.batches_in_memory(adapter.num_batches, batch_bytes)

@@ -99,6 +99,9 @@ class ModesMixin(KerasHooks):
     def fit(self, *args, **kwargs):
         arguments = inspect.signature(super().fit).bind(*args, **kwargs)
         arguments.apply_defaults()
+        batch_size = arguments.arguments["batch_size"]
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
         # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
         self._fit_arguments = types.SimpleNamespace(**arguments.arguments)
         history = super().fit(*args, **kwargs)

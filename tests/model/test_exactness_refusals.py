@@ -112,11 +112,17 @@ def test_an_operation_unknown_to_xla(extra, operation, mode):
         model.fit(data, shuffle=False, verbose=0)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
-@pytest.mark.parametrize(("size", "batch_size"), [(0, 4), (4, -1)])
-def test_no_examples_and_no_batch_are_refused(mode, size, batch_size):
+@pytest.mark.parametrize("mode", MODES)
+def test_arrays_without_examples_are_refused(mode):
     model = km.SumRegressor(units=())
     model.compile("sgd", mode=mode)
-    x, y = np.ones((size, 3), "float32"), np.ones((size, 1), "float32")
-    with pytest.raises(ValueError, match="must be positive, and `x` must hold at least one"):
-        model.fit(x, y, batch_size=batch_size, verbose=0)
+    with pytest.raises(ValueError, match="`x` must hold at least one example"):
+        model.fit(np.ones((0, 3)), np.ones((0, 1)), verbose=0)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_below_one_is_refused(batch_size):
+    model = km.SumRegressor(units=())
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="`batch_size` must be positive. Received: batch_size="):
+        model.fit(np.ones((4, 3)), np.ones((4, 1)), batch_size=batch_size, verbose=0)
