@@ -87,8 +87,9 @@ def test_the_last_failure_is_raised_when_no_restart_is_left():
 
 
 LAUNCHES = """
-import sys
+import signal, sys
 from kerasmodes import launching
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 launching.launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
 """
 WAITS = """
