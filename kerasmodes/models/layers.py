@@ -16,8 +16,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Keras computes moments and outputs by eleven elementwise operations, in bfloat16 on a float32
     copy of the inputs; TensorFlow's kernel reads the inputs as they are, keeps the moments in
-    float32 and rounds once. What the kernel cannot do goes Keras's way: several synchronized
-    replicas, masks, renormalization, inference.
+    float32 and rounds once. Synchronized replicas exchange all they need in one message, where
+    Keras sends three. Masks, renormalization and inference go Keras's way.
 
     Args:
         **kwargs: As in `keras.layers.BatchNormalization`.
@@ -32,20 +32,40 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if not training or mask is not None or not self._fits_the_kernel(inputs):
             return super().call(inputs, training=training, mask=mask)
+        replica = tf.distribute.get_replica_context()
+        is_alone = replica is None or replica.num_replicas_in_sync == 1
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        if is_alone or not self.synchronized:
+            outputs, mean, variance = self._normalized(inputs)
+            variance *= (count - 1) / count  # Keras's is biased.
+        else:
+            outputs, mean, variance = self._normalized_with(replica, inputs, count)
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance)
+        return outputs
+
+    def _normalized(self, inputs):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis],
             scale=tf.cast(self.gamma, tf.float32),
             offset=tf.cast(self.beta, tf.float32),
             epsilon=self.epsilon,
         )
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        self._follow(self.moving_mean, mean)
-        self._follow(self.moving_variance, variance * (count - 1) / count)  # Keras's is biased
-        return tf.reshape(outputs, tf.shape(inputs))
+        return tf.reshape(outputs, tf.shape(inputs)), mean, variance
+
+    def _normalized_with(self, replica, inputs, count):
+        x = tf.cast(inputs, tf.float32)
+        axes = list(range(x.shape.rank - 1))
+        sums = (tf.reduce_sum(x, axes), tf.reduce_sum(tf.square(x), axes), count[tf.newaxis])
+        width = x.shape[-1]
+        sums = replica.all_reduce("sum", tf.concat(sums, axis=0))
+        mean, square, _ = tf.split(sums / sums[-1], (width, width, 1))
+        variance = tf.maximum(square - tf.square(mean), 0.0)
+        scale = tf.math.rsqrt(variance + self.epsilon) * tf.cast(self.gamma, tf.float32)
+        offset = tf.cast(self.beta, tf.float32) - mean * scale
+        return tf.cast(x * scale + offset, inputs.dtype), mean, variance
 
     def _fits_the_kernel(self, inputs):
-        replica = tf.distribute.get_replica_context()
-        is_alone = replica is None or replica.num_replicas_in_sync == 1
         return (
             self.trainable
             and self.scale
@@ -55,7 +75,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and inputs.dtype in (tf.float32, tf.bfloat16)
             and inputs.shape.rank in (2, 4)
             and self.axis in (-1, inputs.shape.rank - 1)
-            and (is_alone or not self.synchronized)
         )
 
     def _follow(self, moving, value):

@@ -1,6 +1,7 @@
 """One measured run of `benchmark_scale.py`: a model under a strategy, on a given number of threads.
 
-Called as: python -m peers.scale MODEL STRATEGY THREADS FILE. The chief writes a JSON file.
+Called as: python -m peers.scale MODEL STRATEGY THREADS FILE. The chief writes a JSON file. STRATEGY
+"apart" is one device with half of each batch, for two processes that never talk to each other.
 """
 
 import json
@@ -27,21 +28,23 @@ def main():
     model_name, strategy_name, threads, path = sys.argv[1:]
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     tf.config.threading.set_inter_op_parallelism_threads(2)
-    strategy = km.get_strategy(strategy_name)
+    is_apart = strategy_name == "apart"
+    strategy = km.get_strategy("single" if is_apart else strategy_name)
     keras.utils.set_random_seed(0)
     batch_size, num_steps, epochs, steps_per_execution = SIZES[model_name]
     with strategy.scope():
         model = _model(model_name, steps_per_execution)
-    data = _data(model_name, batch_size * num_steps)
+    own_size = batch_size // 2 if is_apart else batch_size
+    data = _data(model_name, own_size * num_steps)
     timer = EpochTimer()
-    model.fit(**data, batch_size=batch_size, epochs=1 + epochs, verbose=0, callbacks=[timer])
+    model.fit(**data, batch_size=own_size, epochs=1 + epochs, verbose=0, callbacks=[timer])
     numbers = {
         "ms_per_step": [1e3 * seconds / num_steps for seconds in timer.seconds[1:]],
         "batch_size": batch_size,
-        "bytes_reduced": sum(4 * int(np.prod(v.shape)) for v in model.trainable_variables),
+        "bytes_reduced": _bytes_reduced(strategy, model.trainable_variables),
         "ms_of_reduction": _time_reduction(strategy, model.trainable_variables),
     }
-    if km.replicas.is_chief(strategy):
+    if km.is_chief():
         pathlib.Path(path).write_text(json.dumps(numbers))
 
 
@@ -60,6 +63,11 @@ def _data(name, num_examples):
         return dict(zip("xy", km.data.sums(num_samples=num_examples, seed=0), strict=True))
     generator = np.random.default_rng(0)
     return {"x": generator.uniform(-1, 1, (num_examples, 28, 28, 1)).astype("float32")}
+
+
+def _bytes_reduced(strategy, variables):
+    is_alone = strategy.num_replicas_in_sync == 1
+    return 0 if is_alone else sum(4 * int(np.prod(variable.shape)) for variable in variables)
 
 
 def _time_reduction(strategy, variables):
