@@ -14,11 +14,12 @@ Write your own model as a subclass of `km.Model` with a `train_step`; pick the m
 
 import importlib
 
-from kerasmodes import callbacks, data, launching, random
+from kerasmodes import callbacks, data, launching, metrics, random
 from kerasmodes.averaging import average_loss
 from kerasmodes.comparing import compare_modes
 from kerasmodes.model import Model, ModesMixin
-from kerasmodes.models import MSGGAN, SumRegressor
+from kerasmodes.models import MSGGAN, SumRegressor, augmentation, penalties, presets
+from kerasmodes.models import adversarial_losses as losses
 from kerasmodes.strategies import get_strategy, is_chief
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "ModesMixin",
     "SumRegressor",
+    "augmentation",
     "average_loss",
     "callbacks",
     "compare_modes",
@@ -35,6 +37,10 @@ __all__ = [
     "get_strategy",
     "is_chief",
     "launching",
+    "losses",
+    "metrics",
+    "penalties",
+    "presets",
     "random",
     "tuning",
 ]

@@ -65,6 +65,24 @@ def average_loss(per_example_loss, sample_weight=None):
     return tf.reduce_sum(per_example_loss) / replica.all_reduce("sum", num_examples)
 
 
+def global_mean(values):
+    """Returns the mean over the global batch, the same number on each replica.
+
+    For what is *in* a loss or a decision; a loss itself is averaged by `average_loss`. Gradients
+    flow through it to the values on all replicas.
+
+    Args:
+        values: Float tensor `[batch, ...]`, averaged over all dimensions.
+
+    Returns:
+        A scalar tensor of the same dtype.
+    """
+    share = average_loss(values)
+    replica = tf.distribute.get_replica_context()
+    is_alone = replica is None or replica.num_replicas_in_sync == 1
+    return share if is_alone else replica.all_reduce("sum", share)
+
+
 def spread_scalar(loss):
     """Returns the loss with every plain function in it made to answer with one value an example.
 

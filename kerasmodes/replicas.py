@@ -12,38 +12,68 @@ _present = threading.local()  # A replica of MirroredStrategy runs in a thread o
 
 
 @contextlib.contextmanager
-def holding(place):
+def holding(place, num_parts):
     """While open, this replica (thread) holds the global batch's part of that place.
 
     The parts are equal, so a mean over the global batch is the mean of the replicas' means.
 
     Args:
         place: Int: the parts that come before it; 0 on every replica if each holds all examples.
+        num_parts: Int: parts of the global batch; 1 if each replica holds all examples.
     """
-    before = getattr(_present, "place", None)
-    _present.place = place
+    before = getattr(_present, "part", None)
+    _present.part = (place, num_parts)
     try:
         yield
     finally:
-        _present.place = before
+        _present.part = before
 
 
 def has_equal_parts():
     """Returns whether `fit`, `evaluate` or `predict` gave this replica its examples."""
-    return getattr(_present, "place", None) is not None
+    return getattr(_present, "part", None) is not None
 
 
 def place():
     """Returns how many parts of the global batch come before this replica's, an int."""
     replica = tf.distribute.get_replica_context()
     if has_equal_parts():
-        return _present.place
+        return _present.part[0]
     return 0 if replica is None else replica_id(replica)
+
+
+def num_parts():
+    """Returns of how many parts, each as large as this replica's, the global batch consists."""
+    replica = tf.distribute.get_replica_context()
+    if has_equal_parts():
+        return _present.part[1]
+    return 1 if replica is None else replica.num_replicas_in_sync
 
 
 def replica_id(replica):
     """Returns the number of a replica, an int, from its `tf.distribute.ReplicaContext`."""
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
+def assign(variables, values):
+    """Assigns to Keras variables what is the same on each replica, without a message.
+
+    Args:
+        variables: List of Keras variables.
+        values: List of tensors; each replica has computed its own.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return
+    targets = [variable.value for variable in variables]
+
+    def assign_all(strategy, *values):
+        for target, value in zip(targets, values, strict=True):
+            strategy.extended.update(target, lambda own, new: own.assign(new), args=(value,))
+
+    replica.merge_call(assign_all, args=tuple(values))
 
 
 def num_workers(strategy):

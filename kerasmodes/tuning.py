@@ -15,7 +15,7 @@ import rich.table
 import tensorflow as tf
 from keras_tuner.errors import FailedTrialError, FatalTypeError, FatalValueError
 
-from kerasmodes.models import MSGGAN, SumRegressor
+from kerasmodes.models import MSGGAN, SumRegressor, penalties, presets
 
 TUNERS = {
     "random": keras_tuner.RandomSearch,
@@ -109,7 +109,7 @@ class SumRegressorHyperModel(_BatchSizeHyperModel):
 
 
 class MSGGANHyperModel(_BatchSizeHyperModel):
-    """Search space of `km.MSGGAN`: widths, dropout, both Adam optimizers, batch size.
+    """Search space of `km.MSGGAN`: latents, widths, both Adam optimizers, R1, batch size.
 
     `fit` takes an array of images or a `tf.data.Dataset` of batches, which is batched anew.
 
@@ -136,20 +136,19 @@ class MSGGANHyperModel(_BatchSizeHyperModel):
         self.mode = mode
 
     def build(self, hp):
-        gan = MSGGAN(
-            self.image_shape,
-            self.num_scales,
-            latent_dim=hp.Choice("latent_dim", [32, 64, 100]),
+        preset = presets.Default(
             generator_filters=hp.Choice("generator_filters", [32, 64, 128]),
-            discriminator_filters=hp.Choice("discriminator_filters", [16, 32, 64]),
-            dropout=hp.Float("dropout", 0.0, 0.5, step=0.1),
+            discriminator_filters=hp.Choice("discriminator_filters", [32, 64, 128]),
         )
+        latent_dim = hp.Choice("latent_dim", [32, 64, 100])
+        gan = MSGGAN(self.image_shape, self.num_scales, latent_dim, preset=preset)
+        penalty = penalties.R1(hp.Float("gamma", 0.1, 10.0, sampling="log"), every=4)
         beta_1 = hp.Choice("beta_1", [0.0, 0.5, 0.9])
         optimizers = {}
         for name in ("generator", "discriminator"):
             rate = hp.Float(f"{name}_learning_rate", 1e-4, 4e-3, sampling="log")
             optimizers[f"{name}_optimizer"] = keras.optimizers.Adam(rate, beta_1=beta_1)
-        gan.compile(**optimizers, mode=self.mode)
+        gan.compile(**optimizers, penalties=penalty, mode=self.mode)
         return gan
 
 

@@ -38,7 +38,7 @@ def sum_losses(way):
 
 def gan_losses(way, make_optimizer, num_steps=4):
     keras.utils.set_random_seed(0)
-    gan = km.MSGGAN(seed=0)
+    gan = km.MSGGAN.from_preset("tutorial", seed=0)
     _compile(gan, way, make_optimizer(), make_optimizer())
     losses = []
     for batch in km.data.images("fashion_mnist_sample", batch_size=64, seed=0).take(num_steps):

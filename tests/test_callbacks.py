@@ -80,7 +80,7 @@ def test_grids_may_be_coloured(tmp_path):
 
 
 def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
-    gan = km.MSGGAN((4, 4, 1), 2, 3, 2, 2, seed=0)
+    gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Tutorial(2, 2), seed=0)
     gan.compile()
     before = [gan.seed_generator.state.numpy(), *gan.get_weights()]
     callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
@@ -220,7 +220,7 @@ def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path):
 
     def make_gan():
         keras.utils.set_random_seed(5)
-        gan = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+        gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
         gan.compile()
         return gan
 

@@ -31,7 +31,7 @@ def make_regressor():
 
 
 def make_gan():
-    return km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+    return km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
 
 
 def fit_regressor(model, **arguments):

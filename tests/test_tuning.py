@@ -188,11 +188,13 @@ def test_sum_regressor_is_built_as_drawn(hidden_layers, units):
 
 
 def test_gan_is_built_as_drawn():
-    drawn = {"latent_dim": 3, "generator_filters": 2, "discriminator_filters": 4, "dropout": 0.1}
+    drawn = {"latent_dim": 3, "generator_filters": 2, "discriminator_filters": 4, "gamma": 0.5}
     rates = {"generator_learning_rate": 0.002, "discriminator_learning_rate": 0.003}
     hypermodel = km.tuning.MSGGANHyperModel((8, 8, 1), num_scales=2, mode="eager")
     gan = hypermodel.build(small_space(**drawn, **rates, beta_1=0.5))
-    assert {name: getattr(gan, name) for name in drawn} == drawn
+    preset, (penalty,) = gan.preset, gan.penalties
+    assert (preset.generator_filters, preset.discriminator_filters) == (2, 4)
+    assert (gan.latent_dim, penalty.gamma) == (3, 0.5)
     assert (gan.image_shape, gan.num_scales, gan.mode) == ((8, 8, 1), 2, "eager")
     for network in ("generator", "discriminator"):
         optimizer = getattr(gan, f"{network}_optimizer")

@@ -53,7 +53,7 @@ def train_sums(strategy, path, mode, steps):
 def train_gan(strategy, path, mode, steps):
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+        model = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
         optimizers = (keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
         model.compile(*optimizers, mode=mode, steps_per_execution=steps)
     history = model.fit(IMAGES, batch_size=4, epochs=2, verbose=0).history

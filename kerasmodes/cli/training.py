@@ -86,7 +86,8 @@ def _add_run_arguments(parser):
 def _images(flags, names):
     if flags.data == inspect.signature(data.images).parameters["name"].default:
         console.print(SAMPLE_NOTE)
-    return data.images(flags.data, **pick(flags, names), seed=flags.seed)
+    with_labels = flags.num_classes is not None
+    return data.images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
 
 
 def _begin(flags):

@@ -154,11 +154,11 @@ def _on_replicas(strategy, step, args, states=(), finish=None):
     def on_replica(batch):
         number = replicas.replica_id(tf.distribute.get_replica_context())
         if is_cut:
-            with replicas.holding(number):
+            with replicas.holding(number, num_replicas):
                 outputs = step(_part(batch, number, num_replicas))
             return finish(outputs) if finish else outputs
         before = [tf.identity(state.value) for state in states]
-        with replicas.holding(0):
+        with replicas.holding(0, 1):
             outputs = step(batch)
         if number > 0:
             for state, value in zip(states, before, strict=True):

@@ -1,57 +1,171 @@
 """Losses of the generator and the discriminator, per example, from the discriminator's logits.
 
-Averaging over the global batch is not done here: that is `averaging.average_loss`.
+Averaging over the global batch is not done here: that is `averaging.average_loss`. Penalties on the
+discriminator's gradients are in `penalties.py`.
 """
 
+import keras
 import tensorflow as tf
 
+from kerasmodes import averaging
+
 # What the discriminator's loss always rises by at a fake, however well it is known: far below
-# rounding, yet enough to tell the generator's loss from it (see `slope_ratio`).
+# rounding, yet enough to tell the generator's loss from it (see `turned`).
 LEAST_SLOPE = 1e-16
 
 
-def generator_loss(fake_logits):
-    """Returns the non-saturating generator loss, the cross-entropy of "these fakes are real".
+class AdversarialLoss:
+    """Both players' losses. A loss of your own overrides `losses`.
 
-    -log sigmoid(D(fake)) = softplus(-D(fake)); Goodfellow et al. 2014 (arXiv 1406.2661), section 3.
+    Calling it on two float tensors of logits `[batch, 1]`, those of real and of fake images,
+    returns two tensors `[batch]`: the generator's loss of each example and the discriminator's.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable()
+    class Cautious(km.losses.AdversarialLoss):
+        def losses(self, real_logits, fake_logits):
+            return -fake_logits, tf.square(fake_logits + 1) + tf.square(real_logits - 1)
+
+
+    gan = km.MSGGAN()
+    gan.compile(loss=Cautious())
+    ```
+    """
+
+    def losses(self, real_logits, fake_logits):
+        """Returns the generator's and the discriminator's losses, tensors as the logits."""
+        raise NotImplementedError(f"{type(self).__name__} must define `losses`.")
+
+    def __call__(self, real_logits, fake_logits):
+        g_losses, d_losses = self.losses(real_logits, fake_logits)
+        d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
+        return tf.squeeze(g_losses, axis=-1), tf.squeeze(d_losses, axis=-1)
+
+    def get_config(self):
+        return {}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class NonSaturating(AdversarialLoss):
+    """Cross-entropies: real against fake; for the generator, that of "these fakes are real".
+
+    Generator: softplus(-D(fake)). Discriminator: softplus(-D(real)) + softplus(D(fake)). Source:
+    Goodfellow et al. 2014 (arXiv 1406.2661), equation 1 and section 3.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        d_losses = tf.math.softplus(-real_logits) + tf.math.softplus(fake_logits)
+        return tf.math.softplus(-fake_logits), d_losses
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class LeastSquares(AdversarialLoss):
+    """Squared distances of the logits from 1 (real) and 0 (fake), halved.
+
+    Source: Mao et al. 2017 (arXiv 1611.04076), equation 9.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        d_losses = (tf.square(real_logits - 1) + tf.square(fake_logits)) / 2
+        return tf.square(fake_logits - 1) / 2, d_losses
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Hinge(AdversarialLoss):
+    """The discriminator learns only from logits within the margins -1 and 1.
+
+    Generator: -D(fake). Discriminator: relu(1 - D(real)) + relu(1 + D(fake)). Source: Lim and Ye
+    2017 (arXiv 1705.02894), section 3.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        return -fake_logits, tf.nn.relu(1 - real_logits) + tf.nn.relu(1 + fake_logits)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Wasserstein(AdversarialLoss):
+    """Differences of the logits themselves; needs a penalty, such as `GradientPenalty`.
+
+    Generator: -D(fake). Discriminator: D(fake) - D(real). Source: Arjovsky et al. 2017
+    (arXiv 1701.07875), section 3.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        return -fake_logits, fake_logits - real_logits
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class RelativisticAverageHinge(AdversarialLoss):
+    """The hinge of how much more real an image looks than the average one of the other kind.
+
+    With r = D(real) - mean D(fake) and f = D(fake) - mean D(real), means over the global batch:
+    generator relu(1 + r) + relu(1 - f), discriminator relu(1 - r) + relu(1 + f). Source:
+    Jolicoeur-Martineau 2018 (arXiv 1807.00734), section 4.2 with the hinge of its appendix.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        real = real_logits - averaging.global_mean(fake_logits)
+        fake = fake_logits - averaging.global_mean(real_logits)
+        g_losses = tf.nn.relu(1 + real) + tf.nn.relu(1 - fake)
+        return g_losses, tf.nn.relu(1 - real) + tf.nn.relu(1 + fake)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class RelativisticPairing(AdversarialLoss):
+    """How much more real each real image looks than the fake one beside it.
+
+    Generator: softplus(D(real) - D(fake)). Discriminator: softplus(D(fake) - D(real)). Source:
+    Huang et al. 2024, "The GAN is dead; long live the GAN!" (arXiv 2501.05441), equation 2.
+    """
+
+    def losses(self, real_logits, fake_logits):
+        margins = real_logits - fake_logits
+        return tf.math.softplus(margins), tf.math.softplus(-margins)
+
+
+LOSSES = {
+    "non_saturating": NonSaturating,
+    "least_squares": LeastSquares,
+    "hinge": Hinge,
+    "wasserstein": Wasserstein,
+    "relativistic_average_hinge": RelativisticAverageHinge,
+    "relativistic_pairing": RelativisticPairing,
+}
+
+
+def get(loss):
+    """Returns the loss of that name, or the loss itself.
+
+    Raises:
+        ValueError: If it is neither a name nor an `AdversarialLoss`.
+    """
+    if isinstance(loss, AdversarialLoss):
+        return loss
+    if not isinstance(loss, str) or loss not in LOSSES:
+        names = ", ".join(repr(name) for name in LOSSES)
+        raise ValueError(
+            f"`loss` must be one of {names}, or a km.losses.AdversarialLoss. "
+            f"Received: loss={loss!r}"
+        )
+    return LOSSES[loss]()
+
+
+def turned(gradients, g_slopes, d_slopes):
+    """Returns the generator loss's gradients at the fakes, from the discriminator loss's.
+
+    If the logit of an example depends on that example alone, then the gradient of one loss at a
+    fake image is that of the other times the ratio of their slopes at its logit, and a single pass
+    back through the discriminator serves both. `LEAST_SLOPE` keeps the ratio finite.
 
     Args:
-        fake_logits: Float tensor `[batch, 1]`.
-
-    Returns:
-        A tensor `[batch]`.
+        gradients: List of tensors `[batch, height, width, channels]`.
+        g_slopes, d_slopes: Slopes of both losses at the fake logits, `[batch, 1]`.
     """
-    return tf.squeeze(tf.math.softplus(-fake_logits), axis=-1)
-
-
-def discriminator_loss(real_logits, fake_logits):
-    """Returns the discriminator's cross-entropy, real images against 1 plus fakes against 0.
-
-    -log sigmoid(D(real)) - log(1 - sigmoid(D(fake))); Goodfellow et al. 2014, equation 1.
-
-    Args:
-        real_logits: Float tensor `[batch, 1]`.
-        fake_logits: Float tensor `[batch, 1]`.
-
-    Returns:
-        A tensor `[batch]`.
-    """
-    loss = tf.math.softplus(-real_logits) + tf.math.softplus(fake_logits)
-    loss += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # a slope, no height
-    return tf.squeeze(loss, axis=-1)
-
-
-def slope_ratio(fake_logits):
-    """Returns the slope of `generator_loss` over that of `discriminator_loss` at each fake logit.
-
-    The logit of an example depends on that example alone. So the gradient of the one loss at a fake
-    image is that of the other times this ratio, and a single pass back through the discriminator
-    serves both. It is -exp(-D(fake)), of size at most 1 / `LEAST_SLOPE`.
-
-    Args:
-        fake_logits: Float tensor `[batch, 1]`.
-
-    Returns:
-        A tensor of that shape.
-    """
-    return -tf.sigmoid(-fake_logits) / (tf.sigmoid(fake_logits) + LEAST_SLOPE)
+    ratios = (g_slopes / d_slopes)[:, :, tf.newaxis, tf.newaxis]
+    return [ratios * gradient for gradient in gradients]

@@ -75,7 +75,7 @@ def _gan(policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        return km.MSGGAN(image_shape=IMAGE_SHAPE)
+        return km.MSGGAN.from_preset("tutorial", image_shape=IMAGE_SHAPE)
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -53,7 +53,7 @@ def _model(name, steps_per_execution):
         model = km.SumRegressor()
         model.build((None, 20))
     else:
-        model = km.MSGGAN(seed=0)
+        model = km.MSGGAN.from_preset("tutorial", seed=0)
     model.compile(mode="graph", steps_per_execution=steps_per_execution)
     return model
 

@@ -36,19 +36,43 @@ def train_sums(strategy, mode="graph", steps_per_execution=1):
     }
 
 
-def train_gan(strategy, mode="graph", steps_per_execution=1, optimizer=keras.optimizers.SGD):
-    """Returns all numbers of MSGGAN, with dropout, after ten steps."""
+def everything():
+    """Returns settings of a GAN with all that draws, averages or counts in a step."""
+    return {
+        "loss": "relativistic_average_hinge",
+        "penalties": [km.penalties.R1(0.1, every=2), km.penalties.GradientPenalty(0.1)],
+        "augmentation": km.augmentation.AdaptiveAugment(ramp_images=50),
+        "discriminator_steps": 2,
+    }
+
+
+# Preset, number of classes, further settings, batch size.
+GANS = {
+    "tutorial": (km.presets.Tutorial(3, 3, 0.3), None, dict, 4),
+    "default": (km.presets.Default(8, 8), 3, everything, 4),
+    "paper": (km.presets.Paper(4, 4), None, dict, 8),
+}
+
+
+def train_gan(
+    strategy, mode="graph", steps_per_execution=1, optimizer=keras.optimizers.SGD, kind="tutorial"
+):
+    """Returns all numbers of MSGGAN after two epochs."""
+    preset, num_classes, settings, batch_size = GANS[kind]
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, dropout=0.3, seed=1)
+        model = km.MSGGAN((8, 8, 1), 2, 4, num_classes, preset, seed=1)
         optimizers = (optimizer(0.05), optimizer(0.05))
-        model.compile(*optimizers, mode=mode, steps_per_execution=steps_per_execution)
+        modes = {"mode": mode, "steps_per_execution": steps_per_execution}
+        model.compile(*optimizers, **settings(), **modes)
+    labels = None if num_classes is None else np.arange(18) % num_classes
+    data = (IMAGES,) if labels is None else (IMAGES, labels)
     history = model.fit(
-        IMAGES, batch_size=4, epochs=2, verbose=0, validation_data=(IMAGES,)
+        *data, batch_size=batch_size, epochs=2, verbose=0, validation_data=data
     ).history
     return {
         **history,
-        "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
+        "evaluate": model.evaluate(*data, batch_size=batch_size, verbose=0),
         "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
         "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]),
     }
@@ -77,9 +101,15 @@ def test_the_gan_of_two_replicas_is_that_of_one_device(two_replicas, mode, steps
     assert_equal_numbers(numbers, on_one_device(train_gan), 1e-4)
 
 
+@pytest.mark.parametrize("kind", ["default", "paper"])
+def test_whatever_the_gan_is_made_of_it_is_that_of_one_device(two_replicas, kind):
+    numbers = train_gan(two_replicas, steps_per_execution=4, kind=kind)
+    assert_equal_numbers(numbers, train_gan(ONE_DEVICE, kind=kind), 1e-4)
+
+
 def test_replicas_stay_in_step(two_replicas):
     with two_replicas.scope():
-        model = km.MSGGAN((8, 8, 1), 2, 4, 3, 3, seed=1)
+        model = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3), seed=1)
         model.compile()
     model.fit(IMAGES, batch_size=4, verbose=0)
     for weight in [*model.weights, *model.generator_optimizer.variables]:

@@ -1,92 +1,130 @@
-"""Tests of the adversarial losses: values by hand, gradients by differences."""
+"""Tests of the adversarial losses: values by hand, gradients by differences, in every mode."""
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasmodes.models.adversarial_losses import (
-    discriminator_loss,
-    generator_loss,
-    slope_ratio,
-)
+from kerasmodes.models import adversarial_losses
+from kerasmodes.models.adversarial_losses import LEAST_SLOPE, LOSSES
 
-LOGITS = tf.constant([[-2.0], [0.0], [1.5]])
+REAL = tf.constant([[-2.0], [0.0], [1.5]])
+FAKE = tf.constant([[1.75], [0.25], [-1.75]])
 
 
 def column(*values):
     return tf.constant(values, shape=(len(values), 1))
 
 
-def test_an_undecided_discriminator_costs_ln_2_an_answer():
-    assert generator_loss(column(0.0)).numpy() == pytest.approx([math.log(2)])
-    assert discriminator_loss(column(0.0), column(0.0)).numpy() == pytest.approx([2 * math.log(2)])
+def softplus(x):
+    return math.log1p(math.exp(x))
 
 
-def test_values_by_hand():
-    # sigmoid(ln 3) = 3/4 and sigmoid(-ln 3) = 1/4
-    real, fake = column(math.log(3)), column(-math.log(3))
-    assert generator_loss(fake).numpy() == pytest.approx([-math.log(1 / 4)])
-    assert discriminator_loss(real, fake).numpy() == pytest.approx([-2 * math.log(3 / 4)])
-    assert discriminator_loss(fake, real).numpy() == pytest.approx([-2 * math.log(1 / 4)])
+@pytest.mark.parametrize(
+    ("name", "g_loss", "d_loss"),
+    [
+        # D(real) = 2, D(fake) = -0.5
+        ("non_saturating", softplus(0.5), softplus(-2.0) + softplus(-0.5)),
+        ("least_squares", 1.125, 0.5 + 0.125),
+        ("hinge", 0.5, 0.0 + 0.5),
+        ("wasserstein", 0.5, -2.5),
+        ("relativistic_average_hinge", 3.5 + 3.5, 0.0),
+        ("relativistic_pairing", softplus(2.5), softplus(-2.5)),
+    ],
+)
+def test_values_by_hand(name, g_loss, d_loss):
+    g_losses, d_losses = LOSSES[name]()(column(2.0), column(-0.5))
+    assert g_losses.numpy() == pytest.approx([g_loss])
+    assert d_losses.numpy() == pytest.approx([d_loss])
 
 
-def test_they_are_cross_entropies():
+def test_the_average_of_the_others_is_what_counts():
+    g_losses, d_losses = LOSSES["relativistic_average_hinge"]()(column(1.0, 0.0), column(0.5, -0.5))
+    # real - mean(fake) = (1, 0); fake - mean(real) = (0, -1)
+    np.testing.assert_allclose(d_losses, [0 + 1, 1 + 0])
+    np.testing.assert_allclose(g_losses, [2 + 1, 1 + 2])
+
+
+def test_non_saturating_losses_are_cross_entropies():
     entropy = tf.nn.sigmoid_cross_entropy_with_logits
-    ones, zeros, fakes = tf.ones_like(LOGITS), tf.zeros_like(LOGITS), LOGITS[::-1] + 0.25
-    np.testing.assert_allclose(generator_loss(fakes), entropy(ones, fakes)[:, 0], rtol=1e-6)
-    expected = entropy(ones, LOGITS) + entropy(zeros, fakes)
-    np.testing.assert_allclose(discriminator_loss(LOGITS, fakes), expected[:, 0], rtol=1e-6)
-
-
-def test_they_have_one_value_an_example():
-    assert generator_loss(LOGITS).shape == (3,)
-    assert discriminator_loss(LOGITS, LOGITS).shape == (3,)
+    ones, zeros = tf.ones_like(REAL), tf.zeros_like(REAL)
+    g_losses, d_losses = LOSSES["non_saturating"]()(REAL, FAKE)
+    np.testing.assert_allclose(g_losses, entropy(ones, FAKE)[:, 0], rtol=1e-6)
+    expected = entropy(ones, REAL) + entropy(zeros, FAKE)
+    np.testing.assert_allclose(d_losses, expected[:, 0], rtol=1e-6)
 
 
 def test_extreme_logits_stay_finite():
     extreme = column(-1e4, 1e4)
-    np.testing.assert_allclose(generator_loss(extreme), [1e4, 0])
-    np.testing.assert_allclose(discriminator_loss(extreme, -extreme), [2e4, 0])
+    g_losses, d_losses = LOSSES["non_saturating"]()(extreme, -extreme)
+    np.testing.assert_allclose(g_losses, [0, 1e4])
+    np.testing.assert_allclose(d_losses, [2e4, 0])
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        generator_loss,
-        lambda logits: discriminator_loss(logits, tf.ones_like(logits)),
-        lambda logits: discriminator_loss(tf.ones_like(logits), logits),
-    ],
-    ids=["generator", "discriminator, real", "discriminator, fake"],
-)
-def test_gradients_equal_differences(loss):
-    analytic, numeric = tf.test.compute_gradient(loss, [tf.cast(LOGITS, tf.float64)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_mode_gives_one_value_an_example(name):
+    loss = LOSSES[name]()
+    eager = loss(REAL, FAKE)
+    assert [one.shape for one in eager] == [(3,), (3,)]
+    for options in ({}, {"jit_compile": True}):
+        for one, other in zip(tf.function(loss, **options)(REAL, FAKE), eager, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("player", [0, 1], ids=["generator", "discriminator"])
+@pytest.mark.parametrize("side", [0, 1], ids=["real", "fake"])
+def test_gradients_equal_differences(name, player, side):
+    logits = [tf.cast(one, tf.float64) for one in (REAL, FAKE)]
+
+    def loss(own):
+        sides = [own, logits[1]] if side == 0 else [logits[0], own]
+        return LOSSES[name]().losses(*sides)[player]
+
+    analytic, numeric = tf.test.compute_gradient(loss, [logits[side]])
     np.testing.assert_allclose(analytic[0], numeric[0], atol=1e-6)
 
 
-def test_the_generator_learns_fastest_where_it_fools_nobody():
-    with tf.GradientTape() as tape:
-        tape.watch(LOGITS)
-        loss = generator_loss(LOGITS)
-    slopes = np.abs(tape.gradient(loss, LOGITS)[:, 0])
-    assert slopes[0] > 0.8 > slopes[1] > slopes[2]
-
-
-def test_the_ratio_turns_one_slope_into_the_other():
-    logits = tf.constant(np.linspace(-500, 500, 1001, dtype="float32")[:, np.newaxis])
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_pass_back_is_turned_into_the_other(name):
+    """For a discriminator of one weight an example: logit = weight * image."""
+    images = [tf.reshape(tf.linspace(-2.0, 2.0, 9), (9, 1, 1, 1))]
+    weights = tf.reshape(tf.linspace(0.5, 1.5, 9), (9, 1))
     with tf.GradientTape(persistent=True) as tape:
+        tape.watch(images)
+        fake_logits = weights * images[0][:, :, 0, 0]
+        losses = LOSSES[name]()(tf.zeros((9, 1)), fake_logits)
+        g_loss, d_loss = (tf.reduce_mean(one) for one in losses)
+    slopes = [tape.gradient(loss, fake_logits) for loss in (g_loss, d_loss)]
+    (turned,) = adversarial_losses.turned(tape.gradient(d_loss, images), *slopes)
+    np.testing.assert_allclose(turned, tape.gradient(g_loss, images)[0], rtol=1e-5, atol=1e-7)
+
+
+def test_the_least_slope_adds_nothing_to_a_loss_but_is_there():
+    logits = column(-500.0, -40.0, 0.0, 40.0)
+    with tf.GradientTape() as tape:
         tape.watch(logits)
-        g_loss = generator_loss(logits)
-        d_loss = discriminator_loss(tf.zeros_like(logits), logits)
-    g_slopes, d_slopes = (tape.gradient(loss, logits).numpy() for loss in (g_loss, d_loss))
-    ratios = slope_ratio(logits).numpy()
-    assert np.all(np.isfinite(ratios))
-    np.testing.assert_allclose(ratios * d_slopes, g_slopes, rtol=1e-6, atol=1e-30)
-    np.testing.assert_allclose(d_slopes, tf.sigmoid(logits), rtol=1e-6, atol=2e-16)
+        _, d_losses = LOSSES["hinge"]()(tf.zeros((4, 1)), logits)
+    np.testing.assert_array_equal(d_losses, [1, 1, 2, 42])
+    np.testing.assert_allclose(tape.gradient(d_losses, logits)[:, 0], [LEAST_SLOPE] * 2 + [1, 1])
 
 
-def test_the_least_slope_adds_nothing_to_the_loss():
-    logits = tf.constant([[-500.0], [-40.0], [0.0], [40.0]])
-    expected = np.logaddexp(0, -3.0) + np.logaddexp(0, logits[:, 0].numpy().astype("float64"))
-    np.testing.assert_allclose(discriminator_loss(tf.fill((4, 1), 3.0), logits), expected, 1e-6)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_found_by_name_and_saved(name):
+    loss = adversarial_losses.get(name)
+    assert type(loss) is LOSSES[name]
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert type(again) is LOSSES[name]
+
+
+@pytest.mark.parametrize("loss", ["hinged", None, 3, LOSSES["hinge"]])
+def test_an_unknown_loss_names_those_there_are(loss):
+    with pytest.raises(ValueError, match="must be one of 'non_saturating', .*Received: loss="):
+        adversarial_losses.get(loss)
+
+
+def test_a_loss_of_ones_own_must_say_what_it_is():
+    with pytest.raises(NotImplementedError, match="must define `losses`"):
+        adversarial_losses.AdversarialLoss()(REAL, FAKE)

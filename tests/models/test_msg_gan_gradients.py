@@ -36,7 +36,7 @@ def plain_gradients(gan, latents):
 @pytest.mark.parametrize("factors", [(None, None), (2.0**15, 2.0**10)], ids=["plain", "scaled"])
 @pytest.mark.parametrize("logit", [0.0, 5.0, -5.0, 30.0, -30.0, 300.0, -300.0, -1e4])
 def test_one_pass_back_gives_the_gradients_of_both_losses(logit, factors):
-    gan = km.MSGGAN((4, 4, 1), 2, 3, 2, 2, 0.0, 1)
+    gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Tutorial(2, 2, 0.0), seed=1)
     gan.discriminator.get_layer("logit").bias.assign([logit])
     recorders = [Recorder(loss_scale_factor=factor) for factor in factors]
     gan.compile(*recorders, mode="eager")
@@ -58,7 +58,7 @@ LARGER_IMAGES = np.random.default_rng(0).uniform(-1, 1, (6, 8, 8, 1)).astype("fl
 def make_mixed_gan(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        return km.MSGGAN((8, 8, 1), 2, 3, 2, 2, 0.3, 1)
+        return km.MSGGAN((8, 8, 1), 2, 3, preset=km.presets.Tutorial(2, 2, 0.3), seed=1)
     finally:
         keras.config.set_dtype_policy("float32")
 

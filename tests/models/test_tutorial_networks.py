@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kerasmodes import random
 from kerasmodes.models import layers
-from kerasmodes.models import msg_gan_networks as networks
+from kerasmodes.models import tutorial_networks as networks
 
 
 @pytest.fixture(scope="module")

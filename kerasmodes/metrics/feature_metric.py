@@ -1,0 +1,91 @@
+"""What the metrics on features share: features from the user, or from a network of his choice.
+
+What is kept of them, and the checks, are in `two_samples.py`; nothing is compared here.
+"""
+
+import keras
+import tensorflow as tf
+
+from kerasmodes.metrics import examples, two_samples
+
+
+class FeatureMetric(two_samples.TwoSampleMetric):
+    """A `TwoSampleMetric` of features `[batch, width]`; with a network, its input are images.
+
+    Args:
+        num_features: Width of the features, if there is no network.
+        network: Keras model, images to features, or `None`.
+        name: Name of the metric.
+        make_side: Function `(name, shape)` that returns what keeps one side's features.
+
+    Example:
+
+    ```python
+    class MeanDistance(FeatureMetric):
+        def __init__(self, num_features=None, network=None, name="mean_distance"):
+            super().__init__(num_features, network, name, functools.partial(Moments, num_parts=2))
+
+        def _compare(self, real, generated):
+            return [np.linalg.norm(real["mean"].mean(0) - generated["mean"].mean(0))]
+    ```
+    """
+
+    def __init__(self, num_features, network, name, make_side):
+        shape = (feature_width(num_features, network),)
+        super().__init__(make_side("real", shape), make_side("generated", shape), name)
+        self.num_features = num_features
+        self.network = network
+
+    def get_config(self):
+        network = self.network and keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "num_features": self.num_features, "network": network}
+
+    @classmethod
+    def from_config(cls, config):
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(**{**config, "network": network})
+
+    def _examples(self, batch, name):
+        if self.network is None:
+            return batch
+        images = tf.convert_to_tensor(batch)
+        if images.dtype.is_floating:  # A ReLU may turn NaN into 0.
+            images = examples.finite(images, name)
+        return self.network(images, training=False)
+
+
+def feature_width(num_features, network):
+    """Returns the width of the features, of which exactly one argument tells.
+
+    Raises:
+        ValueError: If both or none are given, or the width is not a positive integer or unknown.
+        TypeError: If the network is no Keras model.
+    """
+    if (num_features is None) == (network is None):
+        raise ValueError(
+            "Exactly one of `num_features` and `network` must be given. "
+            f"Received: num_features={num_features!r}, network={network!r}"
+        )
+    if network is None:
+        two_samples.check_positive_integers(num_features=num_features)
+        return num_features
+    if not isinstance(network, keras.Model):
+        raise TypeError(f"`network` must be a Keras model. Received: network={network!r}")
+    shape = _output_shape(network)
+    if not isinstance(shape, tuple) or len(shape) != 2 or not isinstance(shape[1], int):
+        raise ValueError(
+            "`network` must be built and return one output of shape [batch, width]. "
+            f"Received: {network.name!r} with the output shape {shape}. "
+            "To build it: keras.Sequential([keras.Input(image_shape), network])."
+        )
+    return shape[1]
+
+
+def _output_shape(network):
+    shape = getattr(network, "output_shape", None)
+    build_config = network.get_build_config() or {}
+    if shape is None and "input_shape" in build_config:
+        images = keras.KerasTensor(build_config["input_shape"])
+        spec = network.compute_output_spec(images)
+        shape = keras.tree.map_structure(lambda output: output.shape, spec)
+    return shape

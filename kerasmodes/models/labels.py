@@ -1,0 +1,71 @@
+"""Labels of images, for models that generate by class: checked, and made one-hot.
+
+What a network does with them is in the `*_networks.py`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def one_hot(labels, num_classes):
+    """Returns one-hot labels, float32 `[batch, num_classes]`.
+
+    An integer that is no class becomes a row of NaN: in a compiled step it could not raise, and the
+    losses show it at once.
+
+    Args:
+        labels: Int tensor `[batch]`, or one-hot already, which only changes its dtype.
+        num_classes: Positive int.
+
+    Raises:
+        ValueError: If the shape or dtype is another.
+    """
+    labels = tf.convert_to_tensor(labels)
+    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
+        labels = tf.squeeze(labels, axis=1)
+    if labels.shape.rank == 2 and labels.shape[1] == num_classes:
+        return tf.cast(labels, tf.float32)
+    if labels.shape.rank != 1 or not labels.dtype.is_integer:
+        raise ValueError(
+            f"Labels must be integers with shape [batch], or one-hot [batch, {num_classes}]. "
+            f"Received: dtype={labels.dtype.name} with shape={labels.shape}"
+        )
+    is_class = (labels >= 0) & (labels < num_classes)
+    missing = tf.where(is_class, 0.0, float("nan"))[:, tf.newaxis]
+    return tf.one_hot(labels, num_classes) + missing
+
+
+def beside(inputs, labels, num_classes):
+    """Returns a network's list of inputs, with the labels one-hot behind them if it has classes."""
+    return inputs if num_classes is None else [*inputs, one_hot(labels, num_classes)]
+
+
+def check(labels, num_classes):
+    """Raises a `ValueError` if an array of integer labels holds one that is no class."""
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"Labels must be from 0 to {num_classes - 1}, since num_classes={num_classes}. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
+        )
+
+
+def of_images(num_images, labels, num_classes):
+    """Returns an int array with a label for each image to generate.
+
+    Args:
+        num_images: Positive int.
+        labels: An int for all images, one an image, or `None` for the classes in turn.
+        num_classes: Positive int.
+
+    Raises:
+        ValueError: If they are not classes, or not as many as images.
+    """
+    labels = np.arange(num_images) % num_classes if labels is None else np.asarray(labels)
+    if labels.dtype.kind not in "iu" or labels.shape not in ((), (num_images,)):
+        raise ValueError(
+            f"`labels` must be an integer, or one for each of the {num_images} images. "
+            f"Received: labels={labels!r}"
+        )
+    labels = np.broadcast_to(labels, num_images)
+    check(labels, num_classes)
+    return labels

@@ -1,0 +1,152 @@
+"""`MultiScaleNetworks`: `MSGGAN` without its training: two networks, made, kept and generating.
+
+How they are trained is in `msg_gan.py`, their layers in the `*_networks.py`.
+"""
+
+import keras
+import tensorflow as tf
+
+from kerasmodes import random, replicas
+from kerasmodes.model import Model
+from kerasmodes.models import labels as image_labels
+from kerasmodes.models import msg_gan_networks, presets
+from kerasmodes.models.moving_average import MovingAverage
+
+GENERATE_BATCH_SIZE = 64
+
+
+class MultiScaleNetworks(Model):
+    """A preset's generator, with the average of its weights, and discriminator.
+
+    The arguments are those of `MSGGAN`, the only class that needs this one.
+    """
+
+    def __init__(
+        self,
+        image_shape=(28, 28, 1),
+        num_scales=3,
+        latent_dim=None,
+        num_classes=None,
+        preset="default",
+        seed=None,
+        **kwargs,
+    ):
+        preset = presets.get(preset)
+        latent_dim = preset.latent_dim if latent_dim is None else latent_dim
+        msg_gan_networks.check_shape(image_shape)
+        msg_gan_networks.check_sizes(num_scales=num_scales, latent_dim=latent_dim)
+        if num_classes is not None:
+            msg_gan_networks.check_sizes(num_classes=num_classes)
+        super().__init__(**kwargs)
+        self.image_shape = tuple(image_shape)
+        self.num_scales = num_scales
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.preset = preset
+        self.seed = seed
+        sizes = (self.image_shape, num_scales, latent_dim, num_classes)
+        self.generator = preset.make_generator(*sizes)
+        self.average = None
+        if preset.half_life is not None:
+            self.average = MovingAverage(preset.make_generator(*sizes), preset.half_life)
+            self.average.network.set_weights(self.generator.get_weights())
+        self.discriminator = preset.make_discriminator(*sizes[:2], num_classes, seed)
+        self.seed_generator = random.SeedGenerator(seed)
+        # Validation has its own stream: it must not change what training draws next.
+        self.test_seed_generator = random.SeedGenerator(seed)
+        self.means = [
+            keras.metrics.Mean(name=name)
+            for name in ("g_loss", "d_loss", "real_accuracy", "fake_accuracy")
+        ]
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Returns a model with the networks and the training of a preset.
+
+        Args:
+            preset: `"default"`, `"tutorial"`, `"paper"`, or one of `km.presets`.
+            **kwargs: As in the constructor.
+        """
+        return cls(preset=preset, **kwargs)
+
+    def call(self, latents, labels=None, training=False):
+        """Returns the images of all scales, but in training those of the averaged weights.
+
+        Args:
+            latents: Float tensor `[batch, latent_dim]`, or a pair of such and labels.
+            labels: With `num_classes`, ints `[batch]` or one-hot `[batch, num_classes]`; `None`
+                takes the classes in turn.
+            training: Bool.
+        """
+        if isinstance(latents, (tuple, list)):
+            latents, labels = latents
+        is_averaged = self.average is not None and not training
+        network = self.average if is_averaged else self.generator
+        return self._images(network, latents, labels, training)
+
+    def pyramid(self, images):
+        """Returns the images at every scale, smallest first.
+
+        Args:
+            images: Float tensor `[batch, height, width, channels]`.
+
+        Returns:
+            A list of `num_scales` tensors; the last is `images`, the preset makes the others.
+        """
+        sizes = msg_gan_networks.scale_sizes(self.image_shape, self.num_scales)
+        return [self.preset.smaller(images, size) for size in sizes[:-1]] + [images]
+
+    def generate(self, num_images=16, seed=None, labels=None, averaged=True):
+        """Returns new images at every scale.
+
+        Args:
+            num_images: Positive int.
+            seed: Int for the same images each time; `None` draws a new seed. Neither touches the
+                random state of training.
+            labels: With `num_classes`, an int for all images or one an image; `None` takes the
+                classes in turn.
+            averaged: Whether the averaged weights make them, if the preset has an average.
+
+        Returns:
+            A list of float32 NumPy arrays `[num_images, height, width, channels]` in [-1, 1],
+            smallest scale first. (The paper's linear heads may leave it.)
+
+        Raises:
+            ValueError: If `num_images` is not a positive integer, or labels do not fit.
+        """
+        msg_gan_networks.check_sizes(num_images=num_images)
+        if self.num_classes is not None:
+            labels = image_labels.of_images(num_images, labels, self.num_classes)
+        elif labels is not None:
+            raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
+        network = self.average if averaged and self.average is not None else self.generator
+        latents = self._latents(num_images, random.SeedGenerator(seed))
+        batches = []
+        for start in range(0, num_images, GENERATE_BATCH_SIZE):
+            part = slice(start, start + GENERATE_BATCH_SIZE)
+            own = None if labels is None else labels[part]
+            batches.append(self._images(network, latents[part], own))
+        return [tf.concat(scale, axis=0).numpy() for scale in zip(*batches, strict=True)]
+
+    def get_config(self):
+        names = ("image_shape", "num_scales", "latent_dim", "num_classes", "seed")
+        config = {name: getattr(self, name) for name in names}
+        preset = keras.saving.serialize_keras_object(self.preset)
+        return {**super().get_config(), **config, "preset": preset}
+
+    @classmethod
+    def from_config(cls, config):
+        preset = keras.saving.deserialize_keras_object(config["preset"])
+        return cls(**{**config, "preset": preset})
+
+    def _images(self, network, latents, labels, training=False):
+        if labels is None and self.num_classes is not None:
+            size = tf.shape(latents)[0]
+            labels = (replicas.place() * size + tf.range(size)) % self.num_classes
+        inputs = image_labels.beside([latents], labels, self.num_classes)
+        images = network(inputs if labels is not None else latents, training=training)
+        return images if isinstance(images, list) else [images]  # Keras unpacks a single output
+
+    def _latents(self, num_images, seed_generator):
+        return random.normal((num_images, self.latent_dim), seed=seed_generator)

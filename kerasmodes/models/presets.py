@@ -1,0 +1,213 @@
+"""What belongs together for `MSGGAN`: networks, pyramid, losses, optimizers and average.
+
+The layers are in the `*_networks.py`, the training step in `msg_gan.py`.
+"""
+
+import keras
+import tensorflow as tf
+
+from kerasmodes.models import (
+    adversarial_losses,
+    msg_gan_networks,
+    paper_networks,
+    penalties,
+    tutorial_networks,
+)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Default:
+    """Small networks for good images soon; also what a preset of your own starts from.
+
+    A generator of nearest-neighbour up-sampling, 3x3 convolutions and batch norm against a small
+    discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum;
+    the generator's weights averaged. Why it is the default: see the study in the README.
+
+    Args:
+        generator_filters: Positive int, width of the generator at the smallest scale.
+        discriminator_filters: The same of the discriminator.
+        half_life: Images after which a weight counts half in the average; `None` for no average.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN(preset=km.presets.Default(generator_filters=64))
+    ```
+    """
+
+    latent_dim = 64
+    # Whether the logit of an image depends on no other image: one pass back serves both losses.
+    judges_each_alone = True
+
+    def __init__(self, generator_filters=128, discriminator_filters=128, half_life=20_000):
+        msg_gan_networks.check_sizes(
+            generator_filters=generator_filters, discriminator_filters=discriminator_filters
+        )
+        is_number = isinstance(half_life, (int, float)) and not isinstance(half_life, bool)
+        if half_life is not None and not (is_number and half_life > 0):
+            raise ValueError(
+                "`half_life` must be a positive number of images, or None. "
+                f"Received: half_life={half_life!r}"
+            )
+        self.generator_filters = generator_filters
+        self.discriminator_filters = discriminator_filters
+        self.half_life = half_life
+
+    def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
+        """Returns the generator; see `msg_gan_networks.make_generator`."""
+        return msg_gan_networks.make_generator(
+            image_shape, num_scales, latent_dim, num_classes, self.generator_filters
+        )
+
+    def make_discriminator(self, image_shape, num_scales, num_classes, seed):
+        """Returns the discriminator; see `msg_gan_networks.make_discriminator`."""
+        return msg_gan_networks.make_discriminator(
+            image_shape, num_scales, num_classes, self.discriminator_filters
+        )
+
+    def smaller(self, images, size):
+        """Returns the images at a smaller size, `(height, width)`: here, the mean of each block."""
+        factor = images.shape[1] // size[0]
+        return tf.nn.avg_pool2d(images, factor, factor, "VALID")
+
+    def loss(self):
+        """Returns the adversarial loss."""
+        return adversarial_losses.NonSaturating()
+
+    def penalties(self):
+        """Returns a list of penalties on the discriminator."""
+        return [penalties.R1(1.0, every=4)]
+
+    def optimizer(self):
+        """Returns a new optimizer, for either network."""
+        return keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.99)
+
+    def get_config(self):
+        return {
+            "generator_filters": self.generator_filters,
+            "discriminator_filters": self.discriminator_filters,
+            "half_life": self.half_life,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Tutorial(Default):
+    """The founding tutorial's recipe, exactly: large kernels, dropout, two plain Adams, no average.
+
+    Its pyramid is resized bilinearly: a quarter of the size is the mean of the middle 2x2 pixels of
+    each 4x4 block, where average pooling takes all 16.
+
+    Args:
+        generator_filters: Positive int, width of the generator's convolutions.
+        discriminator_filters: Positive int, width of the discriminator's strided convolutions.
+        dropout: Rate of the discriminator's dropout, in `[0, 1)`.
+    """
+
+    latent_dim = 100
+
+    def __init__(self, generator_filters=128, discriminator_filters=64, dropout=0.3):
+        super().__init__(generator_filters, discriminator_filters, half_life=None)
+        self.dropout = dropout
+
+    def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
+        return tutorial_networks.make_generator(
+            image_shape, num_scales, latent_dim, num_classes, self.generator_filters
+        )
+
+    def make_discriminator(self, image_shape, num_scales, num_classes, seed):
+        widths = (self.discriminator_filters, self.dropout)
+        return tutorial_networks.make_discriminator(
+            image_shape, num_scales, num_classes, *widths, seed
+        )
+
+    def smaller(self, images, size):
+        return tf.image.resize(images, size)
+
+    def penalties(self):
+        return []
+
+    def optimizer(self):
+        return keras.optimizers.Adam(1e-3)
+
+    def get_config(self):
+        names = ("generator_filters", "discriminator_filters", "dropout")
+        return {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Paper(Default):
+    """MSG-ProGAN as published: Karnewar and Wang 2019 (arXiv 1903.06048).
+
+    Latents on the hypersphere, equalised learning rates, pixel norm, minibatch standard deviation,
+    linear heads, the Wasserstein loss with a gradient penalty at every scale, RMSprop at 0.003. The
+    paper's widths are 512, for images of up to 1024x1024 pixels.
+
+    Args:
+        generator_filters, discriminator_filters: Positive ints, widths of all convolutions.
+        combination: How a scale's image joins the discriminator's features: `"simple"`, `"lin_cat"`
+            or `"cat_lin"` (section 2.1).
+        half_life: As in `Default`. A decay of 0.999 in batches of 64 is 44,000 images.
+    """
+
+    latent_dim = 128
+    judges_each_alone = False
+
+    def __init__(
+        self,
+        generator_filters=128,
+        discriminator_filters=128,
+        combination="simple",
+        half_life=44_000,
+    ):
+        super().__init__(generator_filters, discriminator_filters, half_life)
+        if combination not in paper_networks.COMBINATIONS:
+            names = ", ".join(repr(name) for name in paper_networks.COMBINATIONS)
+            raise ValueError(
+                f"`combination` must be one of {names}. Received: combination={combination!r}"
+            )
+        self.combination = combination
+
+    def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
+        return paper_networks.make_generator(
+            image_shape, num_scales, latent_dim, num_classes, self.generator_filters
+        )
+
+    def make_discriminator(self, image_shape, num_scales, num_classes, seed):
+        widths = (self.discriminator_filters, self.combination)
+        return paper_networks.make_discriminator(image_shape, num_scales, num_classes, *widths)
+
+    def loss(self):
+        return adversarial_losses.Wasserstein()
+
+    def penalties(self):
+        return [penalties.GradientPenalty(10.0)]
+
+    def optimizer(self):
+        return keras.optimizers.RMSprop(3e-3, rho=0.99, epsilon=1e-8)
+
+    def get_config(self):
+        return {**super().get_config(), "combination": self.combination}
+
+
+PRESETS = {"default": Default, "tutorial": Tutorial, "paper": Paper}
+
+
+def get(preset):
+    """Returns the preset of that name with its defaults, or the preset itself.
+
+    Raises:
+        ValueError: If it is neither a name nor a preset.
+    """
+    if isinstance(preset, Default):
+        return preset
+    if not isinstance(preset, str) or preset not in PRESETS:
+        names = ", ".join(repr(name) for name in PRESETS)
+        raise ValueError(
+            f"`preset` must be one of {names}, or a preset of km.presets. "
+            f"Received: preset={preset!r}"
+        )
+    return PRESETS[preset]()
