@@ -22,9 +22,10 @@ class DensityCoverage(feature_metric.FeatureMetric):
     `1 - (n - 1) ... (n - k) / ((m + n - 1) ... (m + n - k))`, near `1 - 2^-k` for m = n.
 
     Args:
-        num_features: Width of the features that `update_state` is given, a positive int; or
-        network: Keras model that makes features `[batch, width]` of the images that it is given
-            (see `FrechetDistance` on its weights).
+        num_features: Width of the features that `update_state` is given, a positive int; or `None`
+            if there is a network.
+        network: Keras model, images to features `[batch, width]`, if `update_state` is given
+            images; see `FrechetDistance` on its weights.
         k: Which neighbour a ball reaches to, a positive int; each side needs more examples.
         max_samples: The most examples of a side, kept in memory: another is an error.
         name: Name of the metric.

@@ -26,10 +26,11 @@ class FrechetDistance(feature_metric.FeatureMetric):
     twice that of a result with as many generated as real examples.
 
     Args:
-        num_features: Width of the features that `update_state` is given, a positive int; or
-        network: Keras model that makes features `[batch, width]` of the images that it is given.
-            A configuration holds its layers: weights that its `build` does not bring along are to
-            be set again after `from_config`.
+        num_features: Width of the features that `update_state` is given, a positive int; or `None`
+            if there is a network.
+        network: Keras model, images to features `[batch, width]`, if `update_state` is given
+            images. A configuration holds its layers: weights that its `build` does not bring along,
+            as that of `feature_network` does, are to be set again after `from_config`.
         name: Name of the metric.
 
     Example:
@@ -39,7 +40,7 @@ class FrechetDistance(feature_metric.FeatureMetric):
     metric = km.metrics.FrechetDistance(num_features=8)
     metric.update_state(real=features)
     metric.update_state(generated=features[:1_000] + 0.5)
-    metric.result(), metric.floor()  # about 8 * 0.5**2, and 0.04
+    metric.result(), metric.floor()  # about 8 * 0.5**2, and 0.05
     ```
     """
 

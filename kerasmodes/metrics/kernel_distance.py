@@ -22,9 +22,10 @@ class KernelDistance(feature_metric.FeatureMetric):
     scatter. In the features of Inception it is the KID.
 
     Args:
-        num_features: Width of the features that `update_state` is given, a positive int; or
-        network: Keras model that makes features `[batch, width]` of the images that it is given
-            (see `FrechetDistance` on its weights).
+        num_features: Width of the features that `update_state` is given, a positive int; or `None`
+            if there is a network.
+        network: Keras model, images to features `[batch, width]`, if `update_state` is given
+            images; see `FrechetDistance` on its weights.
         num_subsets: Number of subsets; if they would all hold every example, one is enough.
         subset_size: Examples of each side in a subset; fewer if a side has fewer in all.
         max_samples: The most examples of a side, kept in memory: another is an error.

@@ -1,6 +1,6 @@
-"""Which points lie in the balls about others, exactly, and without all distances in memory.
+"""Which points lie in balls about others, and which are nearest: without all distances in memory.
 
-What is counted in them is in `precision_recall.py` and `density_coverage.py`.
+What is counted in them is in `precision_recall.py`, `density_coverage.py` and `memorisation.py`.
 """
 
 import numpy as np
@@ -33,18 +33,48 @@ def in_balls(centres, points, k):
     middle = centres.mean(axis=0, dtype="float64")  # Less is lost in differences about it.
     centres, points = centres - middle, points - middle
     norms, point_norms = (np.einsum("nd,nd->n", rows, rows) for rows in (centres, points))
+    keep = 1 - ROUNDING
     step = max(1, BLOCK_SIZE // max(len(centres), len(points)))
     for start in range(0, len(centres), step):
         block = slice(start, start + step)
         among = _squared_distances(centres[block], centres, norms[block], norms)
         np.fill_diagonal(among[:, start:], np.inf)
         among.partition(k - 1, axis=1)
-        radii = among[:, k - 1]
-        keep = 1 - ROUNDING
-        to_points = _squared_distances(
-            centres[block], points, keep * norms[block], keep * point_norms
-        )
-        yield to_points <= radii[:, np.newaxis]
+        radii = among[:, k - 1 : k]
+        scaled = keep * norms[block], keep * point_norms
+        yield _squared_distances(centres[block], points, *scaled) <= radii
+
+
+def nearest(points, others, k):
+    """Returns which others are nearest to each point, the nearest first, and how far they are.
+
+    Args:
+        points: Array `[n, width]`.
+        others: Array `[m, width]`.
+        k: Positive int, at most m.
+
+    Returns:
+        A pair of arrays `[n, k]`: indices of `others`, and Euclidean distances in float64.
+
+    Example:
+
+    ```python
+    nearest(np.array([[2.0]]), np.array([[0.0], [1.5], [3.0]]), k=2)  # [[1, 2]], [[0.5, 1.0]]
+    ```
+    """
+    points, others = (np.asarray(rows, "float64") for rows in (points, others))
+    norms, other_norms = (np.einsum("nd,nd->n", rows, rows) for rows in (points, others))
+    step = max(1, BLOCK_SIZE // len(others))
+    found = []
+    for start in range(0, len(points), step):
+        block = slice(start, start + step)
+        squares = _squared_distances(points[block], others, norms[block], other_norms)
+        found.append(np.argpartition(squares, k - 1, axis=1)[:, :k])
+    indices = np.concatenate(found)
+    # Anew as differences: in those of squares, small distances would be lost to rounding.
+    distances = np.linalg.norm(points[:, np.newaxis] - others[indices], axis=2)
+    order = np.argsort(distances, axis=1)
+    return tuple(np.take_along_axis(array, order, axis=1) for array in (indices, distances))
 
 
 def _squared_distances(x, y, x_norms, y_norms):

@@ -23,9 +23,10 @@ class PrecisionRecall(feature_metric.FeatureMetric):
     returns at half the examples.
 
     Args:
-        num_features: Width of the features that `update_state` is given, a positive int; or
-        network: Keras model that makes features `[batch, width]` of the images that it is given
-            (see `FrechetDistance` on its weights).
+        num_features: Width of the features that `update_state` is given, a positive int; or `None`
+            if there is a network.
+        network: Keras model, images to features `[batch, width]`, if `update_state` is given
+            images; see `FrechetDistance` on its weights.
         k: Which neighbour a ball reaches to, a positive int; each side needs more examples.
         max_samples: The most examples of a side, kept in memory: another is an error.
         name: Name of the metric.

@@ -97,7 +97,7 @@ class TwoSampleMetric(keras.metrics.Metric):
             return np.array(self._compared(*tf.nest.pack_sequence_as(kept, arrays)), "float64")
 
         values = tf.numpy_function(compared, tf.nest.flatten(kept), tf.float64)
-        return self._named(tf.unstack(values, num=len(self.result_names) or 1))
+        return self._named(tf.unstack(tf.ensure_shape(values, len(self.result_names) or 1)))
 
     def floor(self):
         """Returns what `result` would be of one half of the real examples against the other.

@@ -156,10 +156,11 @@ def make_discriminator(image_shape, num_scales, num_classes=None, filters=128):
         width = max(LEAST_WIDTH, filters >> (num_scales - 1 - scale))
         x = _convolved(images[scale], max(LEAST_WIDTH, filters // 4), 3)
         if features is not None:
-            x = _convolved(keras.layers.Concatenate()([x, features]), width, 3)
+            x = keras.layers.Concatenate()([x, features])
+        if features is not None or scale == 0:
+            x = _convolved(x, width, 3)
         features = _convolved(x, 2 * width, 4, strides=2) if scale else x
-    features = keras.layers.Flatten()(features)
-    return judged(images, features, num_classes)
+    return judged(images, keras.layers.Flatten()(features), num_classes)
 
 
 def _normalised(x):

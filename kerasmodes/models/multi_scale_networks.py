@@ -8,11 +8,13 @@ import tensorflow as tf
 
 from kerasmodes import random, replicas
 from kerasmodes.model import Model
+from kerasmodes.models import augmentation as augmenting
 from kerasmodes.models import labels as image_labels
 from kerasmodes.models import msg_gan_networks, presets
 from kerasmodes.models.moving_average import MovingAverage
 
 GENERATE_BATCH_SIZE = 64
+SERIALIZED = ("preset", "augmentation")  # Arguments that are objects.
 
 
 class MultiScaleNetworks(Model):
@@ -28,6 +30,7 @@ class MultiScaleNetworks(Model):
         latent_dim=None,
         num_classes=None,
         preset="default",
+        augmentation=None,
         seed=None,
         **kwargs,
     ):
@@ -43,6 +46,7 @@ class MultiScaleNetworks(Model):
         self.latent_dim = latent_dim
         self.num_classes = num_classes
         self.preset = preset
+        self.augmentation = augmenting.get(augmentation)
         self.seed = seed
         sizes = (self.image_shape, num_scales, latent_dim, num_classes)
         self.generator = preset.make_generator(*sizes)
@@ -132,13 +136,13 @@ class MultiScaleNetworks(Model):
     def get_config(self):
         names = ("image_shape", "num_scales", "latent_dim", "num_classes", "seed")
         config = {name: getattr(self, name) for name in names}
-        preset = keras.saving.serialize_keras_object(self.preset)
-        return {**super().get_config(), **config, "preset": preset}
+        parts = {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in SERIALIZED}
+        return {**super().get_config(), **config, **parts}
 
     @classmethod
     def from_config(cls, config):
-        preset = keras.saving.deserialize_keras_object(config["preset"])
-        return cls(**{**config, "preset": preset})
+        parts = {n: keras.saving.deserialize_keras_object(config[n]) for n in SERIALIZED}
+        return cls(**{**config, **parts})
 
     def _images(self, network, latents, labels, training=False):
         if labels is None and self.num_classes is not None:

@@ -97,14 +97,20 @@ def test_the_smaller_side_bounds_the_subsets(swap):
     assert metric.result() == pytest.approx(squared_discrepancy(x, y), rel=0.02)
 
 
-def test_subsets_are_of_the_size_and_without_replacement():
-    # With one row repeated in a subset the kernel within it would be that of a row and itself.
-    rows = np.eye(8)
+def test_subsets_are_of_the_size():
+    def result(**arguments):
+        metric = metrics.KernelDistance(num_features=4, num_subsets=1, **arguments)
+        metric.update_state(draw(50, 4), draw(50, 4, seed=1) + 1)
+        return metric.result()
+
+    assert result(subset_size=10) != result(subset_size=50) == result()
+
+
+def test_subsets_are_without_replacement():
+    # Different rows of these have the kernel 1; one drawn twice would have (1 / 8 + 1)^3.
     metric = metrics.KernelDistance(num_features=8, num_subsets=50, subset_size=5)
-    metric.update_state(rows, rows[:7] + 10)
-    within, beside = 1, (2 * 10 / 8 + 8 * 100 / 8 + 1) ** 3
-    between = np.mean([((one @ (other + 10)) / 8 + 1) ** 3 for one in rows for other in rows[:7]])
-    assert metric.result() == pytest.approx(within + beside - 2 * between, rel=1e-3)
+    metric.update_state(np.eye(8), np.zeros((7, 8)))
+    assert metric.result() == pytest.approx(0, abs=1e-12)
 
 
 def test_the_seed_fixes_the_subsets():

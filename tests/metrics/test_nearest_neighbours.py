@@ -32,6 +32,15 @@ def test_it_is_every_distance_one_by_one(k):
     np.testing.assert_array_equal(inside, by_loops(centres, points, k))
 
 
+def test_many_centres_have_the_right_radii():
+    centres, points = draw(1_500, 2), draw(10, 2, seed=1)
+    among, to_points = (
+        np.linalg.norm(centres[:, np.newaxis] - others, axis=2) for others in (centres, points)
+    )
+    expected = to_points <= np.sort(among)[:, 20:21]  # the nearest of all is the centre itself
+    np.testing.assert_array_equal(in_balls(centres, points, 20), expected)
+
+
 def test_blocks_change_nothing(monkeypatch):
     centres, points = draw(20, 5), draw(30, 5, seed=1)
     whole = in_balls(centres, points, 3)
@@ -53,6 +62,14 @@ def test_balls_are_closed(width):
     inside = in_balls(centres, centres, 4)
     assert np.all(inside.sum(axis=1) == 1 + 4)
     assert np.all(np.diag(inside))
+
+
+def test_points_one_by_one_lie_in_the_same_balls():
+    # A product with one row is summed in another order: other last digits.
+    centres = draw(50, 64)
+    together = in_balls(centres, centres, 4)
+    alone = [in_balls(centres, centres[n : n + 1], 4) for n in range(50)]
+    np.testing.assert_array_equal(np.concatenate(alone, axis=1), together)
 
 
 def test_equal_centres_have_balls_of_no_radius():

@@ -109,6 +109,11 @@ def test_a_tf_function_gives_what_eager_execution_gives(name, known):
     assert_same(metric.floor(), eager.floor())
 
 
+def test_results_in_a_graph_are_known_to_be_scalars(name):
+    outputs = tf.function(make(name).result).get_concrete_function().structured_outputs
+    assert all(output.shape.rank == 0 for output in tf.nest.flatten(outputs))
+
+
 def test_xla_gives_what_eager_execution_gives(name):
     metric = make(name)
     update = tf.function(metric.update_state, jit_compile=True)

@@ -1,0 +1,216 @@
+"""One run of `study_gan.py`: a GAN trained on so many images and judged, in a process of its own.
+
+Called as: python -m peers.gan_run RECIPE SEED IMAGES FOLDER, RECIPE one of `RECIPES` or
+"lr:SCALES:RATE" (a learning rate for the default networks, SCALES "many" or "one"). Writes
+FOLDER/RECIPE-SEED.json and a picture of samples beside it. With `--speed`, prints nothing else
+than the milliseconds of a step.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kerasmodes as km
+from peers import dcgan_keras, gan_report, wgan_gp_keras
+
+NUM_JUDGED = 10_000
+# Where a run is judged: parts of its images, and numbers of images at which all runs meet.
+PARTS = (1 / 8, 1 / 4, 1 / 2, 1)
+MEETINGS = gan_report.MEETINGS
+GRID = 16
+TIMED_STEPS = 10
+
+
+class OneScale(km.presets.Default):
+    """The default networks without multi-scale connections: the same blocks, the last image only.
+
+    A model with it has `num_scales=1`.
+    """
+
+    depth = 3
+
+    def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
+        whole = super().make_generator(image_shape, self.depth, latent_dim, num_classes)
+        return keras.Model(whole.inputs, whole.outputs[-1], name="generator")
+
+    def make_discriminator(self, image_shape, num_scales, num_classes, seed):
+        image = keras.Input(image_shape)
+        x = _convolved(image, 32, 3, 1)
+        for width in (64, 128):
+            x = _convolved(_convolved(x, width, 4, 2), width, 3, 1)
+        logits = keras.layers.Dense(1)(keras.layers.Flatten()(x))
+        return keras.Model([image], logits, name="discriminator")
+
+
+def _convolved(x, filters, kernel_size, strides):
+    x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same")(x)
+    return keras.layers.LeakyReLU(0.2)(x)
+
+
+def make_msggan(preset, seed):
+    gan = km.MSGGAN.from_preset(preset, seed=seed)
+    gan.compile(mode="graph")
+    return gan, 64
+
+
+def make_peer(module, name, seed):
+    gan = getattr(module, name)()
+    gan.compile()
+    return gan, module.BATCH_SIZE
+
+
+def make_with_rate(scales, rate, seed):
+    if scales == "many":
+        gan = km.MSGGAN(seed=seed)
+    else:
+        gan = km.MSGGAN(num_scales=1, preset=OneScale(), seed=seed)
+    optimizers = [keras.optimizers.Adam(float(rate), beta_1=0.0, beta_2=0.99) for _ in range(2)]
+    gan.compile(*optimizers, mode="graph")
+    return gan, 64
+
+
+RECIPES = {
+    "default": lambda seed: make_msggan("default", seed),
+    "tutorial": lambda seed: make_msggan("tutorial", seed),
+    "paper": lambda seed: make_msggan("paper", seed),
+    "dcgan": lambda seed: make_peer(dcgan_keras, "DCGAN", seed),
+    "wgan_gp": lambda seed: make_peer(wgan_gp_keras, "WGANGP", seed),
+}
+
+
+def make(recipe, seed):
+    """Returns the compiled model of a recipe, its weights seeded, and its batch size."""
+    keras.utils.set_random_seed(seed)
+    if recipe.startswith("lr:"):
+        return make_with_rate(*recipe.split(":")[1:], seed)
+    return RECIPES[recipe](seed)
+
+
+def batches(batch_size, seed):
+    """Returns an endless data set of batches from the 60,000 training images."""
+    return km.data.images("fashion_mnist", batch_size=batch_size, seed=seed).repeat()
+
+
+def train(gan, iterator, num_images):
+    """Runs steps for so many images; returns how many it were, the logs and the seconds."""
+    start, seen = time.perf_counter(), 0
+    while seen < num_images:
+        images = next(iterator)
+        logs = gan.train_on_batch(images, return_dict=True)
+        seen += len(images)
+    logs = {name: float(value) for name, value in logs.items()}
+    return seen, logs, time.perf_counter() - start
+
+
+class Judge:
+    """Compares samples with the 10,000 test images, in the package's feature network."""
+
+    def __init__(self):
+        data = km.data.images("fashion_mnist", split="test", batch_size=500)
+        self.images = np.concatenate([batch.numpy() for batch in data])[:NUM_JUDGED]
+        self.network = km.metrics.feature_network(with_classes=True)
+        features, _ = self.network.predict(self.images, batch_size=500, verbose=0)
+        make = {"num_features": features.shape[-1]}
+        self.metrics = [
+            km.metrics.FrechetDistance(**make),
+            km.metrics.KernelDistance(**make),
+            km.metrics.PrecisionRecall(**make),
+            km.metrics.SlicedWassersteinDistance((28, 28, 1)),
+        ]
+        self.real = []
+        for metric in self.metrics:
+            is_swd = isinstance(metric, km.metrics.SlicedWassersteinDistance)
+            metric.update_state(real=self.images[: metric.max_samples] if is_swd else features)
+            self.real.append(metric.real_state())
+
+    def floors(self):
+        """Returns what half of the real images is from the other half, by metric."""
+        return _merged([(metric.name, metric.floor()) for metric in self.metrics])
+
+    def __call__(self, images, all_metrics=False):
+        """Returns the numbers of samples `[n, 28, 28, 1]`: Fréchet alone, or all of them."""
+        features, classes = self.network.predict(images, batch_size=500, verbose=0)
+        found = []
+        wanted = list(zip(self.metrics, self.real, strict=True))[: None if all_metrics else 1]
+        for metric, real in wanted:
+            metric.reset_state()
+            metric.set_real_state(real)
+            is_swd = isinstance(metric, km.metrics.SlicedWassersteinDistance)
+            metric.update_state(generated=images[: metric.max_samples] if is_swd else features)
+            found.append((metric.name, metric.result()))
+        shares = np.bincount(classes.argmax(axis=1), minlength=10) / len(images)
+        return {**_merged(found), "classes": shares.round(4).tolist()}
+
+
+def _merged(results):
+    merged = {}
+    for name, result in results:
+        merged.update(result if isinstance(result, dict) else {name: result})
+    return {name: float(value) for name, value in merged.items()}
+
+
+def sample(gan, num_images):
+    """Returns samples at the largest scale, and the standard deviation at each scale if several."""
+    scales = gan.generate(num_images, seed=1)
+    scales = scales if isinstance(scales, list) else [scales]
+    return scales[-1], [float(scale.std()) for scale in scales]
+
+
+def run(recipe, seed, num_images, folder):
+    gan, batch_size = make(recipe, seed)
+    iterator, judge = iter(batches(batch_size, seed)), Judge()
+    stops = {round(part * num_images) for part in PARTS}
+    stops = sorted(stops | {stop for stop in MEETINGS if stop < num_images})
+    curve, seen, seconds = [], 0, 0.0
+    for stop in stops:
+        more, logs, spent = train(gan, iterator, stop - seen)
+        seen, seconds = seen + more, seconds + spent
+        images, deviations = sample(gan, NUM_JUDGED)
+        numbers = judge(images, all_metrics=stop == stops[-1])
+        curve.append({"images": seen, "seconds": seconds, "logs": logs, **numbers})
+        curve[-1]["deviations"] = deviations
+        print(recipe, seed, seen, round(numbers["frechet"], 3), flush=True)
+    path = pathlib.Path(folder) / f"{recipe.replace(':', '_')}-{seed}.json"
+    real_deviations = [
+        float(scale.numpy().std()) for scale in km.MSGGAN().pyramid(judge.images[:1_000])
+    ]
+    numbers = {"recipe": recipe, "seed": seed, "batch_size": batch_size, "curve": curve}
+    numbers |= {"floors": judge.floors(), "real_deviations": real_deviations}
+    scales = gan.generate(GRID, seed=0)
+    km.data.save_image(km.data.image_grid(scales, GRID, zoom=2), path.with_suffix(".png"))
+    path.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+def speed(recipe):
+    """Returns the mean milliseconds of a step, after two that are not counted."""
+    gan, batch_size = make(recipe, 0)
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.uniform(-1, 1, (batch_size, 28, 28, 1)), tf.float32)
+    times = []
+    for _ in range(2 + TIMED_STEPS):
+        start = time.perf_counter()
+        gan.train_on_batch(images)
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.mean(times[2:]), batch_size
+
+
+def main():
+    if sys.argv[1] == "--speed":
+        milliseconds, batch_size = speed(sys.argv[2])
+        print(json.dumps({"ms": milliseconds, "batch_size": batch_size}))
+        return
+    recipe, seed, num_images, folder = sys.argv[1:]
+    run(recipe, int(seed), int(num_images), folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Which GAN a Keras user gets the best images from, for the same time on the same two cores.
+
+Command: .venv/bin/python scripts/study_gan.py [--parts speed runs robustness] [--minutes 20]
+Cost: about 5 hours on 2 cores that do nothing else. What is done is kept, one file a run, and not
+done again; `--quick` does little of everything, into runs/, in 15 minutes.
+Result: scripts/results/study_gan.json and .md, study_gan.png, and samples in study_gan_samples.png.
+
+Equal time is made exact by two steps: recipes take turns at a few training steps, which says how
+many images each trains on in the minutes given; then each trains on so many, however busy the
+machine is. A run is judged on 10,000 samples against the 10,000 test images.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import rich.console
+import rich.progress
+from peers import gan_report
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SEEDS = {"default": (0, 1, 2), "tutorial": (0,), "paper": (0,), "dcgan": (0,), "wgan_gp": (0,)}
+RATES = ("0.001", "0.003", "0.005", "0.01")
+SCALES = ("many", "one")
+ROBUSTNESS_MINUTES = 3
+SPEED_ROUNDS = 5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("speed", "runs", "robustness")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--minutes", type=float, default=20.0, help="time of a run")
+    parser.add_argument("--quick", action="store_true", help="little of everything, into runs/")
+    arguments = parser.parse_args()
+    minutes = 0.2 if arguments.quick else arguments.minutes
+    folder = ROOT / ("runs/study_gan" if arguments.quick else "scripts/results/study_gan")
+    folder.mkdir(parents=True, exist_ok=True)
+    console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
+    if "speed" in arguments.parts:
+        measure_speeds(folder / "speed.json", 1 if arguments.quick else SPEED_ROUNDS, console)
+    if "runs" in arguments.parts:
+        jobs = [(recipe, seed, minutes) for recipe, seeds in SEEDS.items() for seed in seeds]
+        jobs.sort(key=lambda job: job[1])  # Every recipe once before one of them again.
+        do(jobs, folder, console)
+    if "robustness" in arguments.parts:
+        shorter = minutes * ROBUSTNESS_MINUTES / 20
+        do([(f"lr:{s}:{rate}", 0, shorter) for rate in RATES for s in SCALES], folder, console)
+    gan_report.write(folder, console)
+
+
+def measure_speeds(path, rounds, console):
+    """Writes the milliseconds of a step of each recipe, medians of turns."""
+    recipes = [*SEEDS, "lr:one:0.001"]
+    times, sizes = {recipe: [] for recipe in recipes}, {}
+    with _progress(console) as progress:
+        task = progress.add_task("speed", total=rounds * len(recipes))
+        for _ in range(rounds):
+            for recipe in recipes:
+                found = json.loads(_run(["--speed", recipe]).splitlines()[-1])
+                times[recipe].append(found["ms"])
+                sizes[recipe] = found["batch_size"]
+                progress.advance(task)
+    speeds = {}
+    for recipe, own in times.items():
+        middle = statistics.median(own)
+        rate = 1e3 * sizes[recipe] / middle
+        speeds[recipe] = {"ms": middle, "all": own, "images_per_second": rate}
+    path.write_text(json.dumps(speeds, indent=1) + "\n")
+
+
+def do(jobs, folder, console):
+    """Runs what has no file yet."""
+    speeds = json.loads((folder / "speed.json").read_text())
+    with _progress(console) as progress:
+        task = progress.add_task("runs", total=len(jobs))
+        for recipe, seed, minutes in jobs:
+            progress.update(task, description=f"{recipe}, seed {seed}")
+            alike = {"lr:many": "default", "lr:one": "lr:one:0.001"}
+            known = speeds[alike.get(recipe.rpartition(":")[0], recipe)]
+            num_images = round(60 * minutes * known["images_per_second"])
+            if not (folder / f"{recipe.replace(':', '_')}-{seed}.json").exists():
+                _run([recipe, str(seed), str(num_images), str(folder)])
+            progress.advance(task)
+
+
+def _run(arguments):
+    """Returns what a run prints; an error of it is an error here."""
+    command = [sys.executable, "-m", "peers.gan_run", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout
+
+
+def _progress(console):
+    columns = [*rich.progress.Progress.get_default_columns(), rich.progress.TimeElapsedColumn()]
+    return rich.progress.Progress(*columns, console=console)
+
+
+if __name__ == "__main__":
+    main()
