@@ -1,6 +1,6 @@
 """The tutorial's MSGGAN training step in PyTorch, as fast as PyTorch runs it: a yardstick.
 
-The networks, losses and updates of `MSGGAN.from_preset("tutorial")`: widths, kernels, strides, batch
+Networks, losses and updates of `MSGGAN.from_preset("tutorial")`: widths, kernels, strides, batch
 norm, dropout, both Adams, gradients of both losses from one forward pass. Two differences that
 cost no time: PyTorch pads 5x5 kernels of stride 2 by two pixels on each side where Keras pads one
 and two, and the first weights are PyTorch's own. No training loop, data or quality here.

@@ -27,7 +27,7 @@ SEEDS = {"default": (0, 1, 2), "tutorial": (0,), "paper": (0,), "dcgan": (0,), "
 RATES = ("0.001", "0.003", "0.005", "0.01")
 SCALES = ("many", "one")
 ROBUSTNESS_MINUTES = 3
-SPEED_ROUNDS = 5
+SPEED_ROUNDS = 3
 
 
 def main():

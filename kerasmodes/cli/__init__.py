@@ -10,13 +10,14 @@ import sys
 import jsonargparse
 
 import kerasmodes
-from kerasmodes.cli import comparison, imaging, launch, search, training
+from kerasmodes.cli import comparison, evaluation, imaging, launch, search, training
 from kerasmodes.cli.flags import errors
 
 COMMANDS = {
     "train": {"sum": training.train_sum, "msggan": training.train_msggan},
     "compare": {"sum": comparison.compare_sum, "msggan": comparison.compare_msggan},
     "data": {"prepare": imaging.prepare},
+    "evaluate": evaluation.evaluate,
     "generate": imaging.generate,
     "tune": {"sum": search.tune_sum},
     "launch": launch.launch,

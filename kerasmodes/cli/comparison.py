@@ -1,7 +1,7 @@
 """`kerasmodes compare`: the modes side by side on one of the models."""
 
 from kerasmodes import comparing, data, models
-from kerasmodes.cli.flags import MODE_ARGUMENTS, add_data_argument, pick
+from kerasmodes.cli.flags import MODE_ARGUMENTS, add_data_argument, add_gan_arguments, pick
 
 # The library's 300 steps of each mode would keep the tutorial's GAN busy for an hour on a CPU.
 COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
@@ -27,7 +27,7 @@ def compare_sum(parser):
 
 def compare_msggan(parser):
     """Compare the modes on MSGGAN."""
-    of_model = parser.add_class_arguments(models.MSGGAN, skip={"seed"})
+    make_gan = add_gan_arguments(parser)
     add_data_argument(parser)
     of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "batch_size"})
     of_compile = parser.add_method_arguments(models.MSGGAN, "compile", skip=MODE_ARGUMENTS)
@@ -36,8 +36,13 @@ def compare_msggan(parser):
 
     def run(flags):
         comparing.compare_modes(
-            lambda: models.MSGGAN(**pick(flags, of_model), seed=flags.seed),
-            data.images(flags.data, **pick(flags, of_data), batch_size=flags.batch_size),
+            lambda: make_gan(flags),
+            data.images(
+                flags.data,
+                **pick(flags, of_data),
+                with_labels=flags.num_classes is not None,
+                batch_size=flags.batch_size,
+            ),
             **pick(flags, of_comparing),
             **pick(flags, of_compile),
         )

@@ -5,7 +5,8 @@ import inspect
 import keras
 import rich.console
 
-from kerasmodes import data
+from kerasmodes import data, models
+from kerasmodes.models import presets
 
 FIT_HELP = {
     "batch_size": "Examples in the global batch; null is Keras's 32.",
@@ -13,6 +14,8 @@ FIT_HELP = {
 }
 # What `compile` takes and `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
+
+WIDTHS = ("generator_filters", "discriminator_filters")
 
 console = rich.console.Console(soft_wrap=True)
 errors = rich.console.Console(soft_wrap=True, stderr=True)
@@ -34,3 +37,23 @@ def add_fit_arguments(parser, *names):
 def add_data_argument(parser):
     name = inspect.signature(data.images).parameters["name"]
     parser.add_argument("--data", default=name.default, help="The `name` for `km.data.images`.")
+
+
+def add_gan_arguments(parser):
+    """Adds the flags of `MSGGAN` and of its preset; returns the function that makes it of them."""
+    names = parser.add_class_arguments(models.MSGGAN, skip={"seed", "preset"})
+    default = inspect.signature(models.MSGGAN).parameters["preset"].default
+    parser.add_argument(
+        "--preset", choices=[*presets.PRESETS], default=default, help="One of `km.presets`."
+    )
+    for name in WIDTHS:
+        parser.add_argument(
+            f"--{name}", type=int | None, help="Width of a network (default: the preset's)."
+        )
+
+    def make(flags):
+        widths = {name: flags[name] for name in WIDTHS if flags[name] is not None}
+        preset = presets.PRESETS[flags.preset](**widths)
+        return models.MSGGAN(**pick(flags, names), preset=preset, seed=flags.seed)
+
+    return make

@@ -1,13 +1,23 @@
-"""`kerasmodes data prepare` and `kerasmodes generate`: images in, images out."""
+"""`kerasmodes data prepare` and `kerasmodes generate`: images in, images out.
+
+Which pictures there are is decided here; how they are drawn is in `data/image_grid.py`.
+"""
 
 import pathlib
 
-import keras
+import numpy as np
 
-from kerasmodes import data, models
+from kerasmodes import data, models, random
+from kerasmodes.cli import runs
 from kerasmodes.cli.flags import console, pick
+from kerasmodes.metrics import image_judge, memorisation, nearest_neighbours
+from kerasmodes.models import labels as image_labels
+from kerasmodes.models import latents as latent_paths
 
 ZOOM = 4
+STOPS, STEPS, FRAME_SECONDS = 5, 12, 0.1  # of the interpolation: 6 seconds
+NUM_NEIGHBOURS = 7
+NUM_COMPARED = 1_000  # images for the ratio of distances
 
 
 def prepare(parser):
@@ -23,21 +33,87 @@ def prepare(parser):
 
 def generate(parser):
     """Draw new images with the model of a run, one row a scale, into the run's folder."""
-    parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train msggan`.")
+    runs.add_run_argument(parser)
     of_generate = parser.add_method_arguments(models.MSGGAN, "generate")
+    parser.add_argument(
+        "--interpolation",
+        action="store_true",
+        help="Also an animation on spherical paths between latents (averaged weights).",
+    )
+    parser.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="Also each image beside its nearest training images, and how near they are.",
+    )
+    runs.add_images_arguments(parser)
 
     def run(flags):
-        path = pathlib.Path(flags.run) / "model.keras"
-        if not path.is_file():
-            raise ValueError(f"`run` must hold a model.keras. Received: run={flags.run!r}")
-        gan = keras.models.load_model(path)
-        if not isinstance(gan, models.MSGGAN):
-            raise ValueError(
-                f"`run` must hold an MSGGAN. Received: run={flags.run!r} with {type(gan).__name__}"
-            )
-        picture = path.with_name("generated.png")
+        gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
+        if flags.seed is None:  # The same one for all the pictures.
+            flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, of_generate))
-        data.save_image(data.image_grid(scales, flags.num_images, zoom=ZOOM), picture)
-        console.print(f"Written: {picture}")
+        grid = data.image_grid(scales, flags.num_images, zoom=ZOOM)
+        _write(grid, folder / "generated.png")
+        if gan.num_classes is not None:
+            _write(_grid_of_classes(gan, flags), folder / "classes.png")
+        if flags.interpolation:
+            path = folder / "interpolation.gif"
+            data.save_gif(_interpolation(gan, flags), path, FRAME_SECONDS)
+            console.print(f"Written: {path}")
+        if flags.neighbours:
+            _show_neighbours(gan, scales[-1], flags, folder / "neighbours.png")
 
     return run
+
+
+def _write(picture, path):
+    data.save_image(picture, path)
+    console.print(f"Written: {path}")
+
+
+def _grid_of_classes(gan, flags):
+    """Returns a picture with a row for each class, of the same latents in each."""
+    rows = [
+        gan.generate(flags.num_images, flags.seed, label, flags.averaged)[-1]
+        for label in range(gan.num_classes)
+    ]
+    return data.image_grid(rows, flags.num_images, zoom=ZOOM)
+
+
+def _interpolation(gan, flags):
+    """Returns the frames: each a row of images, each image on a path of its own."""
+    shape = (STOPS, flags.num_images, gan.latent_dim)
+    stops = random.normal(shape, seed=random.SeedGenerator(flags.seed))
+    labels = None
+    if gan.num_classes is not None:
+        labels = image_labels.of_images(flags.num_images, flags.labels, gan.num_classes)
+    frames = []
+    for latents in latent_paths.spherical_path(stops, STEPS):
+        largest = np.asarray(gan(latents, labels)[-1], "float32")
+        frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM))
+    return frames
+
+
+def _show_neighbours(gan, samples, flags, path):
+    network = image_judge.network_for(gan.image_shape)
+    training, test = (runs.all_images(flags, s, gan.image_shape) for s in ("train", "test"))
+    of_training = image_judge.features_of(network, training)
+    of_test = image_judge.features_of(network, test[:NUM_COMPARED])
+    more = gan.generate(NUM_COMPARED, seed=flags.seed, averaged=flags.averaged)[-1]
+    ratio = memorisation.distance_ratio(
+        image_judge.features_of(network, np.clip(more, -1, 1)), of_training, of_test
+    )
+    of_samples = image_judge.features_of(network, np.clip(samples, -1, 1))
+    indices, _ = nearest_neighbours.nearest(of_samples, of_training, NUM_NEIGHBOURS)
+    rows = [
+        np.concatenate([sample[np.newaxis], training[own]])
+        for sample, own in zip(samples, indices, strict=True)
+    ]
+    picture = data.image_grid(rows, 1 + NUM_NEIGHBOURS, zoom=ZOOM)
+    width = ZOOM * gan.image_shape[1]
+    _write(np.insert(picture, [width] * ZOOM, 255, axis=1), path)
+    console.print(
+        f"Each row: a generated image, then its {NUM_NEIGHBOURS} nearest training images. The "
+        f"median distance to the nearest is {ratio:.2f} times that of {len(of_test):,} real test "
+        "images (far below 1: copies)."
+    )

@@ -9,7 +9,13 @@ import keras
 
 import kerasmodes
 from kerasmodes import callbacks, data, models, replicas, strategies
-from kerasmodes.cli.flags import add_data_argument, add_fit_arguments, console, pick
+from kerasmodes.cli.flags import (
+    add_data_argument,
+    add_fit_arguments,
+    add_gan_arguments,
+    console,
+    pick,
+)
 from kerasmodes.data import whole_files
 from kerasmodes.model import sharing
 
@@ -46,22 +52,30 @@ def train_sum(parser):
 
 def train_msggan(parser):
     """Train MSGGAN on images in a new run folder, with a grid of samples after each epoch."""
-    of_model = parser.add_class_arguments(models.MSGGAN, skip={"seed"})
+    make_gan = add_gan_arguments(parser)
     add_data_argument(parser)
     of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "seed"})
     of_compile = parser.add_method_arguments(models.MSGGAN, "compile")
     of_fit = add_fit_arguments(parser, "epochs")
+    parser.add_argument(
+        "--metrics_every",
+        type=int | None,
+        help="Judge samples against the test images every so many epochs, into history.csv.",
+    )
     _add_run_arguments(parser)
 
     def run(flags):
         strategy = _begin(flags)
         images = _images(flags, of_data)
         with strategy.scope():
-            gan = models.MSGGAN(**pick(flags, of_model), seed=flags.seed)
+            gan = make_gan(flags)
             gan.compile(**pick(flags, of_compile))
         folder = _run_folder(flags, "msggan", strategy)
-        grid = callbacks.SampleGrid(folder / "samples")
-        _fit(gan, folder, [grid], flags, x=images, shuffle=False, **pick(flags, of_fit))
+        watchers = [callbacks.SampleGrid(folder / "samples")]
+        if flags.metrics_every is not None:
+            test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
+            watchers.append(callbacks.GenerationMetrics(test, every=flags.metrics_every))
+        _fit(gan, folder, watchers, flags, x=images, shuffle=False, **pick(flags, of_fit))
         console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")
 
     return run
@@ -146,11 +160,12 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
         model.fit(**fit_arguments, verbose=0, callbacks=progress)
         return
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
+    history = keras.callbacks.CSVLogger(folder / "history.csv", append=flags.resume)
     records = [
-        keras.callbacks.CSVLogger(folder / "history.csv", append=flags.resume),
+        *extra_callbacks,  # They may add to the logs.
+        history,
         keras.callbacks.TensorBoard(folder / "events", write_graph=False),
         callbacks.LossCurves(folder / "losses.png"),
-        *extra_callbacks,
         *progress,
     ]
     # A bar that redraws itself is for a terminal, not for a file.
@@ -158,7 +173,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     try:
         model.fit(**fit_arguments, verbose=verbose, callbacks=records)
     except KeyboardInterrupt:
-        if records[0].csv_file is not None:  # Training had begun.
+        if history.csv_file is not None:  # Training had begun.
             for record in records:
                 record.on_train_end()
             _save(model, folder)

@@ -1,4 +1,4 @@
-"""Pictures of image batches: one row a scale, as an array, a figure or a PNG file.
+"""Pictures of image batches: one row a scale, as an array, a figure, a PNG file or a GIF of many.
 
 When a picture is made during training is not here: that is the callbacks' business.
 """
@@ -69,7 +69,7 @@ def plot_batch(scales, num_images=8, path=None):
     from matplotlib.figure import Figure
 
     if path is not None:
-        _check_png(path)
+        _check_suffix(path, ".png")
     grid = image_grid(scales, num_images)
     sizes = [scale.shape[1:3] for scale in _check_scales(scales)]
     rows, (height, width) = len(sizes), sizes[-1]
@@ -104,6 +104,46 @@ def save_image(array, path):
         >>> import kerasmodes as km
         >>> km.data.save_image(np.zeros((28, 28), "uint8"), "black.png")
     """
+    _check_suffix(path, ".png")
+    with whole_files.whole_file(path) as temporary:
+        _as_picture(array).save(temporary, format="PNG")
+
+
+def save_gif(frames, path, seconds=0.1):
+    """Writes an endlessly repeated animation, which is complete or not there at all.
+
+    Args:
+        frames: List of one or more uint8 arrays as in `save_image`, of one shape.
+        path: Path of the file, ending in `.gif`; its folder is created, an older file replaced.
+        seconds: Float, how long a frame is shown; GIF counts in hundredths. Defaults to `0.1`.
+
+    Raises:
+        ValueError: if the frames or the path are not as above.
+
+    Example:
+        >>> import numpy as np
+        >>> import kerasmodes as km
+        >>> black = np.zeros((28, 28), "uint8")
+        >>> km.data.save_gif([black, black + 255], "blinking.gif")
+    """
+    shapes = {np.shape(frame) for frame in frames}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"`frames` must be pictures of one shape. Received: shapes={sorted(shapes)}"
+        )
+    _check_suffix(path, ".gif")
+    first, *others = [_as_picture(frame).convert("P") for frame in frames]
+    with whole_files.whole_file(path) as temporary:
+        first.save(
+            temporary,
+            save_all=True,
+            append_images=others,
+            duration=round(1000 * seconds),
+            loop=0,
+        )
+
+
+def _as_picture(array):
     from PIL import Image
 
     array = np.asarray(array)
@@ -113,9 +153,7 @@ def save_image(array, path):
             "`array` must be uint8 of shape [H, W], [H, W, 1] or [H, W, 3]. "
             f"Received: array of dtype={array.dtype}, shape={array.shape}"
         )
-    _check_png(path)
-    with whole_files.whole_file(path) as temporary:
-        Image.fromarray(gray).save(temporary, format="PNG")
+    return Image.fromarray(gray)
 
 
 def _check_scales(scales):
@@ -160,6 +198,6 @@ def _row(images, height, width):
     return np.where(is_nan, checkerboard, levels).astype("uint8")
 
 
-def _check_png(path):
-    if pathlib.Path(path).suffix.lower() != ".png":
-        raise ValueError(f"`path` must end in '.png'. Received: path={str(path)!r}")
+def _check_suffix(path, suffix):
+    if pathlib.Path(path).suffix.lower() != suffix:
+        raise ValueError(f"`path` must end in {suffix!r}. Received: path={str(path)!r}")

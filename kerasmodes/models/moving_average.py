@@ -32,6 +32,7 @@ class MovingAverage(keras.layers.Layer):
     def __init__(self, network, half_life, **kwargs):
         super().__init__(**{**kwargs, "trainable": False})
         self.network = network
+        self.network.trainable = False
         self.half_life = half_life
         self.images_seen = self.add_weight(
             shape=(), initializer="zeros", dtype="int64", trainable=False, name="images_seen"

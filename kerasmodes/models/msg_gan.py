@@ -80,7 +80,8 @@ class MSGGAN(MultiScaleNetworks):
         Raises:
             ValueError: If both optimizers are one object, or another argument is wrong.
         """
-        if generator_optimizer is not None and generator_optimizer is discriminator_optimizer:
+        is_instance = isinstance(generator_optimizer, keras.optimizers.Optimizer)
+        if is_instance and generator_optimizer is discriminator_optimizer:
             raise ValueError(
                 "`discriminator_optimizer` must be another object than `generator_optimizer`. "
                 f"Received: {discriminator_optimizer!r} for both"

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerasmodes.data import image_grid, plot_batch, save_image
+from kerasmodes.data import image_grid, plot_batch, save_gif, save_image
 
 
 def pyramid(batch=3, sizes=(2, 4, 8), channels=1):
@@ -202,3 +202,33 @@ def test_bad_path_is_named(tmp_path):
         save_image(np.zeros((2, 2), "uint8"), tmp_path / "image.jpg")
     with pytest.raises(ValueError, match="`path` must end in '.png'. Received: path="):
         plot_batch(pyramid(), path=tmp_path / "figure.pdf")
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3)])
+def test_a_gif_shows_the_frames_in_order_for_ever(tmp_path, shape):
+    frames = [np.full(shape, level, "uint8") for level in (0, 255, 102)]
+    save_gif(frames, tmp_path / "new" / "a.gif", seconds=0.25)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.gif"]
+    with Image.open(tmp_path / "new" / "a.gif") as gif:
+        assert (gif.size, gif.n_frames, gif.info["loop"]) == ((6, 4), 3, 0)
+        for number, frame in enumerate(frames):
+            gif.seek(number)
+            assert gif.info["duration"] == 250
+            np.testing.assert_array_equal(
+                np.asarray(gif.convert("L")), frame.reshape(4, 6, -1)[..., 0]
+            )
+
+
+@pytest.mark.parametrize(
+    ("frames", "name", "message"),
+    [
+        ([], "a.gif", "`frames` must be pictures of one shape"),
+        ([np.zeros((2, 2), "uint8"), np.zeros((2, 3), "uint8")], "a.gif", "of one shape"),
+        ([np.zeros((2, 2))], "a.gif", "`array` must be uint8"),
+        ([np.zeros((2, 2), "uint8")], "a.png", "`path` must end in '.gif'"),
+    ],
+)
+def test_what_is_no_gif_is_refused(tmp_path, frames, name, message):
+    with pytest.raises(ValueError, match=message):
+        save_gif(frames, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -248,3 +248,102 @@ def test_images_out_of_range_are_refused(worst):
     images[0, 0, 0] = worst
     with pytest.raises(ValueError, match=r"Images must be in \[-1, 1\]. Received: values from"):
         gan.fit(images, verbose=0)
+
+
+LABELS = np.arange(6) % 3
+
+
+def make_class_gan(num_classes=3):
+    preset = km.presets.Default(8, 8)
+    return km.MSGGAN((4, 4, 1), 2, 3, num_classes, preset, seed=1)
+
+
+def test_classes_are_generated_as_asked():
+    gan = make_class_gan()
+    first, last, turns = (gan.generate(6, 0, labels=labels)[-1] for labels in (0, 2, None))
+    np.testing.assert_array_equal(turns[0], first[0])
+    np.testing.assert_array_equal(turns[2], last[2])
+    assert np.any(first[2] != last[2])
+    np.testing.assert_array_equal(gan.generate(6, 0, labels=LABELS)[-1], turns)
+
+
+def test_a_class_is_what_the_model_learns():
+    """Images of class 0 are dark and of class 1 light; so are those that are generated."""
+    keras.utils.set_random_seed(0)
+    labels = np.arange(64) % 2
+    images = np.where(labels == 0, -0.7, 0.7).reshape(-1, 1, 1, 1) + np.zeros((64, 4, 4, 1))
+    gan = make_class_gan(2)
+    gan.compile()
+    gan.fit(images.astype("float32"), labels, batch_size=16, epochs=30, verbose=0)
+    dark, light = (gan.generate(32, 0, labels=label)[-1].mean() for label in (0, 1))
+    assert dark < -0.3 < 0.3 < light
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_model_with_classes_needs_labels(mode):
+    gan = make_class_gan()
+    gan.compile(mode=mode)
+    with pytest.raises(ValueError, match="Data must be tuples of images and labels, since num_cl"):
+        gan.fit(IMAGES, verbose=0)
+    with pytest.raises(ValueError, match="Labels must be from 0 to 2, since num_classes=3. Recei"):
+        gan.fit(IMAGES, np.arange(6), verbose=0)
+    gan.fit(IMAGES, LABELS, verbose=0)
+
+
+def test_labels_need_a_model_with_classes():
+    with pytest.raises(ValueError, match="`labels` need a model with num_classes. Received: lab"):
+        make_gan().generate(2, labels=1)
+
+
+def test_pairs_of_latents_and_labels_are_predicted():
+    gan = make_class_gan()
+    gan.compile()
+    latents = np.ones((4, 3), "float32")
+    found = gan.predict((latents, np.array([2, 0, 1, 2])), batch_size=2, verbose=0)[-1]
+    np.testing.assert_array_equal(found[0], found[3])
+    assert np.any(found[0] != found[1])
+
+
+def count_updates(gan):
+    return [
+        int(o.iterations.numpy()) for o in (gan.discriminator_optimizer, gan.generator_optimizer)
+    ]
+
+
+def test_the_discriminator_may_take_more_steps():
+    gan = make_gan()
+    gan.compile(discriminator_steps=3)
+    gan.fit(IMAGES, batch_size=3, verbose=0)
+    assert count_updates(gan) == [6, 2]
+
+
+@pytest.mark.parametrize("steps", [0, 1.5, True, None])
+def test_discriminator_steps_must_be_a_positive_integer(steps):
+    with pytest.raises(ValueError, match="`discriminator_steps` must be a positive integer. Rece"):
+        make_gan().compile(discriminator_steps=steps)
+
+
+def test_an_adaptive_augmentation_grows_while_real_images_are_known():
+    preset = km.presets.Default(8, 8)
+    gan = km.MSGGAN((4, 4, 1), 2, 3, None, preset, "adaptive", seed=1)
+    gan.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    gan.discriminator.get_layer("logit").bias.assign([100.0])  # everything looks real
+    gan.fit(IMAGES, epochs=2, verbose=0)
+    assert gan.augmentation.strength.numpy() == pytest.approx(12 / 500_000)
+
+
+def test_real_and_fake_images_are_augmented_before_they_are_judged():
+    class Black(km.augmentation.DiffAugment):
+        def call(self, pyramid, numbers):
+            return [0 * image for image in pyramid]
+
+    gan = km.MSGGAN((4, 4, 1), 2, 3, None, km.presets.Default(8, 8), Black(), seed=1)
+    gan.compile("sgd", "sgd", mode="eager")
+    logs = gan.train_on_batch(IMAGES, return_dict=True)
+    assert logs["d_loss"] == pytest.approx(2 * np.log(2))  # Nothing to tell them apart by.
+
+
+@pytest.mark.parametrize("augmentation", ["diff", 3, km.augmentation.DiffAugment])
+def test_an_unknown_augmentation_names_those_there_are(augmentation):
+    with pytest.raises(ValueError, match="must be one of 'diff_augment', 'adaptive', a layer of"):
+        km.MSGGAN(augmentation=augmentation)

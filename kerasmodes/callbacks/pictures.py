@@ -1,4 +1,4 @@
-"""What watches a run: pictures of samples and of the losses, and going on after an end too soon.
+"""Pictures of a run: a grid of samples after each epoch, and the curves of the logs.
 
 How images are drawn is in `data/image_grid.py`. With several workers, only the chief writes files.
 """
@@ -6,10 +6,10 @@ How images are drawn is in `data/image_grid.py`. With several workers, only the 
 import pathlib
 
 import keras
+import numpy as np
 
 from kerasmodes import data, random, replicas
 from kerasmodes.data import whole_files
-from kerasmodes.model import compiling, keras_private
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
@@ -66,7 +66,8 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.paths:
-            _write_gif(self.paths, self.directory / "progress.gif")
+            frames = [_pixels(path) for path in self.paths]
+            data.save_gif(frames, self.directory / "progress.gif", FRAME_SECONDS)
 
 
 class LossCurves(keras.callbacks.Callback):
@@ -103,66 +104,6 @@ class LossCurves(keras.callbacks.Callback):
         _draw_curves(self.curves, self.path)
 
 
-class Resume(keras.callbacks.Callback):
-    """Keeps after each epoch what a fit needs to go on, and goes on from there when run again.
-
-    The same program, seeded (`keras.utils.set_random_seed`), stopped at any moment and started
-    again, ends with the weights of a run that was never stopped: weights, optimizers and the state
-    of `km.random` come back, and the data go on with the next epoch's order. What other callbacks
-    count (the patience of `EarlyStopping`, say) begins anew. An epoch's file replaces the last one
-    whole; the history holds the epochs since the start of the program. With several workers, give
-    it to all: the chief writes, and each reads from a folder on a disk that they share.
-
-    Args:
-        directory: Folder for the file; made if missing. A new fit needs a new one.
-
-    Raises:
-        ValueError: At the start of a fit that must go on, if the model is not built, or an
-            optimizer that is not `model.optimizer`.
-
-    Example:
-
-    ```python
-    x, y = km.data.sums(num_samples=100, seed=0)
-    model = km.SumRegressor()
-    model.compile()
-    model.fit(x, y, epochs=3, callbacks=[km.callbacks.Resume("progress")])
-    ```
-    """
-
-    counts_epochs = True  # `fit` asks for it.
-
-    def __init__(self, directory):
-        super().__init__()
-        if not isinstance(directory, (str, pathlib.Path)) or not str(directory):
-            raise ValueError(f"`directory` must name a folder. Received: directory={directory!r}")
-        self.directory = pathlib.Path(directory)
-        if self.directory.exists() and not self.directory.is_dir():
-            raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
-
-    def on_train_begin(self, logs=None):
-        kept = self._kept()
-        if kept:
-            compiling.load_with_optimizers(self.model, kept[-1])
-            keras_private.set_restored_epoch(self.model, int(kept[-1].name[6:10]))
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not replicas.is_chief(self.model.distribute_strategy):
-            return
-        before = self._kept()
-        path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
-        with whole_files.whole_file(path) as temporary:
-            self.model.save_weights(temporary)
-        for old in before:
-            old.unlink()
-
-    def on_train_end(self, logs=None):
-        keras_private.set_restored_epoch(self.model, None)
-
-    def _kept(self):
-        return sorted(self.directory.glob("epoch_*.weights.h5"))
-
-
 def _draw_curves(curves, path):
     import matplotlib.figure
 
@@ -181,15 +122,8 @@ def _draw_curves(curves, path):
         figure.savefig(temporary, dpi=120)
 
 
-def _write_gif(paths, path):
+def _pixels(path):
     from PIL import Image
 
-    frames = [Image.open(frame).convert("P") for frame in paths]
-    with whole_files.whole_file(path) as temporary:
-        frames[0].save(
-            temporary,
-            save_all=True,
-            append_images=frames[1:],
-            duration=int(1000 * FRAME_SECONDS),
-            loop=0,
-        )
+    with Image.open(path) as image:
+        return np.asarray(image)

@@ -1,0 +1,140 @@
+"""`HealthCheck`: says in words when the training of a GAN goes wrong.
+
+It changes nothing: stopping is for Keras's callbacks, measuring for `generation_metrics.py`.
+"""
+
+import copy
+import math
+import warnings
+
+import keras
+import numpy as np
+
+from kerasmodes import replicas
+from kerasmodes.callbacks import generation_metrics, real_images
+from kerasmodes.metrics import two_samples
+from kerasmodes.models import adversarial_losses
+
+WON = 0.98  # share of both real and fake images that the discriminator tells right
+ALIKE = 0.5  # of the distance between real images
+# In these the sign of one logit says real or fake; in the others only differences count.
+SIGNED_LOSSES = (adversarial_losses.NonSaturating, adversarial_losses.Hinge)
+
+
+class HealthCheck(keras.callbacks.Callback):
+    """Warns, once in a `fit` for each problem, of what usually does not mend itself.
+
+    - *Numbers that are not finite* in the logs, at once.
+    - *The discriminator has won*: both `real_accuracy` and `fake_accuracy` are at least 0.98, so
+      that its gradients teach the generator little (Arjovsky and Bottou 2017, arXiv 1701.04862,
+      section 2). Only with the losses `"non_saturating"` and `"hinge"`.
+    - *The samples are alike*: on average, two generated images lie less than half as far apart as
+      two real ones, in Euclidean distance of pixels. For comparison: two images of one and the
+      same class of Fashion-MNIST are 0.56 (trousers) to 0.98 (bags) times as far apart as two of
+      any class, in the first 200 test images of the sample. So this finds a generator that makes
+      one thing, not one that leaves out a class: recall does that.
+
+    The last two must hold for `patience` epochs in a row. The thresholds are rules of thumb. A
+    warning is a `UserWarning`: `warnings.filterwarnings` silences it or makes it an error. With
+    several workers, the chief warns.
+
+    Args:
+        images: Real images as in `GenerationMetrics`, of which the first ones are taken; `None`
+            leaves out the last check.
+        patience: Positive int, epochs in a row.
+        num_images: Int, at least 2: real and generated images to compare.
+        seed: Int, at least 0, that fixes the latents.
+
+    Example:
+
+    ```python
+    images = km.data.images("fashion_mnist_sample")
+    gan = km.MSGGAN()
+    gan.compile()
+    gan.fit(images, epochs=2, callbacks=[km.callbacks.HealthCheck(images)])
+    ```
+    """
+
+    def __init__(self, images=None, patience=3, num_images=64, seed=0):
+        super().__init__()
+        two_samples.check_positive_integers(patience=patience, num_images=num_images)
+        if num_images < 2:
+            raise ValueError(f"`num_images` must be at least 2. Received: num_images={num_images}")
+        two_samples.check_seed(seed)
+        self.images = images
+        self.patience = patience
+        self.num_images = num_images
+        self.seed = seed
+        self._real_distance = None
+        self._epochs = {}
+
+    def __deepcopy__(self, memo):
+        return copy.copy(self)  # As in `GenerationMetrics`.
+
+    def on_train_begin(self, logs=None):
+        self._epochs = {}
+        if self.images is not None and self._real_distance is None:
+            generation_metrics.check_generates(self.model, "HealthCheck with images")
+            images = real_images.as_array(self.images, self.num_images)
+            self._real_distance = mean_distance(images)
+            if not self._real_distance > 0:
+                raise ValueError(
+                    "`images` must hold at least two that differ. "
+                    f"Received: {len(images)} equal ones among the first {self.num_images}"
+                )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not replicas.is_chief(self.model.distribute_strategy):
+            return
+        self._count(epoch, "not finite", self._not_finite(logs or {}), patience=1)
+        self._count(epoch, "won", self._has_won(logs or {}), self.patience)
+        self._count(epoch, "alike", self._are_alike(), self.patience)
+
+    def _count(self, epoch, problem, message, patience):
+        """Counts the epochs in a row that have a message; warns with the last one, once."""
+        before = self._epochs.get(problem, 0)
+        if before < patience:
+            self._epochs[problem] = before + 1 if message else 0
+            if self._epochs[problem] == patience:
+                warnings.warn(f"Epoch {epoch + 1}: {message}", UserWarning, stacklevel=2)
+
+    def _not_finite(self, logs):
+        names = [name for name, value in logs.items() if not math.isfinite(value)]
+        if not names:
+            return None
+        return (
+            f"{', '.join(names)} not finite. Training has diverged and will not recover: start "
+            "anew, or from the last good epoch, with a lower learning rate or a penalty."
+        )
+
+    def _has_won(self, logs):
+        names = ("real_accuracy", "fake_accuracy")
+        is_signed = isinstance(getattr(self.model, "adversarial_loss", None), SIGNED_LOSSES)
+        if not is_signed or min(logs.get(name, 0.0) for name in names) < WON:
+            return None
+        return (
+            "the discriminator has won: it tells at least 98 % of the real and of the fake images "
+            f"right, for {self.patience} epochs. The generator learns little from it. What may "
+            "help: more images or augmentation='adaptive', a stronger penalty, a smaller or "
+            "slower discriminator."
+        )
+
+    def _are_alike(self):
+        if self._real_distance is None:
+            return None
+        images = np.clip(self.model.generate(self.num_images, seed=self.seed)[-1], -1, 1)
+        ratio = mean_distance(images) / self._real_distance
+        if not ratio < ALIKE:
+            return None
+        return (
+            f"the generated images are alike: {ratio:.2f} times as far apart as real ones, and "
+            f"less than {ALIKE} times for {self.patience} epochs. The generator has collapsed, or "
+            "has hardly begun. What may help: a penalty, another loss, a lower learning rate."
+        )
+
+
+def mean_distance(images):
+    """Returns the mean Euclidean distance of two different images of an array, a float."""
+    rows = np.reshape(images, (len(images), -1)).astype("float64")
+    total = sum(np.linalg.norm(rows - row, axis=1).sum() for row in rows)
+    return float(total / max(1, len(rows) * (len(rows) - 1)))

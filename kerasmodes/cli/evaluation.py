@@ -1,0 +1,102 @@
+"""`kerasmodes evaluate`: a trained GAN's images against real ones, as a table and a file."""
+
+import json
+import pathlib
+
+import numpy as np
+import rich.table
+
+from kerasmodes import callbacks, metrics
+from kerasmodes.cli import runs
+from kerasmodes.cli.flags import console, pick
+from kerasmodes.data import whole_files
+from kerasmodes.metrics import image_judge
+
+CLASSES = (
+    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+SET_OF_CLASSES = "fashion_mnist"
+# At the end of a run there is time for all of them.
+DEFAULTS = {"metrics": image_judge.METRICS}
+
+
+def evaluate(parser):
+    """Judge the images of a run's model; write evaluation.json into the run's folder."""
+    runs.add_run_argument(parser)
+    runs.add_images_arguments(parser)
+    parser.add_argument("--split", default="test", help="The `split` for `km.data.images`.")
+    of_judging = parser.add_class_arguments(
+        callbacks.GenerationMetrics, skip={"images", "network", "every"}
+    )
+    parser.set_defaults(DEFAULTS)
+
+    def run(flags):
+        gan = runs.load_gan(flags.run)
+        images = runs.all_images(flags, flags.split, gan.image_shape)
+        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_judge()
+        generated = gan.generate(flags.num_images, seed=flags.seed)[-1]
+        evaluation = {
+            "data": runs.data_name(flags),
+            "split": flags.split,
+            "num_real": len(images),
+            "num_images": flags.num_images,
+            "num_equal": judge.num_equal,
+            "seed": flags.seed,
+            "results": judge.results(generated),
+            "floors": judge.floors(),
+        }
+        if evaluation["data"].startswith(SET_OF_CLASSES):
+            evaluation["class_shares"] = {
+                "generated": _class_shares(generated),
+                "real": _class_shares(images),
+            }
+        path = pathlib.Path(flags.run) / "evaluation.json"
+        with whole_files.whole_file(path) as temporary:
+            temporary.write_text(json.dumps(evaluation, indent=2) + "\n")
+        _show(evaluation)
+        console.print(f"Written: {path}")
+
+    return run
+
+
+def _class_shares(images):
+    """Returns the share of the images that the feature network sees in each class."""
+    network = metrics.feature_network(with_classes=True)
+    size = image_judge.BATCH_SIZE
+    counts = sum(
+        np.bincount(
+            np.argmax(network(images[start : start + size], training=False)[1], axis=1),
+            minlength=len(CLASSES),
+        )
+        for start in range(0, len(images), size)
+    )
+    return dict(zip(CLASSES, (counts / len(images)).tolist(), strict=True))
+
+
+def _show(evaluation):
+    num_images, num_real = evaluation["num_images"], evaluation["num_real"]
+    num_equal = evaluation["num_equal"]
+    table = rich.table.Table(title=f"Generated against {evaluation['data']} {evaluation['split']}")
+    table.add_column("metric")
+    for name in ("images", "result", "floor"):
+        table.add_column(name, justify="right")
+    for name, result in evaluation["results"].items():
+        sizes = (num_images, num_real) if name == "frechet" else (num_equal, num_equal)
+        numbers = (f"{number:.4g}" for number in (result, evaluation["floors"][name]))
+        table.add_row(name, f"{sizes[0]:,} / {sizes[1]:,}", *numbers)
+    console.print(table)
+    console.print("images: generated / real. floor: one half of the real ones against the other.")
+    shares = evaluation.get("class_shares")
+    if shares:
+        _show_shares(shares)
+
+
+def _show_shares(shares):
+    table = rich.table.Table(title="Share of the images, as the feature network sees them")
+    table.add_column("class")
+    for name in shares:
+        table.add_column(name, justify="right")
+    for name in CLASSES:
+        table.add_row(name, *(f"{side[name]:.1%}" for side in shares.values()))
+    console.print(table)

@@ -1,0 +1,180 @@
+"""`ImageJudge`: several metrics of generated images at once, with one pass through the network.
+
+The formulas are each metric's own. When images are judged, and where the real ones come from, is
+not here.
+"""
+
+import numpy as np
+
+from kerasmodes.metrics import feature_metric, two_samples
+from kerasmodes.metrics.density_coverage import DensityCoverage
+from kerasmodes.metrics.feature_network import IMAGE_SHAPE, feature_network
+from kerasmodes.metrics.frechet_distance import FrechetDistance
+from kerasmodes.metrics.kernel_distance import KernelDistance
+from kerasmodes.metrics.precision_recall import PrecisionRecall
+from kerasmodes.metrics.sliced_wasserstein_distance import PATCH, SlicedWassersteinDistance
+
+BATCH_SIZE = 256
+MAX_LEVELS = 3
+# Of features: functions (width, the most examples a side) that make a metric.
+OF_FEATURES = {
+    "frechet": lambda width, most: FrechetDistance(width),
+    "kernel": lambda width, most: KernelDistance(width, max_samples=most),
+    "precision_recall": lambda width, most: PrecisionRecall(width, max_samples=most),
+    "density_coverage": lambda width, most: DensityCoverage(width, max_samples=most),
+}
+METRICS = (*OF_FEATURES, "swd")
+
+
+class ImageJudge:
+    """Compares sets of generated images, one after the other, with the same real images.
+
+    The Fréchet distance is of all images. The other metrics ask for equally many on both sides:
+    they take the first generated ones and real ones evenly spread over the set, as many as the
+    smaller set has. The sliced Wasserstein distance has the levels that fit the image, at most 3.
+
+    Args:
+        images: Real images, float array `[n, height, width, channels]` in [-1, 1].
+        network: Keras model, images to features `[batch, width]`; `None` is
+            `km.metrics.feature_network()`, for images of 28×28×1.
+        metrics: Tuple of `"frechet"`, `"kernel"`, `"precision_recall"`, `"density_coverage"` and
+            `"swd"`; the last one needs no network.
+        num_images: Positive int, the number of generated images to be judged at a time.
+        features: The network's features of the real images, if they are at hand.
+
+    Example:
+
+    ```python
+    images = next(iter(km.data.images("fashion_mnist_sample", "test", batch_size=256))).numpy()
+    judge = ImageJudge(images[:128], metrics=("frechet", "swd"), num_images=128)
+    judge.results(images[128:])  # {"frechet": ..., "swd_7": ..., ..., "swd": ...}
+    ```
+    """
+
+    def __init__(self, images, network=None, metrics=METRICS, num_images=1_000, features=None):
+        check_metrics(metrics)
+        two_samples.check_positive_integers(num_images=num_images)
+        self.image_shape = tuple(images.shape[1:])
+        self.num_real = len(images)
+        self.num_equal = min(num_images, self.num_real)
+        self.num_images = num_images
+        self.network = network_for(images.shape[1:], network) if needs_network(metrics) else None
+        if self.network is not None and features is None:
+            features = features_of(self.network, images)
+        self._metrics, self._real = {}, {}
+        for name in metrics:
+            metric = self._make(name, images.shape[1:])
+            metric.update_state(real=self._of_real(name, images, features))
+            self._metrics[name], self._real[name] = metric, metric.real_state()
+
+    @property
+    def names(self):
+        """The names of the results, a list."""
+        names = []
+        for name, metric in self._metrics.items():
+            names += metric.result_names or [metric.name]
+            names += ["swd"] if name == "swd" else []
+        return names
+
+    def results(self, images):
+        """Returns a dict of floats: what each metric says of generated images.
+
+        Args:
+            images: Float array `[num_images, height, width, channels]`, clipped to [-1, 1].
+
+        Raises:
+            ValueError: If there are not `num_images`, or a number is not finite.
+        """
+        if len(images) != self.num_images:
+            raise ValueError(f"`images` must be {self.num_images}. Received: {len(images)} images")
+        images = np.clip(images, -1, 1)
+        features = None if self.network is None else features_of(self.network, images)
+        results = {}
+        for name, metric in self._metrics.items():
+            metric.reset_state()
+            metric.set_real_state(self._real[name])
+            rows = images if name == "swd" else features
+            metric.update_state(generated=rows if name == "frechet" else rows[: self.num_equal])
+            results |= _flat(name, metric.result())
+        return results
+
+    def floors(self):
+        """Returns the same names with what one half of the real images gets against the other."""
+        floors = {}
+        for name, metric in self._metrics.items():
+            metric.set_real_state(self._real[name])
+            floors |= _flat(name, metric.floor())
+        return floors
+
+    def _make(self, name, image_shape):
+        if name == "swd":
+            levels = num_levels(image_shape)
+            return SlicedWassersteinDistance(image_shape, levels, max_samples=self.num_equal)
+        width = feature_metric.feature_width(None, self.network)
+        return OF_FEATURES[name](width, self.num_equal)
+
+    def _of_real(self, name, images, features):
+        rows = images if name == "swd" else features
+        spread = np.arange(self.num_equal) * self.num_real // self.num_equal
+        return rows if name == "frechet" else rows[spread]
+
+
+def network_for(image_shape, network=None):
+    """Returns the network that makes features of images of a shape: the package's if it is `None`.
+
+    Raises:
+        ValueError: If it is `None` and the package's does not take such images, or if its features
+            have no known width.
+        TypeError: If it is no Keras model.
+    """
+    if network is None and tuple(image_shape) != IMAGE_SHAPE:
+        raise ValueError(
+            "`network` must be a Keras model that maps images to features [batch, width]. "
+            f"Received: network=None for images of {tuple(image_shape)}; the network of this "
+            f"package takes {IMAGE_SHAPE}. Pass one of `keras.applications` with `pooling='avg'`, "
+            "say, or take metrics=('swd',), which needs none."
+        )
+    network = feature_network() if network is None else network
+    feature_metric.feature_width(None, network)
+    return network
+
+
+def needs_network(metrics):
+    """Returns whether one of the metrics compares features."""
+    return any(name in OF_FEATURES for name in metrics)
+
+
+def features_of(network, images):
+    """Returns a network's features of an array of images, float32 `[n, width]`."""
+    parts = [images[start : start + BATCH_SIZE] for start in range(0, len(images), BATCH_SIZE)]
+    return np.concatenate([np.asarray(network(p, training=False), "float32") for p in parts])
+
+
+def num_levels(image_shape):
+    """Returns how many levels of a pyramid hold a patch: from 1 (images may be too small) to 3."""
+    fits = [
+        levels
+        for levels in range(2, MAX_LEVELS + 1)
+        if all(n % 2 ** (levels - 1) == 0 and n >> levels - 1 >= PATCH for n in image_shape[:2])
+    ]
+    return max(fits, default=1)
+
+
+def check_metrics(metrics):
+    """Raises a `ValueError` unless these are names of metrics, each once."""
+    is_list = isinstance(metrics, (tuple, list)) and len(metrics) > 0
+    if (
+        not is_list
+        or any(name not in METRICS for name in metrics)
+        or len(set(metrics)) < len(metrics)
+    ):
+        raise ValueError(
+            f"`metrics` must be different ones of {', '.join(map(repr, METRICS))}. "
+            f"Received: metrics={metrics!r}"
+        )
+
+
+def _flat(name, result):
+    if not isinstance(result, dict):
+        return {name: result}
+    return {**result, "swd": float(np.mean([*result.values()]))} if name == "swd" else result

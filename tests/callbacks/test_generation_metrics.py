@@ -1,0 +1,214 @@
+"""Tests of `GenerationMetrics`: which numbers are in the logs, when, and what they are."""
+
+import copy
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.callbacks import real_images
+from kerasmodes.metrics import image_judge
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 8, 8, 1)).astype("float32")
+NAMES = {"val_frechet", "val_kernel", "val_precision", "val_recall", "val_swd_8", "val_swd"}
+
+
+def make_gan(num_classes=None, strategy=None):
+    with (strategy or tf.distribute.get_strategy()).scope():
+        gan = km.MSGGAN((8, 8, 1), 2, 4, num_classes, km.presets.Default(8, 8), seed=0)
+        gan.compile(mode="graph")
+    return gan
+
+
+def make_network():
+    keras.utils.set_random_seed(3)
+    return keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(5)], name="features"
+    )
+
+
+def make_callback(images=IMAGES, **arguments):
+    arguments = {"network": make_network(), "num_images": 16, **arguments}
+    return km.callbacks.GenerationMetrics(images, **arguments)
+
+
+def fit(callbacks, epochs=1, gan=None):
+    return (gan or make_gan()).fit(
+        IMAGES, batch_size=12, epochs=epochs, verbose=0, callbacks=callbacks
+    )
+
+
+def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
+    gan = make_gan()
+    history = fit([make_callback(seed=4)], gan=gan).history
+    assert set(history) - {"g_loss", "d_loss", "real_accuracy", "fake_accuracy"} == NAMES
+    judge = image_judge.ImageJudge(
+        IMAGES, make_network(), ("frechet", "kernel", "precision_recall", "swd"), 16
+    )
+    expected = judge.results(gan.generate(16, seed=4)[-1])
+    assert {name: history[f"val_{name}"][0] for name in expected} == expected
+
+
+def test_keras_s_callbacks_behind_it_use_the_numbers(tmp_path):
+    path = tmp_path / "history.csv"
+    stop = keras.callbacks.EarlyStopping("val_swd", min_delta=1e9, patience=2, mode="min")
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.weights.h5",
+        "val_swd",
+        mode="min",
+        save_best_only=True,
+        save_weights_only=True,
+    )
+    callback = make_callback(metrics=("swd",), every=2)
+    history = fit([callback, stop, best, keras.callbacks.CSVLogger(path)], epochs=5)
+    assert history.epoch == [0, 1, 2]
+    assert (tmp_path / "best.weights.h5").is_file()
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    np.testing.assert_allclose(table["val_swd"], history.history["val_swd"])
+
+
+def test_epochs_in_between_repeat_the_last_numbers():
+    numbers = fit([make_callback(metrics=("swd",), every=3)], epochs=4).history["val_swd"]
+    assert numbers[0] == numbers[1] != numbers[2] == numbers[3]
+
+
+def test_watching_changes_nothing():
+    weights = []
+    for callbacks in ([], [make_callback(metrics=("swd",))]):
+        keras.utils.set_random_seed(1)
+        gan = make_gan()
+        fit(callbacks, epochs=2, gan=gan)
+        weights.append(gan.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_gan_with_classes_is_judged_by_a_data_set_with_labels():
+    data = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(24) % 3)).batch(12)
+    callback = make_callback(images=data, metrics=("frechet", "density_coverage"))
+    history = make_gan(3).fit(data, verbose=0, shuffle=False, callbacks=[callback]).history
+    assert set(history) >= {"val_frechet", "val_density", "val_coverage"}
+
+
+def test_a_gan_on_replicas_is_judged(two_replicas):
+    gan, callback, logs = make_gan(strategy=two_replicas), make_callback(), {}
+    callback.set_model(gan)
+    callback.on_train_begin()
+    callback.on_epoch_end(0, logs)
+    assert set(logs) == NAMES
+
+
+def test_images_that_are_not_finite_give_numbers_that_are_not():
+    gan, callback = make_gan(), make_callback(metrics=("swd",))
+    callback.set_model(gan)
+    callback.on_train_begin()
+    for weight in gan.average.network.weights:
+        weight.assign(np.nan * np.ones(weight.shape))
+    logs = {}
+    callback.on_epoch_end(0, logs)
+    assert set(logs) == {"val_swd_8", "val_swd"}
+    assert np.isnan([*logs.values()]).all()
+
+
+def test_a_copy_for_a_trial_shares_the_data_set():
+    data = tf.data.Dataset.from_tensor_slices(IMAGES).batch(8)
+    assert copy.deepcopy(make_callback(images=data)).images is data
+
+
+def test_features_are_kept_and_read_again(tmp_path):
+    found = real_images.features(make_network(), IMAGES, tmp_path)
+    (path,) = tmp_path.iterdir()
+    key = real_images.fingerprint(make_network(), IMAGES)
+    np.savez(path, key=key, features=found + 1)
+    np.testing.assert_array_equal(real_images.features(make_network(), IMAGES, tmp_path), found + 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"damaged", "cut", "foreign"])
+def test_a_file_of_no_use_is_replaced(tmp_path, content):
+    expected = real_images.features(make_network(), IMAGES, tmp_path)
+    (path,) = tmp_path.iterdir()
+    if content == "foreign":
+        np.savez(path, key="another", features=expected + 1)
+    else:
+        path.write_bytes(path.read_bytes()[:-200] if content == "cut" else content)
+    for _ in range(2):
+        found = real_images.features(make_network(), IMAGES, tmp_path)
+        np.testing.assert_array_equal(found, expected)
+    with np.load(path) as arrays:
+        np.testing.assert_array_equal(arrays["features"], expected)
+
+
+def test_other_images_weights_or_networks_have_other_files():
+    network = make_network()
+    keys = [real_images.fingerprint(network, images) for images in (IMAGES, IMAGES[::-1])]
+    network.layers[-1].bias.assign(np.ones(5))
+    keys.append(real_images.fingerprint(network, IMAGES))
+    assert len(set(keys)) == 3
+
+
+def test_activations_count_among_what_a_network_is():
+    network = make_network()
+    key = real_images.fingerprint(network, IMAGES)
+    network.layers[-1].activation = keras.activations.tanh
+    assert real_images.fingerprint(network, IMAGES) != key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metrics": ("fid",)}, "`metrics` must be different ones of 'frechet'"),
+        ({"metrics": ()}, "`metrics` must be different ones of"),
+        ({"metrics": ("swd", "swd")}, "`metrics` must be different ones of"),
+        ({"num_images": 0}, "`num_images` must be a positive integer. Received: num_images=0"),
+        ({"every": 1.5}, "`every` must be a positive integer. Received: every=1.5"),
+        ({"seed": -1}, "`seed` must be a non-negative integer. Received: seed=-1"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_callback(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES[0], r"`images` must be floats in \[-1, 1\] of shape"),
+        (IMAGES.astype("uint8"), "`images` must be floats in"),
+        (2 * IMAGES, r"`images` must be in \[-1, 1\]. Received: images from"),
+        (np.nan * IMAGES, r"`images` must be in \[-1, 1\]"),
+        (tf.data.Dataset.from_tensors(IMAGES).repeat(), "a data set that ends"),
+    ],
+    ids=["one image", "bytes", "too large", "NaN", "endless"],
+)
+def test_wrong_images_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        real_images.as_array(images)
+
+
+def test_only_as_many_images_as_are_needed_are_read():
+    endless = tf.data.Dataset.from_tensors(IMAGES).repeat()
+    np.testing.assert_array_equal(
+        real_images.as_array(endless, 30), np.concatenate([IMAGES, IMAGES[:6]])
+    )
+
+
+def test_other_shapes_need_a_network():
+    with pytest.raises(
+        ValueError, match=r"`network` must be a Keras model .* for images of \(8, 8"
+    ):
+        fit([make_callback(network=None)])
+
+
+def test_images_must_have_the_models_shape():
+    images = np.zeros((16, 28, 28, 1), "float32")
+    with pytest.raises(ValueError, match=r"must have the model's shape \(8, 8, 1\)"):
+        fit([make_callback(images=images, metrics=("swd",))])
+
+
+def test_a_model_that_does_not_generate_is_refused():
+    model = km.SumRegressor()
+    model.compile()
+    with pytest.raises(TypeError, match="needs a model with `generate`.* Received: SumRegressor"):
+        model.fit(*km.data.sums(num_samples=4), verbose=0, callbacks=[make_callback()])

@@ -1,0 +1,25 @@
+"""A trained GAN's run folder, made once: small, with two classes, on the bundled sample."""
+
+import json
+import shutil
+
+import pytest
+
+import kerasmodes as km
+
+
+@pytest.fixture(scope="session")
+def _run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder.mkdir()
+    preset = km.presets.Default(8, 8)
+    gan = km.MSGGAN(num_scales=2, latent_dim=4, num_classes=2, preset=preset, seed=0)
+    gan.compile()
+    gan.save(folder / "model.keras")
+    (folder / "config.json").write_text(json.dumps({"data": "fashion_mnist_sample"}))
+    return folder
+
+
+@pytest.fixture
+def run(_run, tmp_path):
+    return shutil.copytree(_run, tmp_path / "run")

@@ -1,0 +1,48 @@
+"""Tests of `kerasmodes evaluate`: the file, the table, and what is refused."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kerasmodes as km
+from kerasmodes import cli
+from kerasmodes.metrics import image_judge
+
+
+def test_an_evaluation_is_shown_and_written(run, capsys):
+    assert cli.main(["evaluate", str(run), "--num-images=64", "--seed=2"]) == 0
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    generated = keras.models.load_model(run / "model.keras").generate(64, seed=2)[-1]
+    (real,) = [images.numpy() for images in km.data.images(split="test", batch_size=256)]
+    judge = image_judge.ImageJudge(real, num_images=64)
+    assert evaluation["results"] == pytest.approx(judge.results(generated))
+    assert evaluation["floors"] == pytest.approx(judge.floors())
+    sizes = [evaluation[name] for name in ("num_real", "num_images", "num_equal")]
+    assert sizes == [256, 64, 64]
+    shares = evaluation["class_shares"]
+    assert [sum(side.values()) for side in shares.values()] == pytest.approx([1, 1])
+    assert max(shares["real"].values()) < 0.2
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("frechet", "64 / 256", "coverage", "swd_28", "sneaker"))
+
+
+def test_chosen_metrics_of_a_chosen_split(run):
+    words = ["--metrics=[swd]", "--split=train[:32]", "--num-images=16"]
+    assert cli.main(["evaluate", str(run), *words]) == 0
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["num_real"] == 32
+    assert list(evaluation["results"]) == ["swd_7", "swd_14", "swd_28", "swd"]
+    assert np.isfinite([*evaluation["results"].values()]).all()
+
+
+def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
+    (run / "config.json").unlink()
+    assert cli.main(["evaluate", str(run)]) == 1
+    assert "`data` must name a data set" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
+    assert cli.main(["evaluate", str(tmp_path)]) == 1
+    assert "`run` must hold a model.keras" in capsys.readouterr().err

@@ -1,0 +1,125 @@
+"""Tests of the default networks, of what all networks share, and of the paper's."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasmodes.models import (
+    msg_gan_networks,
+    paper_networks,
+    progressive_layers,
+    tutorial_networks,
+)
+
+NETWORKS = {"default": msg_gan_networks, "tutorial": tutorial_networks, "paper": paper_networks}
+SHAPES = [((4, 4, 3), 1), ((8, 4, 1), 2), ((16, 16, 2), 5), ((12, 20, 4), 3)]
+
+
+def layers_of(network, kind):
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
+@pytest.fixture(params=NETWORKS)
+def networks(request):
+    return NETWORKS[request.param]
+
+
+@pytest.mark.parametrize(("image_shape", "num_scales"), SHAPES)
+def test_any_size_number_of_scales_and_channels(networks, image_shape, num_scales):
+    generator = networks.make_generator(image_shape, num_scales, latent_dim=5, filters=4)
+    discriminator = networks.make_discriminator(image_shape, num_scales, filters=4)
+    images = generator(tf.zeros((3, 5)))
+    images = images if isinstance(images, list) else [images]
+    sizes = msg_gan_networks.scale_sizes(image_shape, num_scales)
+    assert [image.shape for image in images] == [(3, *size, image_shape[-1]) for size in sizes]
+    assert discriminator(images).shape == (3, 1)
+
+
+@pytest.mark.parametrize("scale", [0, 1, 2])
+def test_the_discriminator_sees_every_scale(networks, scale):
+    discriminator = networks.make_discriminator((8, 8, 1), num_scales=3, filters=8)
+    images = [np.zeros((1, size, size, 1), "float32") for size in (2, 4, 8)]
+    before = discriminator(images)
+    images[scale] += 1
+    assert np.any(discriminator(images) != before)
+
+
+def test_a_class_changes_the_images_and_the_logit(networks):
+    generator = networks.make_generator((4, 4, 1), 2, latent_dim=3, num_classes=2, filters=4)
+    discriminator = networks.make_discriminator((4, 4, 1), 2, num_classes=2, filters=4)
+    classes = tf.eye(2)
+    images = generator([tf.ones((2, 3)), classes])
+    assert np.any(images[-1][0] != images[-1][1])
+    same = [tf.repeat(image[:1], 2, axis=0) for image in images]
+    logits = discriminator([*same, classes])
+    assert logits.shape == (2, 1)
+    assert logits[0] != logits[1]
+
+
+def test_the_class_is_projected_on_the_features():
+    """The logits of two classes differ by the product of features and embeddings' difference."""
+    images = [keras.Input((4,))]
+    network = msg_gan_networks.judged(images, images[0], num_classes=2)
+    features = tf.constant([[0.0, 1.0, 2.0, 3.0]])
+    first, second = (network([features, classes]) for classes in tf.split(tf.eye(2), 2))
+    kernel = network.get_layer("projection").kernel.numpy()
+    assert (first - second).numpy().item() == pytest.approx(
+        float(features.numpy()[0] @ (kernel[0] - kernel[1]))
+    )
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_in_mixed_precision_images_and_logits_stay_float32(networks, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        generator = networks.make_generator((4, 4, 1), 2, latent_dim=3, filters=4)
+        discriminator = networks.make_discriminator((4, 4, 1), 2, filters=4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    images = generator(tf.zeros((1, 3)))
+    assert {image.dtype for image in images} == {tf.float32}
+    assert discriminator(images).dtype == tf.float32
+    assert layers_of(discriminator, keras.layers.Conv2D)[0].compute_dtype == policy[6:]
+
+
+def test_the_default_is_small():
+    generator = msg_gan_networks.make_generator((28, 28, 1), 3, latent_dim=64)
+    discriminator = msg_gan_networks.make_discriminator((28, 28, 1), 3)
+    assert (generator.count_params(), discriminator.count_params()) == (979_603, 477_121)
+    assert layers_of(discriminator, keras.layers.BatchNormalization) == []
+    normalisations = layers_of(generator, keras.layers.BatchNormalization)
+    assert len(normalisations) == 1 + 2 * 3
+    assert all(layer.synchronized for layer in normalisations)
+
+
+@pytest.mark.parametrize(
+    ("filters", "num_scales", "widths"),
+    [(128, 3, [128, 96, 48]), (128, 1, [128]), (64, 4, [64, 48, 24, 12]), (8, 3, [8, 8, 8])],
+)
+def test_widths_fall_with_the_size(filters, num_scales, widths):
+    assert msg_gan_networks.scale_widths(filters, num_scales) == widths
+
+
+def test_the_paper_norms_pixels_and_looks_at_the_batch():
+    generator = paper_networks.make_generator((8, 8, 1), 3, latent_dim=4, filters=4)
+    discriminator = paper_networks.make_discriminator((8, 8, 1), 3, filters=4)
+    norms = layers_of(generator, progressive_layers.PixelNormalization)
+    assert len(norms) == 2 + 1 + 2 * 2  # latents, dense, then each convolution
+    batch = layers_of(discriminator, progressive_layers.MinibatchStandardDeviation)
+    assert len(batch) == 3
+    heads = [generator.get_layer(f"image_{scale}") for scale in range(3)]
+    assert all(head.activation is keras.activations.linear for head in heads)
+    latents = np.ones((1, 4), "float32")
+    np.testing.assert_allclose(generator(latents)[-1], generator(3 * latents)[-1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("combination", "widths"),
+    # Inputs of the convolution after each combination: with the channel of the deviations.
+    [("simple", [1 + 4 + 1] * 2), ("lin_cat", [2 + 4 + 1] * 2), ("cat_lin", [4 + 1] * 2)],
+)
+def test_the_papers_combinations(combination, widths):
+    network = paper_networks.make_discriminator((8, 8, 1), 3, filters=4, combination=combination)
+    batch = layers_of(network, progressive_layers.MinibatchStandardDeviation)
+    assert [layer.output.shape[-1] for layer in batch[1:]] == widths
