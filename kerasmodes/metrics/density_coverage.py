@@ -3,15 +3,13 @@
 Distances are in `nearest_neighbours.py`; how examples come in is in `feature_metric.py`.
 """
 
-import functools
-
 import keras
 
-from kerasmodes.metrics import examples, feature_metric, nearest_neighbours, two_samples
+from kerasmodes.metrics import feature_metric, nearest_neighbours
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class DensityCoverage(feature_metric.FeatureMetric):
+class DensityCoverage(feature_metric.NeighbourMetric):
     """Density and coverage of generated features, from nearest neighbours.
 
     About each real example lies a ball that reaches its k-th nearest real neighbour. The density is
@@ -50,18 +48,7 @@ class DensityCoverage(feature_metric.FeatureMetric):
         max_samples=10_000,
         name="density_coverage",
     ):
-        two_samples.check_positive_integers(k=k, max_samples=max_samples)
-        make_side = functools.partial(examples.Examples, max_samples=max_samples)
-        super().__init__(num_features, network, name, make_side)
-        self.k = k
-        self.max_samples = max_samples
-
-    @property
-    def min_examples(self):
-        return self.k + 1
-
-    def get_config(self):
-        return {**super().get_config(), "k": self.k, "max_samples": self.max_samples}
+        super().__init__(num_features, network, k, max_samples, name)
 
     def _compare(self, real, generated):
         real, generated = real["examples"], generated["examples"]

@@ -3,6 +3,8 @@
 What is kept of them, and the checks, are in `two_samples.py`; nothing is compared here.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -52,6 +54,30 @@ class FeatureMetric(two_samples.TwoSampleMetric):
         if images.dtype.is_floating:  # A ReLU may turn NaN into 0.
             images = examples.finite(images, name)
         return self.network(images, training=False)
+
+
+class NeighbourMetric(FeatureMetric):
+    """A `FeatureMetric` of balls that reach from each example to its k-th nearest neighbour.
+
+    Args:
+        num_features, network, name: As in `FeatureMetric`.
+        k: Positive int.
+        max_samples: The most examples of a side, kept in memory: another is an error.
+    """
+
+    def __init__(self, num_features, network, k, max_samples, name):
+        two_samples.check_positive_integers(k=k, max_samples=max_samples)
+        make_side = functools.partial(examples.Examples, max_samples=max_samples)
+        super().__init__(num_features, network, name, make_side)
+        self.k = k
+        self.max_samples = max_samples
+
+    @property
+    def min_examples(self):
+        return self.k + 1
+
+    def get_config(self):
+        return {**super().get_config(), "k": self.k, "max_samples": self.max_samples}
 
 
 def feature_width(num_features, network):

@@ -121,7 +121,7 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
     """
     (height, width), channels = scale_sizes(image_shape, num_scales)[0], image_shape[-1]
     inputs, x = with_classes(keras.Input((latent_dim,), name="latents"), num_classes)
-    x = _normalised(keras.layers.Dense(height * width * filters, use_bias=False)(x))
+    x = normalised(keras.layers.Dense(height * width * filters, use_bias=False)(x))
     x = keras.layers.Reshape((height, width, filters))(x)
     images = []
     for scale, width in enumerate(scale_widths(filters, num_scales)):
@@ -129,7 +129,7 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
             x = keras.layers.UpSampling2D()(x)
         for _ in range(2):
             x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-            x = _normalised(x)
+            x = normalised(x)
         head = keras.layers.Conv2D(
             channels, 1, activation="tanh", dtype="float32", name=f"image_{scale}"
         )
@@ -163,14 +163,14 @@ def make_discriminator(image_shape, num_scales, num_classes=None, filters=128):
     return judged(images, keras.layers.Flatten()(features), num_classes)
 
 
-def _normalised(x):
-    """Batch norm over the global batch, then leaky ReLU.
+def normalised(x, slope=LEAKY_RELU_SLOPE):
+    """Returns it after batch norm over the global batch and leaky ReLU.
 
     Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
     does not depend on it.
     """
     x = layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
-    return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)
+    return keras.layers.LeakyReLU(slope)(x)
 
 
 def _convolved(x, filters, kernel_size, strides=1):

@@ -7,7 +7,13 @@ import keras
 
 from kerasmodes import random
 from kerasmodes.models import layers
-from kerasmodes.models.msg_gan_networks import judged, scale_inputs, scale_sizes, with_classes
+from kerasmodes.models.msg_gan_networks import (
+    judged,
+    normalised,
+    scale_inputs,
+    scale_sizes,
+    with_classes,
+)
 
 LEAKY_RELU_SLOPE = 0.3
 
@@ -25,14 +31,14 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
     (height, width), channels = scale_sizes(image_shape, num_scales)[0], image_shape[-1]
     inputs, x = with_classes(keras.Input((latent_dim,), name="latents"), num_classes)
     x = keras.layers.Dense(height * width * 2 * filters)(x)
-    x = _normalised(x)
+    x = normalised(x, LEAKY_RELU_SLOPE)
     x = keras.layers.Reshape((height, width, 2 * filters))(x)
     images = []
     for scale in range(num_scales):
         strides = 1 if scale == 0 else 2
         x = keras.layers.Conv2DTranspose(filters, 5, strides=strides, padding="same")(x)
-        x = _normalised(x)
-        x = _normalised(keras.layers.Conv2D(filters, 5, padding="same")(x))
+        x = normalised(x, LEAKY_RELU_SLOPE)
+        x = normalised(keras.layers.Conv2D(filters, 5, padding="same")(x), LEAKY_RELU_SLOPE)
         head = layers.Conv2DTranspose(
             channels,
             5,
@@ -79,13 +85,3 @@ def make_discriminator(
         x = activated(x, 2 * filters, 3, strides=1)
         features = activated(x, filters, 5, strides=2)
     return judged(images, keras.layers.Flatten()(features), num_classes)
-
-
-def _normalised(x):
-    """Batch norm over the global batch, then leaky ReLU.
-
-    Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
-    does not depend on it.
-    """
-    x = layers.BatchNormalization(momentum=0.9, synchronized=True)(x)
-    return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)

@@ -55,18 +55,26 @@ def test_one_pass_back_gives_the_gradients_of_both_losses(logit, factors):
 LARGER_IMAGES = np.random.default_rng(0).uniform(-1, 1, (6, 8, 8, 1)).astype("float32")
 
 
-def make_mixed_gan(policy):
+PRESETS = {
+    "tutorial": km.presets.Tutorial(2, 2, 0.3),
+    "default": km.presets.Default(8, 8),
+    "paper": km.presets.Paper(4, 4),
+}
+
+
+def make_mixed_gan(policy, preset="tutorial"):
     keras.config.set_dtype_policy(policy)
     try:
-        return km.MSGGAN((8, 8, 1), 2, 3, preset=km.presets.Tutorial(2, 2, 0.3), seed=1)
+        return km.MSGGAN((8, 8, 1), 2, 3, preset=PRESETS[preset], seed=1)
     finally:
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_it_trains_in_mixed_precision(policy, mode):
-    gan = make_mixed_gan(policy)
+def test_it_trains_in_mixed_precision(policy, mode, preset):
+    gan = make_mixed_gan(policy, preset)
     gan.compile(mode=mode)
     before = gan.get_weights()
     logs = gan.fit(LARGER_IMAGES, batch_size=3, epochs=3, verbose=0).history

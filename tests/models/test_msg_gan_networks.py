@@ -123,3 +123,27 @@ def test_the_papers_combinations(combination, widths):
     network = paper_networks.make_discriminator((8, 8, 1), 3, filters=4, combination=combination)
     batch = layers_of(network, progressive_layers.MinibatchStandardDeviation)
     assert [layer.output.shape[-1] for layer in batch[1:]] == widths
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "num_scales", "sizes"),
+    [
+        ((28, 28, 1), 3, [(7, 7), (14, 14), (28, 28)]),
+        ((28, 28, 1), 1, [(28, 28)]),
+        ((32, 16, 3), 5, [(2, 1), (4, 2), (8, 4), (16, 8), (32, 16)]),
+        ((6, 10, 1), 2, [(3, 5), (6, 10)]),
+    ],
+)
+def test_each_scale_doubles_the_one_before(image_shape, num_scales, sizes):
+    assert msg_gan_networks.scale_sizes(image_shape, num_scales) == sizes
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "num_scales", "nearest"),
+    [((30, 28, 1), 3, "(32, 28, 1)"), ((28, 28, 3), 4, "(32, 32, 3)"), ((1, 1, 1), 2, "(2, 2, 1)")],
+)
+def test_images_that_do_not_halve_evenly_are_refused(image_shape, num_scales, nearest):
+    with pytest.raises(ValueError, match="must have height and width divisible by") as caught:
+        msg_gan_networks.scale_sizes(image_shape, num_scales)
+    assert f"Received: image_shape={image_shape}. {nearest} works." in str(caught.value)
+    msg_gan_networks.scale_sizes(eval(nearest), num_scales)

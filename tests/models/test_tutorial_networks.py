@@ -90,15 +90,6 @@ def test_the_discriminator_ends_in_one_logit(discriminator):
     assert len(layers_of(discriminator, keras.layers.Flatten)) == 1
 
 
-@pytest.mark.parametrize("scale", [0, 1, 2])
-def test_the_discriminator_sees_every_scale(scale):
-    network = networks.make_discriminator((8, 8, 1), num_scales=3, filters=2)
-    images = [np.zeros((1, size, size, 1), "float32") for size in (2, 4, 8)]
-    before = network(images)
-    images[scale] += 1
-    assert np.any(network(images) != before)
-
-
 def test_gradients_of_the_logit_reach_every_scale_of_the_generator():
     generator = networks.make_generator((8, 8, 1), 3, latent_dim=4, filters=2)
     discriminator = networks.make_discriminator((8, 8, 1), 3, filters=2)
@@ -107,53 +98,3 @@ def test_gradients_of_the_logit_reach_every_scale_of_the_generator():
         logits = discriminator(images)
     for gradient in tape.gradient(logits, images):
         assert np.any(gradient.numpy() != 0)
-
-
-@pytest.mark.parametrize(
-    ("image_shape", "num_scales", "sizes"),
-    [
-        ((28, 28, 1), 3, [(7, 7), (14, 14), (28, 28)]),
-        ((28, 28, 1), 1, [(28, 28)]),
-        ((32, 16, 3), 5, [(2, 1), (4, 2), (8, 4), (16, 8), (32, 16)]),
-        ((6, 10, 1), 2, [(3, 5), (6, 10)]),
-    ],
-)
-def test_each_scale_doubles_the_one_before(image_shape, num_scales, sizes):
-    assert networks.scale_sizes(image_shape, num_scales) == sizes
-
-
-@pytest.mark.parametrize(
-    ("image_shape", "num_scales", "nearest"),
-    [((30, 28, 1), 3, "(32, 28, 1)"), ((28, 28, 3), 4, "(32, 32, 3)"), ((1, 1, 1), 2, "(2, 2, 1)")],
-)
-def test_images_that_do_not_halve_evenly_are_refused(image_shape, num_scales, nearest):
-    with pytest.raises(ValueError, match="must have height and width divisible by") as caught:
-        networks.scale_sizes(image_shape, num_scales)
-    assert f"Received: image_shape={image_shape}. {nearest} works." in str(caught.value)
-    networks.scale_sizes(eval(nearest), num_scales)
-
-
-@pytest.mark.parametrize(
-    ("image_shape", "num_scales"), [((4, 4, 3), 1), ((8, 4, 1), 2), ((16, 16, 2), 5)]
-)
-def test_other_sizes_and_scales(image_shape, num_scales):
-    generator = networks.make_generator(image_shape, num_scales, latent_dim=5, filters=2)
-    discriminator = networks.make_discriminator(image_shape, num_scales, filters=2)
-    images = generator(tf.zeros((3, 5)))
-    images = images if isinstance(images, list) else [images]
-    sizes = networks.scale_sizes(image_shape, num_scales)
-    assert [image.shape for image in images] == [(3, *size, image_shape[-1]) for size in sizes]
-    assert discriminator(images).shape == (3, 1)
-
-
-def test_in_mixed_precision_images_and_logits_stay_float32():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        generator = networks.make_generator((4, 4, 1), 2, latent_dim=3, filters=2)
-        discriminator = networks.make_discriminator((4, 4, 1), 2, filters=2)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    images = generator(tf.zeros((1, 3)))
-    assert {image.dtype for image in images} == {tf.float32}
-    assert discriminator(images).dtype == tf.float32
-    assert layers_of(discriminator, keras.layers.Conv2D)[0].compute_dtype == "bfloat16"
