@@ -83,9 +83,13 @@ def do(jobs, folder, console):
             alike = {"lr:many": "default", "lr:one": "lr:one:0.001"}
             known = speeds[alike.get(recipe.rpartition(":")[0], recipe)]
             num_images = round(60 * minutes * known["images_per_second"])
-            if not (folder / f"{recipe.replace(':', '_')}-{seed}.json").exists():
+            if not _is_complete(folder / f"{recipe.replace(':', '_')}-{seed}.json"):
                 _run([recipe, str(seed), str(num_images), str(folder)])
             progress.advance(task)
+
+
+def _is_complete(path):
+    return path.exists() and json.loads(path.read_text())["complete"]
 
 
 def _run(arguments):

@@ -95,8 +95,8 @@ launching.launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
 WAITS = """
 import json, os, time
 index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-print("ready", os.getpid(), flush=True)
 try:
+    print("ready", os.getpid(), flush=True)
     time.sleep(1000)
 except KeyboardInterrupt:
     print("told to stop", flush=True)

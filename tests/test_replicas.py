@@ -17,12 +17,15 @@ def test_each_replica_holds_the_part_of_its_number(two_replicas):
 
 def test_a_part_that_is_given_counts_in_its_thread_while_it_is_held(two_replicas):
     def on_replica():
-        with replicas.holding(5):
-            held = replicas.place(), replicas.has_equal_parts()
-        return tf.constant([*map(int, held), replicas.place()])
+        with replicas.holding(5, 8):
+            held = replicas.place(), replicas.has_equal_parts(), replicas.num_parts()
+        return tf.constant([*map(int, held), replicas.place(), replicas.num_parts()])
 
     found = two_replicas.run(on_replica)
-    assert [values.numpy().tolist() for values in found.values] == [[5, 1, 0], [5, 1, 1]]
+    assert [values.numpy().tolist() for values in found.values] == [
+        [5, 1, 8, 0, 2],
+        [5, 1, 8, 1, 2],
+    ]
 
 
 def test_a_number_of_the_only_worker_is_its_own(two_replicas):

@@ -27,7 +27,7 @@ LEAST_DEVIATION = 0.5
 def write(folder, console):
     """Writes what there is: JSON and Markdown, the curves and the samples."""
     runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*-*.json"))]
-    runs = [run for run in runs if run["recipe"] in NAMES]
+    runs = [run for run in runs if run["recipe"] in NAMES and run["complete"]]
     runs.sort(key=lambda run: (list(NAMES).index(run["recipe"]), run["seed"]))
     if not runs:
         console.print("No run is finished yet.")

@@ -150,28 +150,27 @@ def sample(gan, num_images):
 
 
 def run(recipe, seed, num_images, folder):
+    """Trains and judges; the file is written at every stop, "complete" at the last one."""
     gan, batch_size = make(recipe, seed)
     iterator, judge = iter(batches(batch_size, seed)), Judge()
+    path = pathlib.Path(folder) / f"{recipe.replace(':', '_')}-{seed}.json"
+    pyramid = km.MSGGAN.from_preset("default").pyramid(judge.images[:1_000])
+    numbers = {"recipe": recipe, "seed": seed, "batch_size": batch_size, "curve": []}
+    numbers["real_deviations"] = [float(np.std(scale)) for scale in pyramid]
+    numbers["floors"] = judge.floors()
     stops = {round(part * num_images) for part in PARTS}
     stops = sorted(stops | {stop for stop in MEETINGS if stop < num_images})
-    curve, seen, seconds = [], 0, 0.0
+    seen, seconds = 0, 0.0
     for stop in stops:
         more, logs, spent = train(gan, iterator, stop - seen)
         seen, seconds = seen + more, seconds + spent
         images, deviations = sample(gan, NUM_JUDGED)
-        numbers = judge(images, is_last=stop == stops[-1])
-        curve.append({"images": seen, "seconds": seconds, "logs": logs, **numbers})
-        curve[-1]["deviations"] = deviations
-        print(recipe, seed, seen, round(numbers["frechet"], 3), flush=True)
-    path = pathlib.Path(folder) / f"{recipe.replace(':', '_')}-{seed}.json"
-    real_deviations = [
-        float(scale.numpy().std()) for scale in km.MSGGAN().pyramid(judge.images[:1_000])
-    ]
-    numbers = {"recipe": recipe, "seed": seed, "batch_size": batch_size, "curve": curve}
-    numbers |= {"floors": judge.floors(), "real_deviations": real_deviations}
+        point = {"images": seen, "seconds": seconds, "deviations": deviations, "logs": logs}
+        numbers["curve"].append({**point, **judge(images, is_last=stop == stops[-1])})
+        numbers["complete"] = stop == stops[-1]
+        path.write_text(json.dumps(numbers, indent=1) + "\n")
     scales = gan.generate(GRID, seed=0)
     km.data.save_image(km.data.image_grid(scales, GRID, zoom=2), path.with_suffix(".png"))
-    path.write_text(json.dumps(numbers, indent=1) + "\n")
 
 
 def speed(recipe):
