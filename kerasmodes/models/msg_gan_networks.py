@@ -105,7 +105,7 @@ def scale_widths(filters, num_scales):
     return [max(LEAST_WIDTH, width) for width in widths]
 
 
-def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filters=128):
+def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filters=64):
     """Returns the generator: latents `[batch, latent_dim]` to images of all scales.
 
     Args:
@@ -137,7 +137,7 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
     return keras.Model(inputs, images, name="generator")
 
 
-def make_discriminator(image_shape, num_scales, num_classes=None, filters=128):
+def make_discriminator(image_shape, num_scales, num_classes=None, filters=64):
     """Returns the discriminator: images of all scales, smallest first, to one logit an example.
 
     Args:

@@ -21,7 +21,7 @@ class Default:
 
     A generator of nearest-neighbour up-sampling, 3x3 convolutions and batch norm against a small
     discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum;
-    the generator's weights averaged. Why it is the default: see the study in the README.
+    the generator's weights averaged. For other widths and peers see `scripts/study_gan.py`.
 
     Args:
         generator_filters: Positive int, width of the generator at the smallest scale.
@@ -31,7 +31,7 @@ class Default:
     Example:
 
     ```python
-    gan = km.MSGGAN(preset=km.presets.Default(generator_filters=64))
+    gan = km.MSGGAN(preset=km.presets.Default(generator_filters=128))
     ```
     """
 
@@ -39,7 +39,7 @@ class Default:
     # Whether the logit of an image depends on no other image: one pass back serves both losses.
     judges_each_alone = True
 
-    def __init__(self, generator_filters=128, discriminator_filters=128, half_life=20_000):
+    def __init__(self, generator_filters=64, discriminator_filters=64, half_life=20_000):
         msg_gan_networks.check_sizes(
             generator_filters=generator_filters, discriminator_filters=discriminator_filters
         )
