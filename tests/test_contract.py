@@ -53,7 +53,7 @@ def make_class_gan():
 def everything():
     """Returns settings with all that draws or counts in a step of the GAN."""
     return {
-        "loss": "relativistic_average_hinge",
+        "loss": "hinge",
         "penalties": [km.penalties.R1(0.1, every=2), km.penalties.R2(0.1)],
         "discriminator_steps": 2,
     }

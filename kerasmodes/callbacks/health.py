@@ -13,12 +13,9 @@ import numpy as np
 from kerasmodes import replicas
 from kerasmodes.callbacks import generation_metrics, real_images
 from kerasmodes.metrics import two_samples
-from kerasmodes.models import adversarial_losses
 
 WON = 0.98  # share of both real and fake images that the discriminator tells right
 ALIKE = 0.5  # of the distance between real images
-# In these the sign of one logit says real or fake; in the others only differences count.
-SIGNED_LOSSES = (adversarial_losses.NonSaturating, adversarial_losses.Hinge)
 
 
 class HealthCheck(keras.callbacks.Callback):
@@ -27,7 +24,7 @@ class HealthCheck(keras.callbacks.Callback):
     - *Numbers that are not finite* in the logs, at once.
     - *The discriminator has won*: both `real_accuracy` and `fake_accuracy` are at least 0.98, so
       that its gradients teach the generator little (Arjovsky and Bottou 2017, arXiv 1701.04862,
-      section 2). Only with the losses `"non_saturating"` and `"hinge"`.
+      section 2). Only with losses whose logits have a sign: `"non_saturating"`, `"hinge"`.
     - *The samples are alike*: on average, two generated images lie less than half as far apart as
       two real ones, in Euclidean distance of pixels. For comparison: two images of one and the
       same class of Fashion-MNIST are 0.56 (trousers) to 0.98 (bags) times as far apart as two of
@@ -109,7 +106,8 @@ class HealthCheck(keras.callbacks.Callback):
 
     def _has_won(self, logs):
         names = ("real_accuracy", "fake_accuracy")
-        is_signed = isinstance(getattr(self.model, "adversarial_loss", None), SIGNED_LOSSES)
+        loss = getattr(self.model, "adversarial_loss", None)
+        is_signed = loss is not None and loss.is_signed
         if not is_signed or min(logs.get(name, 0.0) for name in names) < WON:
             return None
         return (

@@ -139,7 +139,10 @@ def read_weights(file):
         RuntimeError: If the file is missing or its SHA-256 is not the published file's.
     """
     if not file.is_file():
-        raise RuntimeError(f"The weights of the feature network are missing: no file {str(file)!r}")
+        raise RuntimeError(
+            "The weights of the feature network must come with the package. "
+            f"Received: no file {str(file)!r}; install the package anew."
+        )
     content = file.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != WEIGHTS_SHA256:

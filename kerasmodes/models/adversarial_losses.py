@@ -17,6 +17,9 @@ LEAST_SLOPE = 1e-16
 class AdversarialLoss:
     """Both players' losses. A loss of your own overrides `losses`.
 
+    `is_signed` says whether a positive logit means "real": else the accuracies in the logs mean
+    nothing, and an augmentation cannot adapt to them.
+
     Calling it on two float tensors of logits `[batch, 1]`, those of real and of fake images,
     returns two tensors `[batch]`: the generator's loss of each example and the discriminator's.
 
@@ -33,6 +36,8 @@ class AdversarialLoss:
     gan.compile(loss=Cautious())
     ```
     """
+
+    is_signed = False
 
     def losses(self, real_logits, fake_logits):
         """Returns the generator's and the discriminator's losses, tensors as the logits."""
@@ -59,6 +64,8 @@ class NonSaturating(AdversarialLoss):
     Goodfellow et al. 2014 (arXiv 1406.2661), equation 1 and section 3.
     """
 
+    is_signed = True
+
     def losses(self, real_logits, fake_logits):
         d_losses = tf.math.softplus(-real_logits) + tf.math.softplus(fake_logits)
         return tf.math.softplus(-fake_logits), d_losses
@@ -83,6 +90,8 @@ class Hinge(AdversarialLoss):
     Generator: -D(fake). Discriminator: relu(1 - D(real)) + relu(1 + D(fake)). Source: Lim and Ye
     2017 (arXiv 1705.02894), section 3.
     """
+
+    is_signed = True
 
     def losses(self, real_logits, fake_logits):
         return -fake_logits, tf.nn.relu(1 - real_logits) + tf.nn.relu(1 + fake_logits)

@@ -29,8 +29,9 @@ class MSGGAN(MultiScaleNetworks):
     and makes the smaller scales itself. With `num_classes` it takes tuples of images and labels,
     ints `[batch]` or one-hot `[batch, num_classes]`; without, labels are ignored. Calling the model
     on latents `[batch, latent_dim]` returns the images of all scales, smallest first. The logs hold
-    the means of `g_loss`, `d_loss` (without penalties) and of the discriminator's `real_accuracy`
-    and `fake_accuracy`. Source: Karnewar and Wang 2019 (arXiv 1903.06048).
+    the means of `g_loss`, `d_loss` (without penalties), and `real_accuracy` and `fake_accuracy`:
+    how often the sign of the discriminator's logit is right. Source: Karnewar and Wang 2019
+    (arXiv 1903.06048).
 
     Args:
         image_shape: (height, width, channels); height and width divisible by 2**(num_scales - 1).
@@ -59,7 +60,10 @@ class MSGGAN(MultiScaleNetworks):
         loss=OF_PRESET,
         penalties=OF_PRESET,
         discriminator_steps=1,
-        **kwargs,
+        mode=None,
+        run_eagerly=None,
+        jit_compile="auto",
+        steps_per_execution=None,
     ):
         """Configures training.
 
@@ -75,10 +79,11 @@ class MSGGAN(MultiScaleNetworks):
                 `"gradient_penalty"`), one of `km.penalties`, or a list of such.
             discriminator_steps: Positive int: the discriminator's updates for one of the generator,
                 on the same real images and new fakes.
-            **kwargs: `mode`, `run_eagerly`, `steps_per_execution`, `jit_compile`.
+            mode, run_eagerly, jit_compile, steps_per_execution: As in `km.ModesMixin.compile`.
 
         Raises:
-            ValueError: If both optimizers are one object, or another argument is wrong.
+            ValueError: If both optimizers are one object, an adaptive augmentation has no signs of
+                logits to go by, or another argument is wrong.
         """
         is_instance = isinstance(generator_optimizer, keras.optimizers.Optimizer)
         if is_instance and generator_optimizer is discriminator_optimizer:
@@ -90,10 +95,22 @@ class MSGGAN(MultiScaleNetworks):
         loss = adversarial_losses.get(self.preset.loss() if loss == OF_PRESET else loss)
         penalties = self.preset.penalties() if penalties == OF_PRESET else penalties
         penalties = gradient_penalties.get(penalties)
+        if self._adapts() and not loss.is_signed:
+            raise ValueError(
+                "`loss` must be one in which a positive logit means real, such as 'non_saturating' "
+                "or 'hinge', for an adaptive augmentation. "
+                f"Received: loss={type(loss).__name__}. Or take augmentation='diff_augment'."
+            )
         with self.distribute_strategy.scope():
             generator_optimizer = self._made(generator_optimizer, self.generator)
             discriminator_optimizer = self._made(discriminator_optimizer, self.discriminator)
-        super().compile(optimizer=None, **kwargs)
+        super().compile(
+            optimizer=None,
+            mode=mode,
+            run_eagerly=run_eagerly,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+        )
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.adversarial_loss = loss
@@ -214,13 +231,21 @@ class MSGGAN(MultiScaleNetworks):
         num_images *= replicas.num_parts()
         if self.average is not None:
             self.average.follow(self.generator, num_images)
-        if isinstance(self.augmentation, augmenting.AdaptiveAugment):
+        if self._adapts():
             signs = averaging.global_mean(tf.sign(tf.cast(real_logits, tf.float32)))
             self.augmentation.adapt(signs, num_images)
 
+    def _adapts(self):
+        return isinstance(self.augmentation, augmenting.AdaptiveAugment)
+
     def _unpacked(self, data):
-        """Returns the images of a batch, and its labels if the model has classes."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        """Returns the images of a batch, and its labels, one-hot, if the model has classes."""
+        images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError(
+                "`sample_weight` must be None: MSGGAN counts each image once. "
+                f"Received: sample_weight with shape={tuple(sample_weight.shape)}"
+            )
         if not images.dtype.is_floating or images.shape[1:] != self.image_shape:
             raise ValueError(
                 f"Images must be float in [-1, 1] with shape [batch, *{self.image_shape}]. "
@@ -234,7 +259,7 @@ class MSGGAN(MultiScaleNetworks):
                 f"Data must be tuples of images and labels, since num_classes={self.num_classes}. "
                 "Received: images alone. km.data.images(..., with_labels=True) makes such batches."
             )
-        return images, labels
+        return images, image_labels.one_hot(labels, self.num_classes)
 
     def _update_means(self, g_losses, d_losses, real_logits, fake_logits):
         values = (g_losses, d_losses, real_logits > 0, fake_logits < 0)

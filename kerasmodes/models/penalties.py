@@ -15,7 +15,8 @@ LEAST_SQUARE = 1e-12
 class Penalty:
     """What is added to the discriminator's loss, averaged over the scales of an image.
 
-    A penalty of your own overrides `of_scales`. Dropout is off in the discriminator's pass for it.
+    A penalty of your own overrides `images`, and `of_scales` unless it is half the squares. It is
+    taken at images that are not augmented, with the discriminator's dropout off.
 
     Args:
         gamma: Positive float, the weight.

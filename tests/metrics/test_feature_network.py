@@ -139,7 +139,7 @@ def test_a_tampered_file_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(RuntimeError, match="missing: no file '.*absent.npz'"):
+    with pytest.raises(RuntimeError, match="Received: no file '.*absent.npz'"):
         read_weights(tmp_path / "absent.npz")
 
 

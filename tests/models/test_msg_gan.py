@@ -347,3 +347,26 @@ def test_real_and_fake_images_are_augmented_before_they_are_judged():
 def test_an_unknown_augmentation_names_those_there_are(augmentation):
     with pytest.raises(ValueError, match="must be one of 'diff_augment', 'adaptive', a layer of"):
         km.MSGGAN(augmentation=augmentation)
+
+
+def test_what_has_no_effect_is_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'metrics'"):
+        make_gan().compile(metrics=["mae"])
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_sample_weights_are_refused(mode):
+    gan = make_gan()
+    gan.compile(mode=mode)
+    with pytest.raises(ValueError, match="`sample_weight` must be None.* Received: sample_weight"):
+        gan.fit(IMAGES, np.zeros(6), sample_weight=np.ones(6), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "loss", ["least_squares", "wasserstein", "relativistic_average_hinge", "relativistic_pairing"]
+)
+def test_an_adaptive_augmentation_needs_signs_to_go_by(loss):
+    gan = km.MSGGAN((4, 4, 1), 2, 3, None, km.presets.Default(8, 8), "adaptive")
+    with pytest.raises(ValueError, match="must be one in which a positive logit means real"):
+        gan.compile(loss=loss)
+    gan.compile(loss="hinge")
