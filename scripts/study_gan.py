@@ -1,9 +1,10 @@
 """Which GAN a Keras user gets the best images from, for the same time on the same two cores.
 
 Command: .venv/bin/python scripts/study_gan.py [--parts speed runs robustness] [--minutes 20]
-Cost: about 5 hours on 2 cores that do nothing else. What is done is kept, one file a run, and not
-done again; `--quick` does little of everything, into runs/, in 15 minutes.
-Result: scripts/results/study_gan.json and .md, study_gan.png, and samples in study_gan_samples.png.
+Cost: about 5 hours on 2 cores that do nothing else. The speeds and each whole run are kept, a file
+each in the folder of those minutes, and not done again; to begin anew, delete it. `--quick` does
+little of everything, into runs/.
+Result: scripts/results/study_gan_20_minutes.md with a figure, samples and the folder of that name.
 
 Equal time is made exact by two steps: recipes take turns at a few training steps, which says how
 many images each trains on in the minutes given; then each trains on so many, however busy the
@@ -23,7 +24,14 @@ import rich.progress
 from peers import gan_report
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SEEDS = {"default": (0, 1, 2), "dcgan": (0,), "tutorial": (0,), "wgan_gp": (0,), "paper": (0,)}
+SEEDS = {
+    "default": (0, 1, 2),
+    "dcgan": (0,),
+    "dcgan_guide": (0,),
+    "tutorial": (0,),
+    "wgan_gp": (0,),
+    "paper": (0,),
+}
 RATES = ("0.001", "0.003", "0.005", "0.01")
 SCALES = ("many", "one")
 ROBUSTNESS_MINUTES = 3
@@ -38,10 +46,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="little of everything, into runs/")
     arguments = parser.parse_args()
     minutes = 0.2 if arguments.quick else arguments.minutes
-    folder = ROOT / ("runs/study_gan" if arguments.quick else "scripts/results/study_gan")
+    parent = ROOT / ("runs" if arguments.quick else "scripts/results")
+    folder = parent / f"study_gan_{minutes:g}_minutes"
     folder.mkdir(parents=True, exist_ok=True)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
-    if "speed" in arguments.parts:
+    if "speed" in arguments.parts and not (folder / "speed.json").exists():
         measure_speeds(folder / "speed.json", 1 if arguments.quick else SPEED_ROUNDS, console)
     if "runs" in arguments.parts:
         jobs = [(recipe, seed, minutes) for recipe, seeds in SEEDS.items() for seed in seeds]
@@ -74,7 +83,7 @@ def measure_speeds(path, rounds, console):
 
 
 def do(jobs, folder, console):
-    """Runs what has no file yet."""
+    """Runs what is not complete yet."""
     speeds = json.loads((folder / "speed.json").read_text())
     with _progress(console) as progress:
         task = progress.add_task("runs", total=len(jobs))
