@@ -1,5 +1,6 @@
 """What must happen before TensorFlow starts, and what several test files share."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,12 +14,29 @@ import kerasmodes as km
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+# Two processes test on two cores, a thread each: threads that wait for work would take turns.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+
+LONGEST = ("test_workers.py", "test_contract.py", "test_sharing.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest files first: left to the end, one would keep a single process busy."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
     """The same initial weights in every run, whichever tests ran before."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen():
+    """What a file leaves behind is not searched for garbage again and again."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,15 @@ def make_class_gan():
 
 
 def everything():
-    """Returns settings with all that draws or counts in a step of the GAN."""
+    """Returns settings with what draws or counts in the losses of the GAN."""
     return {
         "loss": "hinge",
         "penalties": [km.penalties.R1(0.1, every=2), km.penalties.R2(0.1)],
-        "discriminator_steps": 2,
     }
+
+
+def more_steps():
+    return {"discriminator_steps": 2}
 
 
 def fit_regressor(model, **arguments):
@@ -76,7 +79,7 @@ GAN_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 # How each model is made, fitted and compiled.
 CASES = {
     "SumRegressor": (make_regressor, fit_regressor, dict),
-    "MSGGAN": (make_gan, fit_gan, dict),
+    "MSGGAN": (make_gan, fit_gan, more_steps),
     "paper": (make_paper_gan, fit_gan, dict),
     "classes": (make_class_gan, fit_class_gan, everything),
 }
