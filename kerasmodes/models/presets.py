@@ -76,7 +76,7 @@ class Default:
 
     def penalties(self):
         """Returns a list of penalties on the discriminator."""
-        return [penalties.R1(1.0, every=4)]
+        return [penalties.R1(3.0, every=4)]
 
     def optimizer(self):
         """Returns a new optimizer, for either network."""

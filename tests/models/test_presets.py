@@ -12,7 +12,7 @@ from kerasmodes.models import adversarial_losses, penalties, presets
 def test_the_default():
     preset = presets.get("default")
     (penalty,) = preset.penalties()
-    assert (type(penalty), penalty.gamma, penalty.every) == (penalties.R1, 1.0, 4)
+    assert (type(penalty), penalty.gamma, penalty.every) == (penalties.R1, 3.0, 4)
     assert type(preset.loss()) is adversarial_losses.NonSaturating
     optimizer = preset.optimizer()
     assert (optimizer.beta_1, optimizer.beta_2) == (0.0, 0.99)
