@@ -4,6 +4,7 @@ Each replica takes its part of the global batch; what they return is put togethe
 replicas run is in `strategies.py`, what a part means to random numbers in `replicas.py`.
 """
 
+import keras
 import tensorflow as tf
 
 from kerasmodes import fusing, replicas
@@ -23,7 +24,8 @@ class TrainingRun:
         tracker, *others = model.metrics
         self._loss = tracker.name
         self._names = {n for metric in others for n in keras_private.names_of_metric(metric)}
-        self._read = tf.function(model.get_metrics_result, autograph=False)
+        self._model = model
+        self._read = tf.function(self._results, autograph=False)
 
     def __call__(self, step, args):
         """Like `strategy.run`, of a function of one global batch."""
@@ -43,6 +45,13 @@ class TrainingRun:
             return {**logs, **_only(self._read(), metrics)} if metrics else logs
 
         return reading
+
+    def _results(self):
+        """Returns the results of the model's metrics, their states added up by one message."""
+        sums = self._strategy.run(_sums, args=([state.value for state in self._states],))
+        sums = [_first(self._strategy, one) for one in sums]
+        with keras.StatelessScope(state_mapping=zip(self._states, sums, strict=True)):
+            return self._model.get_metrics_result()
 
     def _mean(self, log):
         return tf.nest.map_structure(lambda one: self._strategy.reduce("mean", one, axis=None), log)
@@ -191,6 +200,21 @@ def _put_together(outputs):
         return tf.cast(replica.all_reduce("sum", tf.pad(numbers, padding)), rows.dtype)
 
     return tf.nest.map_structure(put, tf.nest.map_structure(tf.convert_to_tensor, outputs))
+
+
+def _sums(values):
+    """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
+    replica = tf.distribute.get_replica_context()
+    values = [tf.convert_to_tensor(value) for value in values]
+    sums = [None] * len(values)
+    for dtype in {value.dtype: None for value in values}:
+        places = [place for place, value in enumerate(values) if value.dtype == dtype]
+        flat = [tf.reshape(values[place], [-1]) for place in places]
+        total = replica.all_reduce("sum", tf.concat(flat, axis=0))
+        parts = tf.split(total, [tf.size(one) for one in flat])
+        for place, part in zip(places, parts, strict=True):
+            sums[place] = tf.reshape(part, tf.shape(values[place]))
+    return sums
 
 
 def _only(logs, names):

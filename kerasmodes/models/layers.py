@@ -54,16 +54,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
     def _normalized_with(self, replica, inputs, count):
-        x = tf.cast(inputs, tf.float32)
-        axes = list(range(x.shape.rank - 1))
-        sums = (tf.reduce_sum(x, axes), tf.reduce_sum(tf.square(x), axes), count[tf.newaxis])
-        width = x.shape[-1]
-        sums = replica.all_reduce("sum", tf.concat(sums, axis=0))
-        mean, square, _ = tf.split(sums / sums[-1], (width, width, 1))
-        variance = tf.maximum(square - tf.square(mean), 0.0)
-        scale = tf.math.rsqrt(variance + self.epsilon) * tf.cast(self.gamma, tf.float32)
-        offset = tf.cast(self.beta, tf.float32) - mean * scale
-        return tf.cast(x * scale + offset, inputs.dtype), mean, variance
+        x = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis]
+        scale, offset = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
+        outputs, mean, variance = _normalized_over(replica, x, scale, offset, count, self.epsilon)
+        return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
     def _fits_the_kernel(self, inputs):
         return (
@@ -79,6 +73,65 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _follow(self, moving, value):
         moving.assign(moving * self.momentum + value * (1 - self.momentum))
+
+
+def _normalized_over(replica, x, scale, offset, count, epsilon):
+    """Returns `x` after batch norm over all replicas, their mean and their biased variance.
+
+    One message carries the sums of each replica's examples forward, one those of their gradients
+    back, in which each replica's share of `scale`'s and `offset`'s gradient is. Four passes over
+    the inputs, each by a kernel of TensorFlow; written as sums and products, they would be eleven.
+
+    Args:
+        replica: `tf.distribute.ReplicaContext`.
+        x: Tensor `[batch, height, width, channels]`, this replica's.
+        scale, offset: Float32 tensors `[channels]`.
+        count: Float32 scalar, values of a channel in `x`.
+        epsilon: Float.
+    """
+    width = x.shape[-1]
+
+    @tf.custom_gradient
+    def normalized(x, scale, offset):
+        _, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, scale, offset, epsilon=epsilon)
+        # The kernel's variance is that of a sample.
+        square = variance * (count - 1) / count + tf.square(mean)
+        sums = tf.concat((mean * count, square * count, count[tf.newaxis]), axis=0)
+        sums, total = tf.split(replica.all_reduce("sum", sums), (2 * width, 1))
+        mean, square = tf.split(sums / total, 2)
+        variance = tf.maximum(square - tf.square(mean), 0.0)
+        outputs = _by_moments(x, scale, offset, mean, variance, epsilon)
+
+        def gradient(slope, *_):
+            slope_x, own_scale, own_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=slope,
+                x=x,
+                scale=scale,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros([0]),
+                epsilon=epsilon,
+                is_training=False,
+            )
+            sums = replica.all_reduce("sum", tf.concat((own_scale, own_offset), axis=0))
+            # Ioffe and Szegedy 2015 (arXiv 1502.03167), section 3, the gradient through the moments.
+            through = -tf.math.rsqrt(variance + epsilon) * scale / total
+            for_scale, for_offset = tf.split(sums, 2)
+            moved = _by_moments(
+                x, through * for_scale, through * for_offset, mean, variance, epsilon
+            )
+            return slope_x + moved, own_scale, own_offset
+
+        return (outputs, tf.stop_gradient(mean), tf.stop_gradient(variance)), gradient
+
+    return normalized(x, scale, offset)
+
+
+def _by_moments(x, scale, offset, mean, variance, epsilon):
+    outputs, *_ = tf.compat.v1.nn.fused_batch_norm(
+        x, scale, offset, mean, variance, epsilon, is_training=False
+    )
+    return outputs
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
