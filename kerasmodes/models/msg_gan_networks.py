@@ -153,7 +153,7 @@ def make_discriminator(image_shape, num_scales, num_classes=None, filters=64):
     images = scale_inputs(image_shape, num_scales)
     features = None
     for scale in reversed(range(num_scales)):
-        width = max(LEAST_WIDTH, filters >> (num_scales - 1 - scale))
+        width = max(LEAST_WIDTH, filters >> scale)
         x = _convolved(images[scale], max(LEAST_WIDTH, filters // 4), 3)
         if features is not None:
             x = keras.layers.Concatenate()([x, features])

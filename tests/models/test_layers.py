@@ -90,19 +90,28 @@ def test_batch_norm_in_bfloat16_is_as_accurate_as_kerass():
         assert ours_off <= 1.5 * kerass_off + 1e-6
 
 
-def test_replicas_share_their_moments(two_replicas):
-    x = draw(8, 2, 2, 5)
-    alone = layers.BatchNormalization(synchronized=True)
-    expected = alone(x, training=True)
+@pytest.mark.parametrize("shape", [(8, 2, 2, 5), (8, 5)])
+def test_replicas_share_moments_and_gradients(two_replicas, shape):
+    x = draw(*shape)
+    alone = keras.layers.BatchNormalization()
+    expected = results(alone, x, NORMALISATION_WEIGHTS, training=True)
     with two_replicas.scope():
         layer = layers.BatchNormalization(synchronized=True)
-        layer.build((None, 2, 2, 5))
+        layer.build((None, *shape[1:]))
+        layer.set_weights(NORMALISATION_WEIGHTS)
     halves = tf.data.Dataset.from_tensor_slices(x).batch(8)
     batch = next(iter(two_replicas.experimental_distribute_dataset(halves)))
-    outputs = tf.function(lambda: two_replicas.run(layer, (batch,), {"training": True}))()
-    np.testing.assert_allclose(tf.concat(outputs.values, 0), expected, rtol=1e-4, atol=1e-5)
-    for one, other in zip(layer.get_weights(), alone.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+    def on_replica(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.sin(y))
+        return y, *tape.gradient(loss, [x, *layer.trainable_variables])
+
+    y, by_x, *by_weights = tf.function(lambda: two_replicas.run(on_replica, (batch,)))()
+    found = [*(tf.concat(one.values, 0) for one in (y, by_x)), *(sum(w.values) for w in by_weights)]
+    assert_close([*found, *layer.get_weights()], expected, 1e-4)
 
 
 @pytest.mark.parametrize("filters", [1, 3])

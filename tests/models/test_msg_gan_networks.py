@@ -86,7 +86,7 @@ def test_in_mixed_precision_images_and_logits_stay_float32(networks, policy):
 def test_the_default_is_small():
     generator = msg_gan_networks.make_generator((28, 28, 1), 3, latent_dim=64)
     discriminator = msg_gan_networks.make_discriminator((28, 28, 1), 3)
-    assert (generator.count_params(), discriminator.count_params()) == (352_139, 120_033)
+    assert (generator.count_params(), discriminator.count_params()) == (352_139, 105_345)
     assert layers_of(discriminator, keras.layers.BatchNormalization) == []
     normalisations = layers_of(generator, keras.layers.BatchNormalization)
     assert len(normalisations) == 1 + 2 * 3
@@ -99,6 +99,13 @@ def test_the_default_is_small():
 )
 def test_widths_fall_with_the_size(filters, num_scales, widths):
     assert msg_gan_networks.scale_widths(filters, num_scales) == widths
+
+
+def test_the_discriminator_is_widest_where_the_image_is_smallest():
+    discriminator = msg_gan_networks.make_discriminator((16, 16, 1), 3, filters=64)
+    convolutions = layers_of(discriminator, keras.layers.Conv2D)
+    shapes = [layer.output.shape[1:] for layer in convolutions if layer.input.shape[-1] > 1]
+    assert shapes == [(8, 8, 32), (8, 8, 32), (4, 4, 64), (4, 4, 64)]
 
 
 def test_the_paper_norms_pixels_and_looks_at_the_batch():
