@@ -114,7 +114,7 @@ def _normalized_over(replica, x, scale, offset, count, epsilon):
                 is_training=False,
             )
             sums = replica.all_reduce("sum", tf.concat((own_scale, own_offset), axis=0))
-            # Ioffe and Szegedy 2015 (arXiv 1502.03167), section 3, the gradient through the moments.
+            # Through the moments: Ioffe and Szegedy 2015 (arXiv 1502.03167), section 3.
             through = -tf.math.rsqrt(variance + epsilon) * scale / total
             for_scale, for_offset = tf.split(sums, 2)
             moved = _by_moments(
