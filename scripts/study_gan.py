@@ -3,7 +3,7 @@
 Command: .venv/bin/python scripts/study_gan.py [--parts speed runs robustness] [--minutes 20]
 [--recipes default tutorial ...]
 Cost: about 4 hours on 2 cores that do nothing else. The speeds and each whole run are kept, a file
-each in the folder of those minutes, and not done again; to begin anew, delete it. `--quick` does
+each in the folder of those minutes, and not done again; to do one anew, delete what it left there. `--quick` does
 little of everything, into runs/.
 Result: scripts/results/study_gan_20_minutes.md with a figure, samples and the folder of that name.
 
@@ -56,7 +56,7 @@ def main():
     folder = parent / f"study_gan_{minutes:g}_minutes"
     folder.mkdir(parents=True, exist_ok=True)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
-    if "speed" in arguments.parts and not (folder / "speed.json").exists():
+    if "speed" in arguments.parts:
         measure_speeds(folder / "speed.json", 1 if arguments.quick else SPEED_ROUNDS, console)
     if "runs" in arguments.parts:
         jobs = [(recipe, seed, minutes) for recipe in arguments.recipes for seed in SEEDS[recipe]]
@@ -70,8 +70,9 @@ def main():
 
 
 def measure_speeds(path, rounds, console):
-    """Writes the milliseconds of a step of each recipe, medians of turns."""
-    recipes = [*SEEDS, "lr:one:0.001"]
+    """Writes the milliseconds of a step of each recipe that has none yet, medians of turns."""
+    speeds = json.loads(path.read_text()) if path.exists() else {}
+    recipes = [recipe for recipe in (*SEEDS, "lr:one:0.001") if recipe not in speeds]
     times, sizes = {recipe: [] for recipe in recipes}, {}
     with _progress(console) as progress:
         task = progress.add_task("speed", total=rounds * len(recipes))
@@ -81,7 +82,6 @@ def measure_speeds(path, rounds, console):
                 times[recipe].append(found["ms"])
                 sizes[recipe] = found["batch_size"]
                 progress.advance(task)
-    speeds = {}
     for recipe, own in times.items():
         middle = statistics.median(own)
         rate = 1e3 * sizes[recipe] / middle
