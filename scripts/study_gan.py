@@ -3,8 +3,8 @@
 Command: .venv/bin/python scripts/study_gan.py [--parts speed runs robustness] [--minutes 20]
 [--recipes default tutorial ...]
 Cost: about 4 hours on 2 cores that do nothing else. The speeds and each whole run are kept, a file
-each in the folder of those minutes, and not done again; to do one anew, delete what it left there. `--quick` does
-little of everything, into runs/.
+each in the folder of those minutes, and not done again; to do one anew, delete what it left there.
+`--quick` does little of everything, into runs/.
 Result: scripts/results/study_gan_20_minutes.md with a figure, samples and the folder of that name.
 
 Equal time is made exact by two steps: recipes take turns at a few training steps, which says how

@@ -148,8 +148,9 @@ class MSGGAN(MultiScaleNetworks):
         g_variables = self.generator.trainable_variables
         g_gradients = g_tape.gradient(fake_images, g_variables, output_gradients=fake_gradients)
         d_gradients = self._penalised(d_gradients, real_images, fake_images, labels)
-        self.generator_optimizer.apply(g_gradients, g_variables)
+        # In the order in which the gradients are known: replicas add up the first ones meanwhile.
         self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
+        self.generator_optimizer.apply(g_gradients, g_variables)
         self._follow(tf.shape(images)[0], real_logits)
         return self._update_means(g_losses, d_losses, real_logits, fake_logits)
 

@@ -20,7 +20,7 @@ import kerasmodes as km
 from peers.sum_in_keras import EpochTimer
 
 # Examples in the global batch, steps in an epoch, timed epochs, steps of an execution.
-SIZES = {"sum": (32, 2_000, 3, 100), "msggan": (64, 5, 3, 1)}
+SIZES = {"sum": (32, 2_000, 3, 100), "msggan": (64, 10, 2, 1)}
 REDUCTIONS = 20
 
 
