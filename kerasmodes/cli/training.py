@@ -71,7 +71,8 @@ def train_msggan(parser):
             gan = make_gan(flags)
             gan.compile(**pick(flags, of_compile))
         folder = _run_folder(flags, "msggan", strategy)
-        watchers = [callbacks.SampleGrid(folder / "samples")]
+        one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
+        watchers = [callbacks.SampleGrid(folder / "samples", **one_of_each)]
         if flags.metrics_every is not None:
             test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
             watchers.append(callbacks.GenerationMetrics(test, every=flags.metrics_every))
