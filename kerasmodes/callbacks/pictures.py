@@ -3,6 +3,7 @@
 How images are drawn is in `data/image_grid.py`. With several workers, only the chief writes files.
 """
 
+import math
 import pathlib
 
 import keras
@@ -13,6 +14,7 @@ from kerasmodes.data import whole_files
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
+PANELS_IN_A_ROW = 4
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -108,8 +110,11 @@ def _draw_curves(curves, path):
     import matplotlib.figure
 
     names = [n for n in curves if not (n.startswith("val_") and n.removeprefix("val_") in curves)]
-    figure = matplotlib.figure.Figure(figsize=(4 * len(names), 3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    columns = min(len(names), PANELS_IN_A_ROW)
+    rows = math.ceil(len(names) / columns)
+    figure = matplotlib.figure.Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    for place, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, place + 1)
         for curve, label in ((name, "training"), (f"val_{name}", "validation")):
             if curve in curves:
                 axes.plot(*zip(*curves[curve], strict=True), marker=".", label=label)

@@ -21,8 +21,8 @@ from kerasmodes.model import sharing
 
 NUM_VALIDATION_SUMS = 100
 SAMPLE_NOTE = (
-    "Training on the sample of Fashion-MNIST that comes with the package, 1,024 images. The full "
-    "60,000: --data fashion_mnist"
+    "The data are the sample of Fashion-MNIST that comes with the package, 1,024 training images "
+    "at most. All 60,000: --data fashion_mnist"
 )
 
 

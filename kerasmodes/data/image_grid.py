@@ -15,17 +15,17 @@ def image_grid(scales, num_images=8, zoom=1):
 
     The smallest scale is the top row. Smaller images are enlarged to the size of the largest by
     repeating pixels, so that one pixel stays one square. Values beyond [-1, 1] are clipped. NaN is
-    drawn as a checkerboard of black and white pixels, which no image contains by chance.
+    drawn as a checkerboard of black and white pixels, which no image contains by chance. Of two
+    channels the first is drawn, in gray; of more than three the first three, as RGB.
 
     Args:
         scales: Float arrays or tensors `[B, h, w, C]` with values in [-1, 1], from the smallest to
             the largest scale, each height and width a divisor of the largest; or one such array.
-            C is 1 or 3.
         num_images: Integer, at least 1: the number of columns, at most B. Defaults to `8`.
         zoom: Integer, at least 1: sides of the square that stands for a pixel of the largest scale.
 
     Returns:
-        A uint8 NumPy array of shape `[rows * H, columns * W, C]`, where rows is the number of
+        A uint8 NumPy array of shape `[rows * H, columns * W, 1 or 3]`, where rows is the number of
         scales, columns the smaller of `num_images` and B, and H, W are `zoom` times the size of
         the largest scale.
 
@@ -162,10 +162,8 @@ def _check_scales(scales):
     arrays = [np.asarray(scale) for scale in scales]
     shapes = [array.shape for array in arrays]
     largest = shapes[-1] if shapes else ()
-    if len(largest) != 4 or largest[-1] not in (1, 3) or 0 in largest:
-        raise ValueError(
-            f"`scales` must hold images [B, h, w, C] with C=1 or C=3. Received: shapes={shapes}"
-        )
+    if len(largest) != 4 or 0 in largest:
+        raise ValueError(f"`scales` must hold images [B, h, w, C]. Received: shapes={shapes}")
     if any(np.issubdtype(array.dtype, np.integer) for array in arrays):
         raise ValueError(
             "`scales` must hold floats in [-1, 1]. "
@@ -177,7 +175,8 @@ def _check_scales(scales):
             "`scales` must go from the smallest to the largest, with equal B and C and sizes that "
             f"divide the largest. Received: shapes={shapes}"
         )
-    return [array.astype("float32") for array in arrays]
+    num_drawn = 3 if largest[-1] >= 3 else 1
+    return [array[..., :num_drawn].astype("float32") for array in arrays]
 
 
 def _fits(shape, largest):

@@ -169,7 +169,7 @@ def check_metrics(metrics):
         or len(set(metrics)) < len(metrics)
     ):
         raise ValueError(
-            f"`metrics` must be different ones of {', '.join(map(repr, METRICS))}. "
+            f"`metrics` must be a tuple of different ones of {', '.join(map(repr, METRICS))}. "
             f"Received: metrics={metrics!r}"
         )
 

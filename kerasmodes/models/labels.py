@@ -41,7 +41,12 @@ def beside(inputs, labels, num_classes):
 
 
 def check(labels, num_classes):
-    """Raises a `ValueError` if an array of integer labels holds one that is no class."""
+    """Raises a `ValueError` if an array of labels holds one that is no class."""
+    if labels.dtype.kind not in "iufb":
+        raise ValueError(
+            f"Labels must be integers from 0 to {num_classes - 1}. "
+            f"Received: dtype={labels.dtype} with shape={labels.shape}"
+        )
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"Labels must be from 0 to {num_classes - 1}, since num_classes={num_classes}. "

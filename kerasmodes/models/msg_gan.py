@@ -8,11 +8,10 @@ step is run is in `kerasmodes/model`.
 import functools
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kerasmodes import averaging, random, replicas
-from kerasmodes.models import adversarial_losses, msg_gan_networks
+from kerasmodes.models import adversarial_losses, msg_gan_networks, training_images
 from kerasmodes.models import augmentation as augmenting
 from kerasmodes.models import labels as image_labels
 from kerasmodes.models import penalties as gradient_penalties
@@ -118,14 +117,8 @@ class MSGGAN(MultiScaleNetworks):
         self.discriminator_steps = discriminator_steps
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """As Keras's `fit`; arrays of images and labels are checked first."""
-        if isinstance(x, np.ndarray) and x.size and not -1 <= x.min() <= x.max() <= 1:
-            raise ValueError(
-                f"Images must be in [-1, 1]. Received: values from {x.min()} to {x.max()}. "
-                "Scale bytes with x / 127.5 - 1."
-            )
-        if self.num_classes is not None and isinstance(y, np.ndarray):
-            image_labels.check(y, self.num_classes)
+        """As Keras's `fit`; values of images and labels are checked before they are learned."""
+        x, y = training_images.checked(x, y, self.num_classes)
         return super().fit(x, y, *args, **kwargs)
 
     def train_step(self, data):

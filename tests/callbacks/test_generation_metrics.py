@@ -158,9 +158,9 @@ def test_activations_count_among_what_a_network_is():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"metrics": ("fid",)}, "`metrics` must be different ones of 'frechet'"),
-        ({"metrics": ()}, "`metrics` must be different ones of"),
-        ({"metrics": ("swd", "swd")}, "`metrics` must be different ones of"),
+        ({"metrics": ("fid",)}, "`metrics` must be a tuple of different ones of 'frechet'"),
+        ({"metrics": ()}, "`metrics` must be a tuple of different ones of"),
+        ({"metrics": ("swd", "swd")}, "`metrics` must be a tuple of different ones of"),
         ({"num_images": 0}, "`num_images` must be a positive integer. Received: num_images=0"),
         ({"every": 1.5}, "`every` must be a positive integer. Received: every=1.5"),
         ({"seed": -1}, "`seed` must be a non-negative integer. Received: seed=-1"),

@@ -134,6 +134,13 @@ def test_training_and_validation_share_a_panel(tmp_path):
     assert np.any(alone != both)
 
 
+def test_panels_stand_in_rows_of_four(tmp_path):
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    curves.set_model(km.SumRegressor())
+    curves.on_epoch_end(0, {f"loss_{number}": 0.5 for number in range(9)})
+    assert pixels(tmp_path / "curves.png").shape == (3 * 3 * 120, 4 * 4 * 120, 4)
+
+
 def test_curves_hold_what_the_logs_hold(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     train_regressor([curves], epochs=4, validation_data=(X, Y), validation_freq=2)

@@ -50,6 +50,13 @@ def test_height_and_width_may_differ():
     assert image_grid([np.zeros((2, 3, 2, 1)), np.zeros((2, 6, 8, 1))]).shape == (12, 16, 1)
 
 
+@pytest.mark.parametrize(("channels", "drawn"), [(2, 1), (4, 3), (5, 3)])
+def test_other_channels_are_drawn_as_gray_or_colour(channels, drawn):
+    scales = pyramid(channels=channels)
+    expected = image_grid([scale[..., :drawn] for scale in scales])
+    np.testing.assert_array_equal(image_grid(scales), expected)
+
+
 @pytest.mark.parametrize(("num_images", "columns"), [(1, 1), (2, 2), (8, 3)])
 def test_number_of_columns(num_images, columns):
     assert image_grid(pyramid(), num_images).shape == (24, 8 * columns, 1)
@@ -99,7 +106,7 @@ def test_argument_is_not_changed():
     [
         ([], r"`scales` must hold images \[B, h, w, C\].*Received: shapes=\[\]"),
         (np.zeros((2, 8, 8)), r"`scales` must hold images.*\(2, 8, 8\)"),
-        (np.zeros((2, 8, 8, 2)), r"C=1 or C=3. Received: shapes=\[\(2, 8, 8, 2\)\]"),
+        (np.zeros((8, 8, 1)), r"hold images \[B, h, w, C\]. Received: shapes=\[\(8, 8, 1\)\]"),
         (np.zeros((0, 8, 8, 1)), r"`scales` must hold images.*\(0, 8, 8, 1\)"),
         (np.zeros((2, 8, 8, 1), "uint8"), r"`scales` must hold floats.*dtypes=\['uint8'\]"),
         (pyramid(sizes=(8, 4)), "`scales` must go from the smallest to the largest"),

@@ -1,0 +1,59 @@
+"""Tests of what a GAN refuses to learn: arrays at the door, data sets at the batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.models import training_images
+
+IMAGES = np.linspace(-1, 1, 12 * 16, dtype="float32").reshape(12, 4, 4, 1)
+LABELS = np.arange(12) % 3
+BAD_IMAGES = np.where(np.arange(12 * 16).reshape(IMAGES.shape) == 150, 2.0, IMAGES).astype("f")
+BAD_LABELS = np.where(np.arange(12) == 9, 7, LABELS)
+
+
+def batches(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        (BAD_IMAGES, LABELS, r"Images must be in \[-1, 1\]. Received: values from\] .* \[to\] \[2"),
+        (IMAGES, BAD_LABELS, "Labels must be from 0 to 2, since num_classes=3.* \\[to\\] \\[7"),
+    ],
+)
+def test_a_data_set_is_checked_as_it_is_read(mode, images, labels, words):
+    gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=3, preset=km.presets.Default(8, 8))
+    gan.compile(mode=mode)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        gan.fit(batches(images, labels), shuffle=False, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in gan.get_weights())
+
+
+@pytest.mark.parametrize("as_given", [np.asarray, tf.constant])
+def test_arrays_and_tensors_are_checked_at_once(as_given):
+    with pytest.raises(
+        ValueError, match=r"Images must be in \[-1, 1\]. Received: values from -1.0"
+    ):
+        training_images.checked(as_given(BAD_IMAGES), None, None)
+    with pytest.raises(ValueError, match="Labels must be from 0 to 2.* from 0 to 7"):
+        training_images.checked(as_given(IMAGES), as_given(BAD_LABELS), 3)
+
+
+@pytest.mark.parametrize(
+    "arrays", [(IMAGES,), (IMAGES, BAD_LABELS), (IMAGES, LABELS, np.ones(12, "float32"))], ids=len
+)
+def test_a_sound_data_set_is_what_it_was(arrays):
+    dataset, _ = training_images.checked(batches(*arrays), None, None)
+    assert dataset.cardinality() == 3
+    for batch, expected in zip(dataset, batches(*arrays), strict=True):
+        for one, other in zip(tf.nest.flatten(batch), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_an_empty_batch_is_sound():
+    no_images = tf.data.Dataset.from_tensors((IMAGES[:0], LABELS[:0]))
+    assert [len(images) for images, _ in training_images.checked(no_images, None, 3)[0]] == [0]
