@@ -10,6 +10,7 @@ from kerasmodes import averaging
 
 # Under a root, so that its slope at zero is finite; far below what changes a penalty.
 LEAST_SQUARE = 1e-12
+SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 
 
 class Penalty:
@@ -19,14 +20,19 @@ class Penalty:
     taken at images that are not augmented, with the discriminator's dropout off.
 
     Args:
-        gamma: Positive float, the weight.
+        gamma: Positive float, the weight; or a `keras.optimizers.schedules.LearningRateSchedule`
+            of it, by the discriminator's steps.
         every: Positive int; in one step of so many it is added, times so many ("lazy": Karras et
             al. 2020, arXiv 1912.04958, appendix B). The first step has it.
     """
 
     def __init__(self, gamma=1.0, every=1):
-        if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not gamma > 0:
-            raise ValueError(f"`gamma` must be a positive number. Received: gamma={gamma!r}")
+        is_number = isinstance(gamma, (int, float)) and not isinstance(gamma, bool)
+        if not isinstance(gamma, SCHEDULE) and not (is_number and gamma > 0):
+            raise ValueError(
+                "`gamma` must be a positive number, or a schedule of keras.optimizers.schedules. "
+                f"Received: gamma={gamma!r}"
+            )
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"`every` must be a positive integer. Received: every={every!r}")
         self.gamma = gamma
@@ -44,13 +50,14 @@ class Penalty:
         """
         return squares / 2
 
-    def __call__(self, judge, real_images, fake_images, alpha):
+    def __call__(self, judge, real_images, fake_images, alpha, step=0):
         """Returns the penalty of each example, a tensor `[batch]`.
 
         Args:
             judge: Function of a pyramid, the logits `[batch, 1]`.
             real_images, fake_images: Lists of tensors `[batch, height, width, channels]`.
             alpha: Uniform numbers `[batch, 1, 1, 1]` in [0, 1).
+            step: The discriminator's steps so far.
         """
         images = self.images(real_images, fake_images, alpha)
         with tf.GradientTape() as tape:
@@ -58,14 +65,16 @@ class Penalty:
             logits = judge(images)
         gradients = tape.gradient(logits, images)
         squares = [tf.reduce_sum(tf.square(one), axis=(1, 2, 3)) for one in gradients]
-        return self.gamma * tf.reduce_mean(self.of_scales(tf.stack(squares, axis=1)), axis=1)
+        means = tf.reduce_mean(self.of_scales(tf.stack(squares, axis=1)), axis=1)
+        gamma = self.gamma(step) if isinstance(self.gamma, SCHEDULE) else self.gamma
+        return tf.cast(gamma, means.dtype) * means
 
     def get_config(self):
-        return {"gamma": self.gamma, "every": self.every}
+        return {"gamma": keras.saving.serialize_keras_object(self.gamma), "every": self.every}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**config)
+        return cls(**{**config, "gamma": keras.saving.deserialize_keras_object(config["gamma"])})
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -173,7 +182,8 @@ def added(penalties, gradients, judge, images, variables, optimizer):
 
         def gradients_of(penalty=penalty):
             with tf.GradientTape() as tape:
-                loss = averaging.average_loss(penalty.every * penalty(judge, *images))
+                step = optimizer.iterations.value
+                loss = averaging.average_loss(penalty.every * penalty(judge, *images, step))
                 loss = optimizer.scale_loss(loss)
             found = tape.gradient(loss, variables)
             return [

@@ -103,6 +103,21 @@ def test_a_lazy_penalty_is_added_in_one_step_of_so_many_times_so_many(jit_compil
     assert found == pytest.approx([1 + 3 * (always - 1), 1, 1, 1 + 3 * (always - 1), 1])
 
 
+HALVING = keras.optimizers.schedules.ExponentialDecay(8.0, decay_steps=1, decay_rate=0.5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_weight_may_follow_the_steps(jit_compile):
+    (always,) = run_steps(penalties.R1(1.0), 1)
+    found = run_steps(
+        penalties.R1(HALVING, every=2),
+        5,
+        lambda function: tf.function(function, jit_compile=jit_compile),
+    )
+    expected = [1 + 2 * gamma * (always - 1) for gamma in (8, 0, 2, 0, 0.5)]
+    assert found == pytest.approx(expected)
+
+
 def test_what_the_penalty_does_not_depend_on_keeps_its_gradient():
     weight, bias = keras.Variable(2.0), keras.Variable(1.0)
     optimizer = keras.optimizers.SGD(1.0)
@@ -141,7 +156,9 @@ def test_what_is_no_penalty_is_refused(given):
 
 @pytest.mark.parametrize("gamma", [0, -1.0, "1", True, float("nan")])
 def test_the_weight_must_be_positive(gamma):
-    with pytest.raises(ValueError, match="`gamma` must be a positive number. Received: gamma="):
+    with pytest.raises(
+        ValueError, match="`gamma` must be a positive number, or a schedule.*Received: "
+    ):
         penalties.R1(gamma)
 
 
@@ -156,3 +173,9 @@ def test_a_penalty_is_saved(cls):
     config = keras.saving.serialize_keras_object(cls(0.5, every=2))
     again = keras.saving.deserialize_keras_object(config)
     assert (type(again), again.gamma, again.every) == (cls, 0.5, 2)
+
+
+def test_a_schedule_is_saved_with_its_penalty():
+    config = keras.saving.serialize_keras_object(penalties.GradientPenalty(HALVING))
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.gamma.get_config() == HALVING.get_config()

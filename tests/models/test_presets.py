@@ -12,7 +12,8 @@ from kerasmodes.models import adversarial_losses, penalties, presets
 def test_the_default():
     preset = presets.get("default")
     (penalty,) = preset.penalties()
-    assert (type(penalty), penalty.gamma, penalty.every) == (penalties.R1, 3.0, 4)
+    assert (type(penalty), penalty.every) == (penalties.R1, 4)
+    assert [float(penalty.gamma(step)) for step in (0, 2_500, 7_500)] == [3.0, 1.5, 0.75]
     assert type(preset.loss()) is adversarial_losses.NonSaturating
     optimizer = preset.optimizer()
     assert (optimizer.beta_1, optimizer.beta_2) == (0.0, 0.99)
