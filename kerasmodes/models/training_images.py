@@ -54,7 +54,7 @@ def _checking(batch, num_classes):
     if num_classes is not None and isinstance(labels, tf.Tensor) and labels.dtype.is_integer:
         last = num_classes - 1
         words = f"Labels must be from 0 to {last}, since num_classes={num_classes}. Received: from"
-        checks.append(_within(labels, 0, last, words))
+        checks.append(_within(tf.cast(labels, tf.int64), 0, last, words))
     with tf.control_dependencies(checks):
         return tf.nest.map_structure(tf.identity, batch)
 

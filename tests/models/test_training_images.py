@@ -57,3 +57,9 @@ def test_a_sound_data_set_is_what_it_was(arrays):
 def test_an_empty_batch_is_sound():
     no_images = tf.data.Dataset.from_tensors((IMAGES[:0], LABELS[:0]))
     assert [len(images) for images, _ in training_images.checked(no_images, None, 3)[0]] == [0]
+
+
+def test_narrow_labels_may_have_many_classes():
+    data = batches(IMAGES, np.full(12, 200, "uint8"))
+    dataset, _ = training_images.checked(data, None, num_classes=300)
+    assert len(list(dataset)) == 3
