@@ -2,7 +2,7 @@
 
 Command: .venv/bin/python scripts/benchmark_scale.py [--models sum msggan] [--rounds 5]
 (--quick: one round; writes to runs/). Models that are not asked for keep the numbers they have.
-Cost: about 14 minutes on 2 cores that do nothing else.
+Cost: about 18 minutes on 2 cores that do nothing else.
 Result: scripts/results/benchmark_scale.json and .md. One device with two threads, two logical
 devices and two processes with one thread each take turns, each in fresh processes, and two
 processes that train apart: what the cores can give two processes at best.

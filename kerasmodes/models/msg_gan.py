@@ -6,6 +6,7 @@ step is run is in `kerasmodes/model`.
 """
 
 import functools
+import inspect
 
 import keras
 import tensorflow as tf
@@ -78,7 +79,11 @@ class MSGGAN(MultiScaleNetworks):
                 `"gradient_penalty"`), one of `km.penalties`, or a list of such.
             discriminator_steps: Positive int: the discriminator's updates for one of the generator,
                 on the same real images and new fakes.
-            mode, run_eagerly, jit_compile, steps_per_execution: As in `km.ModesMixin.compile`.
+            mode: `"eager"`, `"graph"`, `"xla"`, `"fused"`, `"auto"` or `None`, as in
+                `km.ModesMixin.compile`.
+            run_eagerly: As in `km.ModesMixin.compile`; must agree with `mode`.
+            jit_compile: As in `km.ModesMixin.compile`; must agree with `mode`.
+            steps_per_execution: As in `km.ModesMixin.compile`: the steps of one execution.
 
         Raises:
             ValueError: If both optimizers are one object, an adaptive augmentation has no signs of
@@ -118,8 +123,20 @@ class MSGGAN(MultiScaleNetworks):
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; values of images and labels are checked before they are learned."""
+        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs)
+        arguments = given.arguments
         x, y = training_images.checked(x, y, self.num_classes)
-        return super().fit(x, y, *args, **kwargs)
+        arguments |= {"x": x, "y": y}
+        if arguments.get("validation_data") is not None:
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
+            x, y = training_images.checked(x, y, self.num_classes)
+            arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, weights)
+        return super().fit(*given.args[1:], **given.kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As Keras's `evaluate`; values of images and labels are checked as in `fit`."""
+        x, y = training_images.checked(x, y, self.num_classes)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def train_step(self, data):
         images, labels = self._unpacked(data)

@@ -63,3 +63,35 @@ def test_narrow_labels_may_have_many_classes():
     data = batches(IMAGES, np.full(12, 200, "uint8"))
     dataset, _ = training_images.checked(data, None, num_classes=300)
     assert len(list(dataset)) == 3
+
+
+def with_classes():
+    gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=3, preset=km.presets.Default(8, 8))
+    gan.compile(mode="graph")
+    return gan
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [(BAD_IMAGES, LABELS, "must be in"), (IMAGES, BAD_LABELS, "must be from 0 to 2")],
+)
+def test_validation_data_are_checked_too(images, labels, words):
+    gan = with_classes()
+    before = gan.get_weights()
+    with pytest.raises(ValueError, match=words):
+        gan.fit(IMAGES, LABELS, 4, validation_data=(images, labels), verbose=0)
+    for one, other in zip(gan.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        gan.fit(IMAGES, LABELS, 4, validation_data=batches(images, labels), verbose=0)
+    with pytest.raises(ValueError, match=words):
+        gan.evaluate(images, labels, verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        gan.evaluate(batches(images, labels), verbose=0)
+
+
+def test_sound_validation_data_are_evaluated():
+    history = with_classes().fit(
+        IMAGES, LABELS, 4, validation_data=(IMAGES[:4], LABELS[:4]), verbose=0
+    )
+    assert np.isfinite(history.history["val_d_loss"]).all()
