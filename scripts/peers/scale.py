@@ -27,9 +27,9 @@ REDUCTIONS = 20
 def main():
     model_name, strategy_name, threads, path = sys.argv[1:]
     tf.config.threading.set_intra_op_parallelism_threads(int(threads))
-    # A thread for each device of this process; "one device, two threads" may run two operations.
-    num_devices = 1 if strategy_name in ("multi_worker", "apart") else 2
-    tf.config.threading.set_inter_op_parallelism_threads(num_devices)
+    # Operations at once: a process of two has one core only.
+    num_operations = 1 if strategy_name in ("multi_worker", "apart") else 2
+    tf.config.threading.set_inter_op_parallelism_threads(num_operations)
     is_apart = strategy_name == "apart"
     strategy = km.get_strategy("single" if is_apart else strategy_name)
     keras.utils.set_random_seed(0)
