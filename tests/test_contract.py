@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kerasmodes as km
+from kerasmodes.models import adversarial_losses
 
 MODES = ("eager", "graph", "xla", "fused")
 # Two executions of two steps each when fused, so that a loop and its end are both seen.
@@ -67,8 +68,8 @@ def fit_regressor(model, **arguments):
     return model.fit(x, y, batch_size=4, shuffle=False, verbose=0, **arguments).history
 
 
-def fit_gan(model, **arguments):
-    return model.fit(IMAGES, batch_size=4, shuffle=False, verbose=0, **arguments).history
+def fit_gan(model, images=IMAGES, **arguments):
+    return model.fit(images, batch_size=4, shuffle=False, verbose=0, **arguments).history
 
 
 def fit_class_gan(model, **arguments):
@@ -114,6 +115,24 @@ def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
     tolerance = {"SumRegressor": 1e-5}.get(name, 1e-3)
     for step, values in logs.items():
         assert values == pytest.approx(expected[step], rel=tolerance), step
+
+
+@functools.cache
+def logs_with(loss, mode):
+    """Returns the logs of two executions of a small GAN with that loss."""
+    keras.utils.set_random_seed(0)
+    gan = km.MSGGAN((4, 4, 1), 1, 2, preset=km.presets.Default(8, 8), seed=1)
+    gan.compile(loss=loss, mode=mode, steps_per_execution=STEPS[mode])
+    step_logs = StepLogs()
+    fit_gan(gan, images=IMAGES[:, :4, :4], callbacks=[step_logs])
+    return step_logs.logs
+
+
+@pytest.mark.parametrize("mode", ["eager", "xla", "fused"])
+@pytest.mark.parametrize("loss", adversarial_losses.LOSSES)
+def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
+    for step, values in logs_with(loss, mode).items():
+        assert values == pytest.approx(logs_with(loss, "graph")[step], rel=1e-3), step
 
 
 @pytest.mark.parametrize("mode", MODES)
