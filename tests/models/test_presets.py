@@ -13,10 +13,13 @@ def test_the_default():
     preset = presets.get("default")
     (penalty,) = preset.penalties()
     assert (type(penalty), penalty.every) == (penalties.R1, 4)
-    assert [float(penalty.gamma(step)) for step in (0, 2_500, 7_500)] == [3.0, 1.5, 0.75]
+    assert [float(penalty.gamma(step)) for step in (0, 10_000, 30_000)] == [3.0, 1.5, 0.75]
     assert type(preset.loss()) is adversarial_losses.NonSaturating
     optimizer = preset.optimizer()
     assert (optimizer.beta_1, optimizer.beta_2) == (0.0, 0.99)
+    assert optimizer.learning_rate.numpy() == pytest.approx(2e-3)
+    optimizer.iterations.assign(7_500)
+    assert optimizer.learning_rate.numpy() == pytest.approx(5e-4)
     assert preset.half_life == 20_000
 
 
