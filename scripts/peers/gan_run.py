@@ -30,8 +30,8 @@ PARTS = (1 / 8, 1 / 4, 1 / 2, 1)
 MEETINGS = gan_report.MEETINGS
 GRID = 16
 # Fréchet distances of one seed after 16,000 images in batches of 8, 16 and 32: 2.6, 3.5, 4.8, for
-# 77, 65 and 62 seconds of one core; after 32,000 in batches of 16 and 32: 1.8, 2.6. (With a constant
-# rate of 0.001.)
+# 77, 65 and 62 seconds of one core; after 32,000 in batches of 16 and 32: 1.8, 2.6 (at a constant
+# rate of 0.001).
 DEFAULT_BATCH_SIZE = 16
 # Of four steps of the default, one has the penalty, which takes longer.
 TIMED_STEPS, LEAST_SECONDS = 8, 4
