@@ -20,8 +20,9 @@ class Default:
     """Small networks for good images soon; also what a preset of your own starts from.
 
     A generator of nearest-neighbour up-sampling, 3x3 convolutions and batch norm against a small
-    discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum;
-    the generator's weights averaged. For other widths and peers see `scripts/study_gan.py`.
+    discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum,
+    at rates that fall, so `learning_rate` cannot be set: give `compile` optimizers for that; the
+    generator's weights averaged. For peers see `scripts/study_gan.py`.
 
     Args:
         generator_filters: Positive int, width of the generator at the smallest scale.
