@@ -3,6 +3,7 @@
 How images are drawn is in `data/image_grid.py`. With several workers, only the chief writes files.
 """
 
+import json
 import math
 import pathlib
 
@@ -15,13 +16,15 @@ from kerasmodes.data import whole_files
 FRAME_SECONDS = 0.3
 ZOOM = 4
 PANELS_IN_A_ROW = 4
+CURVES_KEY = "curves"  # Of the text in a PNG file that its curves are kept in.
 
 
 class SampleGrid(keras.callbacks.Callback):
     """After each epoch, draws what the model makes of the same latents; at the end, a GIF.
 
-    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of this run's epochs. Each
-    file appears whole or not at all.
+    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of them. A fit that goes on
+    from a later epoch takes the pictures of the epochs before it that it finds, if they are of the
+    same size. Each file appears whole or not at all.
 
     Args:
         directory: Folder for the pictures; made if missing.
@@ -61,21 +64,28 @@ class SampleGrid(keras.callbacks.Callback):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
         latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
-        path = self.directory / f"epoch_{epoch + 1:03d}.png"
+        path = self._path(epoch)
         scales = self.model(latents, training=False)
         data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
         self.paths.append(path)
 
     def on_train_end(self, logs=None):
         if self.paths:
-            frames = [_pixels(path) for path in self.paths]
+            first = int(self.paths[0].stem.removeprefix("epoch_"))
+            earlier = [self._path(epoch) for epoch in range(first - 1)]
+            frames = [_pixels(path) for path in [*earlier, *self.paths] if path.exists()]
+            frames = [frame for frame in frames if frame.shape == frames[-1].shape]
             data.save_gif(frames, self.directory / "progress.gif", FRAME_SECONDS)
+
+    def _path(self, epoch):
+        return self.directory / f"epoch_{epoch + 1:03d}.png"
 
 
 class LossCurves(keras.callbacks.Callback):
     """After each epoch, draws everything the logs hold against the epoch, one panel a quantity.
 
-    Training and validation share a panel. The file appears whole or not at all.
+    Training and validation share a panel. The numbers are kept in the file, too: a fit that goes on
+    from a later epoch adds to those of the epochs before it. The file appears whole or not at all.
 
     Args:
         path: PNG file to write.
@@ -101,6 +111,8 @@ class LossCurves(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
+        if not self.curves and epoch > 0:
+            self.curves = _kept_curves(self.path, epoch)
         for name, value in (logs or {}).items():
             self.curves.setdefault(name, []).append((epoch + 1, float(value)))
         _draw_curves(self.curves, self.path)
@@ -124,7 +136,19 @@ def _draw_curves(curves, path):
         if f"val_{name}" in curves:
             axes.legend()
     with whole_files.whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary, dpi=120, metadata={CURVES_KEY: json.dumps(curves)})
+
+
+def _kept_curves(path, num_epochs):
+    """Returns the curves in a picture up to that many epochs; none if there is no such picture."""
+    from PIL import Image
+
+    if not path.exists():
+        return {}
+    with Image.open(path) as image:
+        curves = json.loads(image.info.get(CURVES_KEY, "{}"))
+    kept = {n: [tuple(p) for p in points if p[0] <= num_epochs] for n, points in curves.items()}
+    return {name: points for name, points in kept.items() if points}
 
 
 def _pixels(path):

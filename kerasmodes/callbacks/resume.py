@@ -54,7 +54,7 @@ class Resume(keras.callbacks.Callback):
         kept = self._kept()
         if kept:
             compiling.load_with_optimizers(self.model, kept[-1])
-            keras_private.set_restored_epoch(self.model, int(kept[-1].name[6:10]))
+            keras_private.set_restored_epoch(self.model, _epoch_of(kept[-1]))
 
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
@@ -70,4 +70,8 @@ class Resume(keras.callbacks.Callback):
         keras_private.set_restored_epoch(self.model, None)
 
     def _kept(self):
-        return sorted(self.directory.glob("epoch_*.weights.h5"))
+        return sorted(self.directory.glob("epoch_*.weights.h5"), key=_epoch_of)
+
+
+def _epoch_of(path):
+    return int(path.name.removeprefix("epoch_").removesuffix(".weights.h5"))

@@ -30,6 +30,7 @@ def one_hot(labels, num_classes):
             f"Labels must be integers with shape [batch], or one-hot [batch, {num_classes}]. "
             f"Received: dtype={labels.dtype.name} with shape={labels.shape}"
         )
+    labels = tf.cast(labels, tf.int64)  # A narrow dtype may not hold `num_classes`.
     is_class = (labels >= 0) & (labels < num_classes)
     missing = tf.where(is_class, 0.0, float("nan"))[:, tf.newaxis]
     return tf.one_hot(labels, num_classes) + missing

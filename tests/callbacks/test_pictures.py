@@ -32,10 +32,10 @@ class Painter(km.Model):
         return {"total": tf.reduce_sum(self.dense.kernel)}
 
 
-def train_painter(callbacks, epochs=3, channels=1):
+def train_painter(callbacks, epochs=3, channels=1, **arguments):
     painter = Painter(channels)
     painter.compile(mode="eager")
-    painter.fit(np.zeros(1), epochs=epochs, verbose=0, callbacks=callbacks)
+    painter.fit(np.zeros(1), epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
     return painter
 
 
@@ -100,6 +100,21 @@ def test_a_second_run_starts_its_gif_anew(tmp_path):
     assert num_frames(tmp_path / "progress.gif") == 2
 
 
+def test_a_run_that_goes_on_takes_the_earlier_pictures_into_its_gif(tmp_path):
+    train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], epochs=3)
+    first = pixels(tmp_path / "epoch_001.png")
+    later = {"epochs": 4, "initial_epoch": 2}
+    train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], **later)
+    assert num_frames(tmp_path / "progress.gif") == 4
+    with Image.open(tmp_path / "progress.gif") as image:
+        np.testing.assert_array_equal(image.convert("L"), first)
+    (tmp_path / "epoch_002.png").unlink()
+    train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], **later)
+    assert num_frames(tmp_path / "progress.gif") == 3
+    train_painter([km.callbacks.SampleGrid(tmp_path, num_images=3)], **later)
+    assert num_frames(tmp_path / "progress.gif") == 2  # The others are of another size.
+
+
 def test_a_run_without_epochs_writes_nothing(tmp_path):
     train_painter([km.callbacks.SampleGrid(tmp_path / "samples")], epochs=0)
     assert list(tmp_path.iterdir()) == []
@@ -154,3 +169,15 @@ def test_a_second_run_starts_its_curves_anew(tmp_path):
     train_regressor([curves], epochs=3)
     train_regressor([curves], epochs=2)
     assert len(curves.curves["loss"]) == 2
+
+
+def test_a_run_that_goes_on_adds_to_the_earlier_curves(tmp_path):
+    path = tmp_path / "curves.png"
+    train_regressor([km.callbacks.LossCurves(path)], epochs=3)
+    curves = km.callbacks.LossCurves(path)
+    train_regressor([curves], epochs=5, initial_epoch=2, validation_data=(X, Y))
+    assert [epoch for epoch, _ in curves.curves["loss"]] == [1, 2, 3, 4, 5]
+    assert [epoch for epoch, _ in curves.curves["val_loss"]] == [3, 4, 5]
+    curves = km.callbacks.LossCurves(tmp_path / "elsewhere.png")
+    train_regressor([curves], epochs=3, initial_epoch=2)
+    assert [epoch for epoch, _ in curves.curves["loss"]] == [3]

@@ -74,6 +74,15 @@ def test_a_fit_goes_on_as_if_it_had_never_been_stopped(tmp_path, name):
     assert again.fit(**(arguments | {"callbacks": None})).epoch == [0, 1, 2, 3]
 
 
+def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
+    model = make_noisy_regressor()
+    model.optimizer.build(model.trainable_variables)
+    for epoch in (9_999, 10_000):
+        model.save_weights(tmp_path / f"epoch_{epoch:04d}.weights.h5")
+    fit = {**FIT_ARGUMENTS["arrays"](), "verbose": 0, "callbacks": [km.callbacks.Resume(tmp_path)]}
+    assert make_noisy_regressor().fit(**fit, epochs=10_001).epoch == [10_000]
+
+
 def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path):
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
 

@@ -22,6 +22,12 @@ def test_what_is_no_class_shows_as_nan(jit_compile):
     )
 
 
+def test_a_narrow_dtype_may_have_as_many_classes_as_it_has_numbers():
+    rows = labels.one_hot(tf.constant([0, 255], tf.uint8), 256)
+    np.testing.assert_array_equal(np.argmax(rows, axis=1), [0, 255])
+    assert np.all(np.isfinite(rows))
+
+
 @pytest.mark.parametrize("given", [[0.0, 1.0], [[0, 1]], 3])
 def test_other_shapes_and_dtypes_are_refused(given):
     with pytest.raises(ValueError, match=r"Labels must be integers with shape \[batch\], or one-h"):
