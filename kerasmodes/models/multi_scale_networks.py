@@ -3,6 +3,8 @@
 How they are trained is in `msg_gan.py`, their layers in the `*_networks.py`.
 """
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
@@ -48,13 +50,8 @@ class MultiScaleNetworks(Model):
         self.preset = preset
         self.augmentation = augmenting.get(augmentation)
         self.seed = seed
-        sizes = (self.image_shape, num_scales, latent_dim, num_classes)
-        self.generator = preset.make_generator(*sizes)
-        self.average = None
-        if preset.half_life is not None:
-            self.average = MovingAverage(preset.make_generator(*sizes), preset.half_life)
-            self.average.network.set_weights(self.generator.get_weights())
-        self.discriminator = preset.make_discriminator(*sizes[:2], num_classes, seed)
+        with _global_policy(self.dtype_policy):  # That of a file may differ from the program's.
+            self._make_networks()
         self.seed_generator = random.SeedGenerator(seed)
         # Validation has its own stream: it must not change what training draws next.
         self.test_seed_generator = random.SeedGenerator(seed)
@@ -63,6 +60,16 @@ class MultiScaleNetworks(Model):
             for name in ("g_loss", "d_loss", "real_accuracy", "fake_accuracy")
         ]
         self.built = True
+
+    def _make_networks(self):
+        sizes = (self.image_shape, self.num_scales, self.latent_dim, self.num_classes)
+        self.generator = self.preset.make_generator(*sizes)
+        self.average = None
+        if self.preset.half_life is not None:
+            copy = self.preset.make_generator(*sizes)
+            self.average = MovingAverage(copy, self.preset.half_life)
+            copy.set_weights(self.generator.get_weights())
+        self.discriminator = self.preset.make_discriminator(*sizes[:2], self.num_classes, self.seed)
 
     @classmethod
     def from_preset(cls, preset, **kwargs):
@@ -154,3 +161,14 @@ class MultiScaleNetworks(Model):
 
     def _latents(self, num_images, seed_generator):
         return random.normal((num_images, self.latent_dim), seed=seed_generator)
+
+
+@contextlib.contextmanager
+def _global_policy(policy):
+    """While open, layers are made under a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

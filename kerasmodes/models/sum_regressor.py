@@ -37,8 +37,9 @@ class SumRegressor(Model):
             )
         super().__init__(**kwargs)
         self.units = tuple(units)
-        self.hidden_layers = [keras.layers.Dense(n, activation="relu") for n in units]
-        self.output_layer = keras.layers.Dense(1)
+        dtype = self.dtype_policy  # That of a file may differ from the program's.
+        self.hidden_layers = [keras.layers.Dense(n, "relu", dtype=dtype) for n in units]
+        self.output_layer = keras.layers.Dense(1, dtype=dtype)
 
     def compile(self, optimizer="adam", loss="mean_squared_error", **kwargs):
         """As Keras's `compile` (see `km.ModesMixin.compile`), with Adam and the squared error.

@@ -63,11 +63,16 @@ PRESETS = {
 
 
 def make_mixed_gan(policy, preset="tutorial"):
-    keras.config.set_dtype_policy(policy)
+    return km.MSGGAN((8, 8, 1), 2, 3, preset=PRESETS[preset], seed=1, dtype=policy)
+
+
+def test_the_dtype_may_also_be_that_of_the_program():
+    keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        return km.MSGGAN((8, 8, 1), 2, 3, preset=PRESETS[preset], seed=1)
+        gan = km.MSGGAN((8, 8, 1), 2, 3, preset=PRESETS["tutorial"])
     finally:
         keras.config.set_dtype_policy("float32")
+    assert {gan.generator.compute_dtype, gan.discriminator.compute_dtype} == {"bfloat16"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -94,3 +99,18 @@ def test_float16_scales_each_loss_by_a_factor_of_its_own():
     gan.fit(LARGER_IMAGES, verbose=0)
     assert [o.iterations.numpy() for o in (gan.generator_optimizer, own)] == [1, 1]
     assert own.dynamic_scale.numpy() == 8.0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_file_in_mixed_precision_goes_on_as_if_it_had_never_been_one(tmp_path, policy, preset):
+    gan = make_mixed_gan(policy, preset)
+    gan.compile(mode="graph")
+    fit = {"batch_size": 3, "shuffle": False, "verbose": 0}
+    gan.fit(LARGER_IMAGES, **fit)
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert keras.config.dtype_policy().name == "float32"
+    assert loaded.generator.compute_dtype == gan.generator.compute_dtype != "float32"
+    assert type(loaded.generator_optimizer) is type(gan.generator_optimizer)
+    assert loaded.fit(LARGER_IMAGES, **fit).history == gan.fit(LARGER_IMAGES, **fit).history
