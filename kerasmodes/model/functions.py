@@ -10,7 +10,14 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import fusing, modes, replicas
-from kerasmodes.model import compiling, eager, keras_private, sharing, single_steps
+from kerasmodes.model import (
+    compiling,
+    eager,
+    keras_private,
+    sharing,
+    single_steps,
+    summed_gradients,
+)
 from kerasmodes.model.epochs import Epochs
 
 
@@ -51,6 +58,7 @@ class KerasHooks:
         run = sharing.TrainingRun(strategy, self) if is_shared else strategy.run
         if is_shared and step == self.train_step:
             compiling.check_built(self)
+            summed_gradients.prepare(compiling.optimizers(self))
         if mode == modes.AUTO and step == self.train_step:
             on_pieces = self._chooser.run
         elif mode == "eager":

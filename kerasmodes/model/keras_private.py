@@ -1,6 +1,6 @@
 """The one place for names of Keras beyond its documented interface, checked with Keras 3.15.1.
 
-What they are used for is in `functions.py` and `epochs.py`.
+What they are used for is in `functions.py`, `epochs.py` and `summed_gradients.py`.
 """
 
 import keras
@@ -44,6 +44,8 @@ HOOKS = {
     "_maybe_symbolic_build _flatten_layers _make_function",
     TFEpochIterator: "_enumerate_iterator _interrupted_warning",
     ArrayDataAdapter: "num_batches batch_size",
+    keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
+    keras.optimizers.LossScaleOptimizer: "check_finite",
 }
 
 

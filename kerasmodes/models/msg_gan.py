@@ -228,6 +228,7 @@ class MSGGAN(MultiScaleNetworks):
             return gradients
         # Drawn outside of what is only sometimes run.
         alpha = random.uniform((tf.shape(real_images[-1])[0], 1, 1, 1), seed=self.seed_generator)
+        is_alone = self.distribute_strategy.num_replicas_in_sync == 1
         return gradient_penalties.added(
             self.penalties,
             gradients,
@@ -235,6 +236,7 @@ class MSGGAN(MultiScaleNetworks):
             (real_images, fake_images, alpha),
             self.discriminator.trainable_variables,
             self.discriminator_optimizer,
+            may_branch=is_alone or self.preset.judges_each_alone,
         )
 
     def _follow(self, num_images, real_logits):
@@ -243,7 +245,10 @@ class MSGGAN(MultiScaleNetworks):
         if self.average is not None:
             self.average.follow(self.generator, num_images)
         if self._adapts():
-            signs = averaging.global_mean(tf.sign(tf.cast(real_logits, tf.float32)))
+            # Logits that are not finite count for neither side: float16 leaves out such a step.
+            is_finite = tf.math.is_finite(real_logits)
+            signs = tf.where(is_finite, tf.sign(real_logits), tf.zeros_like(real_logits))
+            signs = averaging.global_mean(tf.cast(signs, tf.float32))
             self.augmentation.adapt(signs, num_images)
 
     def _adapts(self):

@@ -23,7 +23,8 @@ class Penalty:
         gamma: Positive float, the weight; or a `keras.optimizers.schedules.LearningRateSchedule`
             of it, by the discriminator's steps.
         every: Positive int; in one step of so many it is added, times so many ("lazy": Karras et
-            al. 2020, arXiv 1912.04958, appendix B). The first step has it.
+            al. 2020, arXiv 1912.04958, appendix B). The first step has it. With the paper's
+            networks on several replicas, the steps between are no faster.
     """
 
     def __init__(self, gamma=1.0, every=1):
@@ -167,7 +168,7 @@ def _get_one(penalty):
     return PENALTIES[penalty]()
 
 
-def added(penalties, gradients, judge, images, variables, optimizer):
+def added(penalties, gradients, judge, images, variables, optimizer, may_branch=True):
     """Returns the discriminator's gradients with those of the penalties that are due.
 
     Args:
@@ -177,6 +178,8 @@ def added(penalties, gradients, judge, images, variables, optimizer):
         images: Real images, fake images and alpha, as in `Penalty.__call__`.
         variables: The discriminator's.
         optimizer: Its optimizer, which counts the steps and scales the loss.
+        may_branch: Whether a step without a penalty may leave it out; replicas that talk to each
+            other in it cannot, and compute it in vain.
     """
     for penalty in penalties:
 
@@ -190,10 +193,12 @@ def added(penalties, gradients, judge, images, variables, optimizer):
                 tf.zeros_like(v) if g is None else g for g, v in zip(found, variables, strict=True)
             ]
 
+        is_due = optimizer.iterations.value % penalty.every == 0
         if penalty.every == 1:
             extra = gradients_of()
-        else:
-            is_due = optimizer.iterations.value % penalty.every == 0
+        elif may_branch:
             extra = tf.cond(is_due, gradients_of, lambda: [tf.zeros_like(v) for v in variables])
+        else:
+            extra = [tf.where(is_due, one, tf.zeros_like(one)) for one in gradients_of()]
         gradients = [one + other for one, other in zip(gradients, extra, strict=True)]
     return gradients

@@ -50,6 +50,8 @@ GANS = {
     "tutorial": (km.presets.Tutorial(3, 3, 0.3), None, dict, 4),
     "default": (km.presets.Default(8, 8), 3, everything, 4),
     "paper": (km.presets.Paper(4, 4), None, lambda: {"loss": "relativistic_average_hinge"}, 8),
+    "lazy paper": (km.presets.Paper(4, 4), None, lambda: {"penalties": [km.penalties.R1(1, 2)]}, 6),
+    "relative": (km.presets.Default(8, 8), None, lambda: {"loss": "relativistic_pairing"}, 4),
 }
 
 
@@ -101,7 +103,7 @@ def test_the_gan_of_two_replicas_is_that_of_one_device(two_replicas, mode, steps
     assert_equal_numbers(numbers, on_one_device(train_gan), 1e-4)
 
 
-@pytest.mark.parametrize("kind", ["default", "paper"])
+@pytest.mark.parametrize("kind", ["default", "paper", "lazy paper", "relative"])
 def test_whatever_the_gan_is_made_of_it_is_that_of_one_device(two_replicas, kind):
     numbers = train_gan(two_replicas, steps_per_execution=4, kind=kind)
     assert_equal_numbers(numbers, train_gan(ONE_DEVICE, kind=kind), 1e-4)

@@ -1,0 +1,76 @@
+"""Tests of optimizers on several replicas: they decide by what all replicas have added up."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+ONE_DEVICE = tf.distribute.get_strategy()
+X, Y = km.data.sums(num_samples=24, num_features=3, seed=1)
+
+
+def weights_after_a_fit(strategy, optimizer, mode="graph"):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=(4,))
+        model.build((None, 3))
+        model.compile(optimizer(), mode=mode)
+    model.fit(X, Y, batch_size=4, verbose=0)
+    return np.concatenate([weight.ravel() for weight in model.get_weights()])
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm", "clipvalue"])
+def test_gradients_are_clipped_as_on_one_device(two_replicas, clip, mode):
+    def optimizer():
+        return keras.optimizers.SGD(0.1, **{clip: 0.1})
+
+    expected = weights_after_a_fit(ONE_DEVICE, optimizer)
+    unclipped = weights_after_a_fit(ONE_DEVICE, lambda: keras.optimizers.SGD(0.1))
+    assert np.abs(unclipped - expected).max() > 1e-2
+    weights = weights_after_a_fit(two_replicas, optimizer, mode)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+class Product(km.Model):
+    """One weight; its gradient is the mean of the examples, times the scale of the loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = self.add_weight(shape=(), initializer="ones")
+        self.built = True
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            loss = self.optimizer.scale_loss(km.average_loss(data * self.weight))
+        self.optimizer.apply(tape.gradient(loss, [self.weight]), [self.weight])
+        return {"scaled": loss}
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_an_infinity_on_one_replica_makes_all_of_them_skip_the_step(two_replicas, place):
+    with two_replicas.scope():
+        model = Product()
+        inner = keras.optimizers.SGD(0.5, clipvalue=2.0)
+        optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0)
+        optimizer.build([model.weight])
+        model.compile(optimizer, mode="graph")
+    examples = np.ones((4, 1), "float32")
+    model.fit(examples, batch_size=4, verbose=0)
+    assert [model.weight.numpy(), optimizer.dynamic_scale.numpy()] == [0.5, 8.0]
+    examples[place] = np.inf
+    model.fit(examples, batch_size=4, verbose=0)
+    for value in model.weight.value.values:  # One on each replica.
+        assert value.numpy() == 0.5
+    assert optimizer.dynamic_scale.numpy() == 4.0
+    assert optimizer.iterations.numpy() == 1
+
+
+def test_accumulated_gradients_are_refused_in_words(two_replicas):
+    def optimizer():
+        return keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+
+    with pytest.raises(ValueError, match="must be None on several replicas. Received: gradient_ac"):
+        weights_after_a_fit(two_replicas, optimizer)
