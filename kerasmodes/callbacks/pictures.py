@@ -22,9 +22,9 @@ CURVES_KEY = "curves"  # Of the text in a PNG file that its curves are kept in.
 class SampleGrid(keras.callbacks.Callback):
     """After each epoch, draws what the model makes of the same latents; at the end, a GIF.
 
-    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of them. A fit that goes on
-    from a later epoch takes the pictures of the epochs before it that it finds, if they are of the
-    same size. Each file appears whole or not at all.
+    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of them. A fit that goes
+    on from a later epoch takes the pictures of the epochs before it that it finds, if they are of
+    the same size. Each file appears whole or not at all.
 
     Args:
         directory: Folder for the pictures; made if missing.

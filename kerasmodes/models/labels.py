@@ -21,19 +21,36 @@ def one_hot(labels, num_classes):
         ValueError: If the shape or dtype is another.
     """
     labels = tf.convert_to_tensor(labels)
-    if labels.shape.rank == 2 and labels.shape[1] == 1 and labels.dtype.is_integer:
-        labels = tf.squeeze(labels, axis=1)
-    if labels.shape.rank == 2 and labels.shape[1] == num_classes:
+    check_form(labels, num_classes)
+    if _is_one_hot(labels, num_classes):
         return tf.cast(labels, tf.float32)
-    if labels.shape.rank != 1 or not labels.dtype.is_integer:
-        raise ValueError(
-            f"Labels must be integers with shape [batch], or one-hot [batch, {num_classes}]. "
-            f"Received: dtype={labels.dtype.name} with shape={labels.shape}"
-        )
+    labels = tf.reshape(labels, [-1])
     labels = tf.cast(labels, tf.int64)  # A narrow dtype may not hold `num_classes`.
     is_class = (labels >= 0) & (labels < num_classes)
     missing = tf.where(is_class, 0.0, float("nan"))[:, tf.newaxis]
     return tf.one_hot(labels, num_classes) + missing
+
+
+def check_form(labels, num_classes):
+    """Raises a `ValueError` if labels have another shape or dtype than `one_hot` takes.
+
+    Args:
+        labels: Array, tensor or spec of one.
+        num_classes: Positive int.
+    """
+    dtype, shape = tf.as_dtype(labels.dtype), tf.TensorShape(labels.shape)
+    is_row = shape.is_compatible_with([None]) or shape.is_compatible_with([None, 1])
+    if not _is_one_hot(labels, num_classes) and not (is_row and dtype.is_integer):
+        raise ValueError(
+            f"Labels must be integers with shape [batch], or one-hot [batch, {num_classes}]. "
+            f"Received: dtype={dtype.name} with shape={tuple(labels.shape)}"
+        )
+
+
+def _is_one_hot(labels, num_classes):
+    shape = tf.TensorShape(labels.shape)
+    is_column = shape[1:] == [1] and tf.as_dtype(labels.dtype).is_integer
+    return shape.rank == 2 and shape[1] == num_classes and not is_column
 
 
 def beside(inputs, labels, num_classes):
@@ -42,13 +59,19 @@ def beside(inputs, labels, num_classes):
 
 
 def check(labels, num_classes):
-    """Raises a `ValueError` if an array of labels holds one that is no class."""
+    """Raises a `ValueError` if an array of labels holds one that is no class, or is not one-hot."""
     if labels.dtype.kind not in "iufb":
         raise ValueError(
             f"Labels must be integers from 0 to {num_classes - 1}. "
             f"Received: dtype={labels.dtype} with shape={labels.shape}"
         )
-    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+    if labels.size and _is_one_hot(labels, num_classes):
+        if not 0 <= labels.min() <= labels.max() <= 1:
+            raise ValueError(
+                "Labels that are one-hot must be from 0 to 1. "
+                f"Received: labels from {labels.min()} to {labels.max()}"
+            )
+    elif labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"Labels must be from 0 to {num_classes - 1}, since num_classes={num_classes}. "
             f"Received: labels from {labels.min()} to {labels.max()}"

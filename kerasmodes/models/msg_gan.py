@@ -122,21 +122,34 @@ class MSGGAN(MultiScaleNetworks):
         self.discriminator_steps = discriminator_steps
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """As Keras's `fit`; values of images and labels are checked before they are learned."""
+        """As Keras's `fit`; images and labels are checked before they are learned.
+
+        Raises:
+            ValueError: If images are no floats in [-1, 1] of the model's shape, or labels no
+                classes: at once for arrays and for the form of a data set, which is checked for
+                values batch by batch; or if weights are given, which MSGGAN does not know.
+        """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs)
         arguments = given.arguments
-        x, y = training_images.checked(x, y, self.num_classes)
+        for name in ("sample_weight", "class_weight"):
+            training_images.refuse_weights(name, arguments.get(name))
+        x, y = self._checked(x, y)
         arguments |= {"x": x, "y": y}
         if arguments.get("validation_data") is not None:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
-            x, y = training_images.checked(x, y, self.num_classes)
+            x, y = self._checked(x, y)
             arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, weights)
-        return super().fit(*given.args[1:], **given.kwargs)
+        with training_images.in_words():
+            return super().fit(*given.args[1:], **given.kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As Keras's `evaluate`; values of images and labels are checked as in `fit`."""
-        x, y = training_images.checked(x, y, self.num_classes)
-        return super().evaluate(x, y, *args, **kwargs)
+        """As Keras's `evaluate`; images and labels are checked as in `fit`."""
+        x, y = self._checked(x, y)
+        with training_images.in_words():
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def _checked(self, x, y):
+        return training_images.checked(x, y, self.image_shape, self.num_classes)
 
     def train_step(self, data):
         images, labels = self._unpacked(data)
@@ -257,24 +270,10 @@ class MSGGAN(MultiScaleNetworks):
     def _unpacked(self, data):
         """Returns the images of a batch, and its labels, one-hot, if the model has classes."""
         images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError(
-                "`sample_weight` must be None: MSGGAN counts each image once. "
-                f"Received: sample_weight with shape={tuple(sample_weight.shape)}"
-            )
-        if not images.dtype.is_floating or images.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"Images must be float in [-1, 1] with shape [batch, *{self.image_shape}]. "
-                f"Received: dtype={images.dtype.name} with shape={tuple(images.shape)}. "
-                "km.data.images makes such batches."
-            )
+        training_images.refuse_weights("sample_weight", sample_weight)
+        training_images.check_form(images, labels, self.image_shape, self.num_classes)
         if self.num_classes is None:
             return images, None
-        if labels is None:
-            raise ValueError(
-                f"Data must be tuples of images and labels, since num_classes={self.num_classes}. "
-                "Received: images alone. km.data.images(..., with_labels=True) makes such batches."
-            )
         return images, image_labels.one_hot(labels, self.num_classes)
 
     def _update_means(self, g_losses, d_losses, real_logits, fake_logits):

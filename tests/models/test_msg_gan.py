@@ -186,7 +186,8 @@ def test_wrong_images_are_refused(images, mode):
     gan = make_gan()
     gan.compile(mode=mode)
     words = (
-        r"Images must be float in \[-1, 1\] with shape \[batch, \*\(4, 4, 1\)\]. Received: dtype"
+        r"Images must be floats in \[-1, 1\] with shape \[batch, 4, 4, 1\], the model's "
+        "`image_shape`. Received: images of dtype="
     )
     with pytest.raises(ValueError, match=words):
         gan.fit(images, verbose=0)
