@@ -26,10 +26,10 @@ class GenerationMetrics(keras.callbacks.Callback):
     `EarlyStopping` and `ModelCheckpoint` warn if what they monitor is missing. (A patience counts
     all epochs.) If the generated images are not finite, neither is any of the numbers.
 
-    The model's averaged weights make the images, from the same latents each time; training draws
-    nothing else than without. How many images the metrics take is in `ImageJudge`; numbers at
-    another `num_images`, other real images or another network cannot be compared. Under several
-    workers, give it to all: each computes the same numbers, so that all stop together.
+    The images come from the same latents each time; training draws nothing else than without. How
+    many images the metrics take is in `ImageJudge`; numbers at another `num_images`, other real
+    images or another network cannot be compared. Under several workers, give it to all: each
+    computes the same numbers, so that all stop together.
 
     Args:
         images: Real images that the model is not trained on: float array
@@ -44,6 +44,7 @@ class GenerationMetrics(keras.callbacks.Callback):
         seed: Int, at least 0, that fixes the latents.
         cache_dir: Folder where the features of the real images are kept for the next program;
             made if missing. `None` keeps none. A data set that is shuffled is a new one each time.
+        averaged: Whether the averaged weights make the images, if the model has an average.
 
     Example:
 
@@ -69,6 +70,7 @@ class GenerationMetrics(keras.callbacks.Callback):
         every=1,
         seed=0,
         cache_dir=None,
+        averaged=True,
     ):
         super().__init__()
         image_judge.check_metrics(metrics)
@@ -81,6 +83,7 @@ class GenerationMetrics(keras.callbacks.Callback):
         self.every = every
         self.seed = seed
         self.cache_dir = cache_dir
+        self.averaged = averaged
         self._judge = None
         self._last = None
 
@@ -115,7 +118,8 @@ class GenerationMetrics(keras.callbacks.Callback):
         return image_judge.ImageJudge(images, network, self.metrics, self.num_images, features)
 
     def _judged(self):
-        images = self.model.generate(self.num_images, seed=self.seed)[-1]
+        own_weights = {} if self.averaged else {"averaged": False}
+        images = self.model.generate(self.num_images, seed=self.seed, **own_weights)[-1]
         if np.isfinite(images).all():
             results = self._judge.results(images)
         else:

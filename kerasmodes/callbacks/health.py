@@ -16,6 +16,7 @@ from kerasmodes.metrics import two_samples
 
 WON = 0.98  # share of both real and fake images that the discriminator tells right
 ALIKE = 0.5  # of the distance between real images
+ALIKE_IN_CLASS = 0.25  # the same, between two images of one class
 
 
 class HealthCheck(keras.callbacks.Callback):
@@ -29,7 +30,8 @@ class HealthCheck(keras.callbacks.Callback):
       two real ones, in Euclidean distance of pixels. For comparison: two images of one and the
       same class of Fashion-MNIST are 0.56 (trousers) to 0.98 (bags) times as far apart as two of
       any class, in the first 200 test images of the sample. So this finds a generator that makes
-      one thing, not one that leaves out a class: recall does that.
+      one thing, not one that leaves out a class: recall does that. A model with `num_classes` is
+      asked for several images of a class, and these are to lie a quarter as far apart at least.
 
     The last two must hold for `patience` epochs in a row. The thresholds are rules of thumb. A
     warning is a `UserWarning`: `warnings.filterwarnings` silences it or makes it an error. With
@@ -120,19 +122,35 @@ class HealthCheck(keras.callbacks.Callback):
     def _are_alike(self):
         if self._real_distance is None:
             return None
-        images = np.clip(self.model.generate(self.num_images, seed=self.seed)[-1], -1, 1)
-        ratio = mean_distance(images) / self._real_distance
-        if not ratio < ALIKE:
+        num_classes = getattr(self.model, "num_classes", None)
+        classes, of_class, least, words = None, {}, ALIKE, "the generated images"
+        if num_classes is not None:
+            classes = np.arange(self.num_images) // 2 % num_classes  # Two of each at least.
+            of_class, least = {"labels": classes}, ALIKE_IN_CLASS
+            words = "the generated images of one class"
+        images = self.model.generate(self.num_images, seed=self.seed, **of_class)[-1]
+        ratio = mean_distance(np.clip(images, -1, 1), classes) / self._real_distance
+        if not ratio < least:
             return None
         return (
-            f"the generated images are alike: {ratio:.2f} times as far apart as real ones, and "
-            f"less than {ALIKE} times for {self.patience} epochs. The generator has collapsed, or "
-            "has hardly begun. What may help: a penalty, another loss, a lower learning rate."
+            f"{words} are alike: {ratio:.2f} times as far apart as real ones, and less than "
+            f"{least} times for {self.patience} epochs. The generator has collapsed, or has hardly "
+            "begun. What may help: a penalty, another loss, a lower learning rate."
         )
 
 
-def mean_distance(images):
-    """Returns the mean Euclidean distance of two different images of an array, a float."""
+def mean_distance(images, classes=None):
+    """Returns the mean Euclidean distance of two different images, a float.
+
+    Args:
+        images: Array `[n, ...]`.
+        classes: Int array `[n]`, to take two of one class only; `None` takes any two.
+    """
     rows = np.reshape(images, (len(images), -1)).astype("float64")
-    total = sum(np.linalg.norm(rows - row, axis=1).sum() for row in rows)
-    return float(total / max(1, len(rows) * (len(rows) - 1)))
+    classes = np.zeros(len(rows)) if classes is None else classes
+    total = sum(
+        np.linalg.norm(rows[classes == own] - row, axis=1).sum()
+        for row, own in zip(rows, classes, strict=True)
+    )
+    num_pairs = sum(np.sum(classes == own) - 1 for own in classes)
+    return float(total / max(1, num_pairs))

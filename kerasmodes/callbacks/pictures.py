@@ -30,6 +30,7 @@ class SampleGrid(keras.callbacks.Callback):
         directory: Folder for the pictures; made if missing.
         num_images: Images in a row.
         seed: Int that fixes the latents.
+        averaged: Whether the averaged weights make the images, if the model has an average.
 
     Example:
 
@@ -41,13 +42,16 @@ class SampleGrid(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, directory, num_images=8, seed=0):
+    def __init__(self, directory, num_images=8, seed=0, averaged=True):
         super().__init__()
         if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
             raise ValueError(
                 f"`num_images` must be a positive integer. Received: num_images={num_images!r}"
             )
         self.directory = pathlib.Path(directory)
+        if self.directory.exists() and not self.directory.is_dir():
+            raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
+        self.averaged = averaged
         self.num_images = num_images
         self.seed = seed
         self.paths = []
@@ -65,7 +69,8 @@ class SampleGrid(keras.callbacks.Callback):
             return
         latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
         path = self._path(epoch)
-        scales = self.model(latents, training=False)
+        own_weights = {} if self.averaged else {"averaged": False}
+        scales = self.model(latents, training=False, **own_weights)
         data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
         self.paths.append(path)
 

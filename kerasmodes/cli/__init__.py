@@ -42,7 +42,8 @@ def main(argv=None):
     """
     words = list(sys.argv[1:] if argv is None else argv)
     end = words.index("--") if "--" in words else len(words)  # Behind it is another's program.
-    words = [*map(_underscored, words[:end]), *(words[end:] if words[end + 1 :] else [])]
+    own = [_bracketed(_underscored(word)) for word in words[:end]]
+    words = [*own, *(words[end:] if words[end + 1 :] else [])]
     show_traceback = words[:1] == ["--traceback"]
     runs = {}
     parser = make_parser(runs)
@@ -103,3 +104,10 @@ def _underscored(word):
         return word
     name, equals, value = word[2:].partition("=")
     return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _bracketed(word):
+    """Returns `(28,28,1)` as `[28,28,1]`: a tuple as it is shown in the help works, too."""
+    name, equals, value = word.rpartition("=")
+    is_tuple = value.startswith("(") and value.endswith(")")
+    return f"{name}{equals}[{value[1:-1].rstrip(', ')}]" if is_tuple else word

@@ -32,10 +32,13 @@ def evaluate(parser):
     parser.set_defaults(DEFAULTS)
 
     def run(flags):
+        if isinstance(flags.metrics, str):  # --metrics frechet,swd
+            flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)
         images = runs.all_images(flags, flags.split, gan.image_shape)
         judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_judge()
-        generated = gan.generate(flags.num_images, seed=flags.seed)[-1]
+        # Linear heads may leave the range; a picture of it could not.
+        generated = np.clip(gan.generate(flags.num_images, seed=flags.seed)[-1], -1, 1)
         evaluation = {
             "data": runs.data_name(flags),
             "split": flags.split,

@@ -34,11 +34,14 @@ def prepare(parser):
 def generate(parser):
     """Draw new images with the model of a run, one row a scale, into the run's folder."""
     runs.add_run_argument(parser)
-    of_generate = parser.add_method_arguments(models.MSGGAN, "generate")
+    of_generate = parser.add_method_arguments(models.MSGGAN, "generate", skip={"averaged"})
+    parser.add_argument(
+        "--averaged", type=bool, default=True, help="Whether the averaged weights make the images."
+    )
     parser.add_argument(
         "--interpolation",
         action="store_true",
-        help="Also an animation on spherical paths between latents (averaged weights).",
+        help="Also an animation on spherical paths between latents.",
     )
     parser.add_argument(
         "--neighbours",
@@ -51,7 +54,7 @@ def generate(parser):
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
         if flags.seed is None:  # The same one for all the pictures.
             flags.seed = int(np.random.default_rng().integers(2**31))
-        scales = gan.generate(**pick(flags, of_generate))
+        scales = gan.generate(**pick(flags, of_generate), averaged=flags.averaged)
         grid = data.image_grid(scales, flags.num_images, zoom=ZOOM)
         _write(grid, folder / "generated.png")
         if gan.num_classes is not None:
@@ -89,7 +92,8 @@ def _interpolation(gan, flags):
         labels = image_labels.of_images(flags.num_images, flags.labels, gan.num_classes)
     frames = []
     for latents in latent_paths.spherical_path(stops, STEPS):
-        largest = np.asarray(gan(latents, labels)[-1], "float32")
+        # A step of a path at a time, but through the network that `generate` would take.
+        largest = np.asarray(gan(latents, labels, averaged=flags.averaged)[-1], "float32")
         frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM))
     return frames
 

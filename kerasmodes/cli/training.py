@@ -1,14 +1,12 @@
 """`kerasmodes train`: a model, its data and a strategy brought together in a new run folder."""
 
 import inspect
-import json
-import pathlib
 import random
 
 import keras
 
-import kerasmodes
 from kerasmodes import callbacks, data, models, replicas, strategies
+from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import (
     add_data_argument,
     add_fit_arguments,
@@ -17,6 +15,7 @@ from kerasmodes.cli.flags import (
     pick,
 )
 from kerasmodes.data import whole_files
+from kerasmodes.metrics import image_judge
 from kerasmodes.model import sharing
 
 NUM_VALIDATION_SUMS = 100
@@ -43,9 +42,9 @@ def train_sum(parser):
             model = models.SumRegressor(**pick(flags, of_model))
             model.build((None, flags.num_features))
             model.compile(**pick(flags, of_compile))
-        folder = _run_folder(flags, "sum", strategy)
+        folder = run_folders.find(flags, "sum", strategy)
         fit_arguments = pick(flags, of_fit)
-        _fit(model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
+        _fit("sum", model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
 
     return run
 
@@ -70,13 +69,25 @@ def train_msggan(parser):
         with strategy.scope():
             gan = make_gan(flags)
             gan.compile(**pick(flags, of_compile))
-        folder = _run_folder(flags, "msggan", strategy)
+        _check_images(gan, images)
+        folder = run_folders.find(flags, "msggan", strategy)
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
-        watchers = [callbacks.SampleGrid(folder / "samples", **one_of_each)]
+        watchers = [
+            callbacks.SampleGrid(folder / "samples", **one_of_each),
+            # Images of its own: reading those of the training would change their order.
+            callbacks.HealthCheck(data.images(flags.data, **pick(flags, of_data), seed=0)),
+        ]
         if flags.metrics_every is not None:
+            if flags.metrics_every < 1:
+                raise ValueError(
+                    "`metrics_every` must be a positive integer. "
+                    f"Received: metrics_every={flags.metrics_every}"
+                )
             test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
-            watchers.append(callbacks.GenerationMetrics(test, every=flags.metrics_every))
-        _fit(gan, folder, watchers, flags, x=images, shuffle=False, **pick(flags, of_fit))
+            judge = callbacks.GenerationMetrics(test, every=flags.metrics_every)
+            image_judge.network_for(gan.image_shape)  # There is one for such images.
+            watchers.append(judge)
+        _fit("msggan", gan, folder, watchers, flags, x=images, shuffle=False, **pick(flags, of_fit))
         console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")
 
     return run
@@ -105,15 +116,26 @@ def _images(flags, names):
     return data.images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
 
 
+def _check_images(gan, images):
+    shape = images.element_spec[0].shape if gan.num_classes else images.element_spec.shape
+    if tuple(shape[1:]) != gan.image_shape:
+        raise ValueError(
+            f"`image_shape` must be that of the data, {list(shape[1:])}. "
+            f"Received: image_shape={list(gan.image_shape)}"
+        )
+
+
 def _begin(flags):
     """Returns the strategy, with every draw of the program seeded if that is asked for.
 
     Workers must draw the same, and a run that goes on what it drew before.
     """
+    if flags.epochs is None or flags.epochs < 1:
+        raise ValueError(f"`epochs` must be a positive integer. Received: epochs={flags.epochs}")
     strategy = strategies.get_strategy(flags.strategy)
     sharing.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
-        flags.seed = _seed_before(flags)
+        flags.seed = run_folders.seed_of(flags.run)
     if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):
         flags.seed = replicas.from_first(strategy, random.getrandbits(31))
     if flags.seed is not None:
@@ -121,47 +143,18 @@ def _begin(flags):
     return strategy
 
 
-def _seed_before(flags):
-    """Returns the seed of the run that goes on, or `None` if it begins."""
-    if not flags.run:
-        raise ValueError("`run` must name the folder where `resume` goes on. Received: run=None")
-    config = pathlib.Path(flags.run) / "config.json"
-    return json.loads(config.read_text())["seed"] if config.exists() else None
-
-
-def _run_folder(flags, model, strategy):
-    """Returns the run's folder, made with its `config.json` by the chief."""
-    folder = pathlib.Path(flags.run) if flags.run else _next_free(strategy, "runs", model)
-    if not replicas.is_chief(strategy):
-        return folder
-    begins = not (flags.resume and (folder / "config.json").exists())
-    if begins and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"`run` must be a new or empty folder. Received: run={str(folder)!r}")
-    config = {"model": model, "kerasmodes": kerasmodes.__version__, **flags.as_dict()}
-    if begins:
-        with whole_files.whole_file(folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(config, indent=2, default=str) + "\n")
-    return folder
-
-
-def _next_free(strategy, parent, model):
-    number = 1
-    while pathlib.Path(parent, f"{model}-{number:03d}").exists():
-        number += 1
-    return pathlib.Path(parent, f"{model}-{replicas.from_first(strategy, number):03d}")
-
-
-def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
+def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     """Trains with the run's records, and saves the model, also when interrupted.
 
     Of several workers, the chief alone shows and writes something.
     """
-    progress = [callbacks.Resume(folder / "progress")] if flags.resume else []
+    progress = [callbacks.Resume(folder / run_folders.PROGRESS)] if flags.resume else []
     if not replicas.is_chief(model.distribute_strategy):
         model.fit(**fit_arguments, verbose=0, callbacks=progress)
         return
+    run_folders.write_config(folder, flags, name)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
-    history = keras.callbacks.CSVLogger(folder / "history.csv", append=flags.resume)
+    history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     records = [
         *extra_callbacks,  # They may add to the logs.
         history,
@@ -179,6 +172,9 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
                 record.on_train_end()
             _save(model, folder)
         raise
+    finally:
+        if history.csv_file is not None:
+            history.csv_file.close()  # Keras does not, after an error.
     _save(model, folder)
     console.print(f"Loss curves: {folder}/losses.png")
 

@@ -64,6 +64,11 @@ class ImageJudge:
         self._metrics, self._real = {}, {}
         for name in metrics:
             metric = self._make(name, images.shape[1:])
+            if self.num_equal < metric.min_examples:
+                raise ValueError(
+                    f"`num_images`, and the real images, must be at least {metric.min_examples} "
+                    f"for {name!r}. Received: num_images={num_images}, {self.num_real} real ones"
+                )
             metric.update_state(real=self._of_real(name, images, features))
             self._metrics[name], self._real[name] = metric, metric.real_state()
 

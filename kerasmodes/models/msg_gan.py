@@ -120,6 +120,7 @@ class MSGGAN(MultiScaleNetworks):
         self.adversarial_loss = loss
         self.penalties = penalties
         self.discriminator_steps = discriminator_steps
+        self._tests_average = True
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; images and labels are checked before they are learned.
@@ -142,9 +143,16 @@ class MSGGAN(MultiScaleNetworks):
         with training_images.in_words():
             return super().fit(*given.args[1:], **given.kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As Keras's `evaluate`; images and labels are checked as in `fit`."""
+    def evaluate(self, x=None, y=None, *args, averaged=True, **kwargs):
+        """As Keras's `evaluate`; images and labels are checked as in `fit`.
+
+        Args:
+            x, y, *args, **kwargs: As in Keras.
+            averaged: Whether the averaged weights make the fakes, if the preset has an average.
+        """
         x, y = self._checked(x, y)
+        if averaged != self._tests_average:
+            self._tests_average, self.test_function = averaged, None
         with training_images.in_words():
             return super().evaluate(x, y, *args, **kwargs)
 
@@ -181,7 +189,8 @@ class MSGGAN(MultiScaleNetworks):
         images, labels = self._unpacked(data)
         latents = self._latents(tf.shape(images)[0], self.test_seed_generator)
         real_logits = self._logits(self.pyramid(images), labels, training=False)
-        fake_logits = self._logits(self(latents, labels), labels, training=False)
+        fake_images = self(latents, labels, averaged=self._tests_average)
+        fake_logits = self._logits(fake_images, labels, training=False)
         losses = self.adversarial_loss(real_logits, fake_logits)
         return self._update_means(*losses, real_logits, fake_logits)
 
@@ -268,13 +277,7 @@ class MSGGAN(MultiScaleNetworks):
         return isinstance(self.augmentation, augmenting.AdaptiveAugment)
 
     def _unpacked(self, data):
-        """Returns the images of a batch, and its labels, one-hot, if the model has classes."""
-        images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        training_images.refuse_weights("sample_weight", sample_weight)
-        training_images.check_form(images, labels, self.image_shape, self.num_classes)
-        if self.num_classes is None:
-            return images, None
-        return images, image_labels.one_hot(labels, self.num_classes)
+        return training_images.unpacked(data, self.image_shape, self.num_classes)
 
     def _update_means(self, g_losses, d_losses, real_logits, fake_logits):
         values = (g_losses, d_losses, real_logits > 0, fake_logits < 0)

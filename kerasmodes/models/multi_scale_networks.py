@@ -81,7 +81,7 @@ class MultiScaleNetworks(Model):
         """
         return cls(preset=preset, **kwargs)
 
-    def call(self, latents, labels=None, training=False):
+    def call(self, latents, labels=None, training=False, averaged=True):
         """Returns the images of all scales, but in training those of the averaged weights.
 
         Args:
@@ -89,11 +89,12 @@ class MultiScaleNetworks(Model):
             labels: With `num_classes`, ints `[batch]` or one-hot `[batch, num_classes]`; `None`
                 takes the classes in turn.
             training: Bool.
+            averaged: Whether the averaged weights make them, if not in training and the preset has
+                an average.
         """
         if isinstance(latents, (tuple, list)):
             latents, labels = latents
-        is_averaged = self.average is not None and not training
-        network = self.average if is_averaged else self.generator
+        network = self._network(averaged and not training)
         return self._images(network, latents, labels, training)
 
     def pyramid(self, images):
@@ -131,7 +132,7 @@ class MultiScaleNetworks(Model):
             labels = image_labels.of_images(num_images, labels, self.num_classes)
         elif labels is not None:
             raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
-        network = self.average if averaged and self.average is not None else self.generator
+        network = self._network(averaged)
         latents = self._latents(num_images, random.SeedGenerator(seed))
         batches = []
         for start in range(0, num_images, GENERATE_BATCH_SIZE):
@@ -150,6 +151,9 @@ class MultiScaleNetworks(Model):
     def from_config(cls, config):
         parts = {n: keras.saving.deserialize_keras_object(config[n]) for n in SERIALIZED}
         return cls(**{**config, **parts})
+
+    def _network(self, averaged):
+        return self.average if averaged and self.average is not None else self.generator
 
     def _images(self, network, latents, labels, training=False):
         if labels is None and self.num_classes is not None:

@@ -24,8 +24,14 @@ class Default:
     at rates that fall, so `learning_rate` cannot be set: give `compile` optimizers for that; the
     generator's weights averaged. For peers see `scripts/study_gan.py`.
 
+    A preset of your own overrides what it does otherwise. `judges_each_alone = True` in it says
+    that the logit of an image depends on no other image of the batch (no batch norm in the
+    discriminator, say): one pass through it then serves real and fake images, and both losses.
+    With a `make_discriminator` of your own it is `False` unless said.
+
     Args:
-        generator_filters: Positive int, width of the generator at the smallest scale.
+        generator_filters: Positive int, width of the generator at the smallest scale; where the
+            image is larger, and in the discriminator, widths fall to 8 at the least.
         discriminator_filters: The same of the discriminator.
         half_life: Images after which a weight counts half in the average; `None` for no average.
 
@@ -37,8 +43,13 @@ class Default:
     """
 
     latent_dim = 64
-    # Whether the logit of an image depends on no other image: one pass back serves both losses.
     judges_each_alone = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "make_discriminator" in own and "judges_each_alone" not in own:
+            cls.judges_each_alone = False  # Not known of another's discriminator.
 
     def __init__(self, generator_filters=64, discriminator_filters=64, half_life=20_000):
         msg_gan_networks.check_sizes(
@@ -115,6 +126,7 @@ class Tutorial(Default):
     """
 
     latent_dim = 100
+    judges_each_alone = True
 
     def __init__(self, generator_filters=128, discriminator_filters=64, dropout=0.3):
         super().__init__(generator_filters, discriminator_filters, half_life=None)

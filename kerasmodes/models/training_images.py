@@ -47,6 +47,18 @@ def checked(x, y, image_shape, num_classes):
     return x, y
 
 
+def unpacked(data, image_shape, num_classes):
+    """Returns the images of a step's batch, and its labels, one-hot, if there are classes.
+
+    Raises:
+        ValueError: If they have another form, or there are weights.
+    """
+    images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    refuse_weights("sample_weight", sample_weight)
+    check_form(images, labels, image_shape, num_classes)
+    return images, None if num_classes is None else image_labels.one_hot(labels, num_classes)
+
+
 def check_form(images, labels, image_shape, num_classes):
     """Raises a `ValueError` if a batch, or all examples, have another shape or dtype.
 

@@ -75,6 +75,23 @@ def test_samples_that_are_alike_are_warned_of(spread, expected):
     assert all(one.startswith("Epoch 3: the generated images are alike") for one in found)
 
 
+class ClassSampler(Sampler):
+    """Generates images of classes: in each class the same ones, apart as it is told."""
+
+    num_classes = 5
+
+    def generate(self, num_images, seed=None, labels=None):
+        means = IMAGES[np.asarray(labels)]
+        return [np.clip(means + self.spread * IMAGES[10 : 10 + num_images], -1, 1)]
+
+
+@pytest.mark.parametrize(("spread", "expected"), [(1.0, 0), (0.5, 0), (0.1, 1), (0.0, 1)])
+def test_samples_of_one_class_that_are_alike_are_warned_of(spread, expected):
+    found = messages([{}] * 4, ClassSampler(spread), images=IMAGES, num_images=20)
+    assert len(found) == expected
+    assert all("the generated images of one class are alike" in one for one in found)
+
+
 def test_a_healthy_start_of_the_gan_is_silent_in_fit():
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
     gan.compile()
@@ -92,6 +109,11 @@ def test_a_warning_as_an_error_stops_the_fit():
 
 def test_the_mean_distance_is_over_different_images():
     assert health.mean_distance(np.array([[0.0], [1.0], [3.0]])) == pytest.approx(2)
+
+
+def test_the_mean_distance_may_be_within_classes():
+    images = np.array([[0.0], [9.0], [1.0], [12.0]])
+    assert health.mean_distance(images, np.array([0, 1, 0, 1])) == pytest.approx(2)
 
 
 def test_equal_real_images_are_refused():

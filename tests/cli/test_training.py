@@ -1,8 +1,11 @@
-"""Tests of `kerasmodes train msggan --metrics-every`; the rest is in `tests/test_cli.py`."""
+"""Tests of `kerasmodes train`: what it watches, how a run goes on; more in `tests/test_cli.py`."""
 
 import functools
+import json
+import warnings
 
 import numpy as np
+import pytest
 
 import kerasmodes as km
 from kerasmodes import cli
@@ -16,3 +19,106 @@ def test_metrics_go_into_the_history(tmp_path, monkeypatch):
     history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
     assert history["val_frechet"][0] != history["val_frechet"][1]
     assert np.isfinite(history["val_swd_28"]).all()
+
+
+SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1"]
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """The folder of a run that can go on."""
+    run = tmp_path / "begun"
+    assert cli.main([*SUM, "--resume", f"--run={run}"]) == 0
+    return run
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_refused(words, folder, message, capsys):
+    """Asserts that a command is an error of one line that changes nothing in a folder."""
+    before = snapshot(folder)
+    assert cli.main([*words, f"--run={folder}"]) == 1
+    found = capsys.readouterr().err
+    assert message in found
+    assert len(found.splitlines()) == 1
+    assert snapshot(folder) == before
+
+
+def test_a_run_goes_on_with_more_epochs_and_says_so_in_its_config(begun):
+    assert cli.main([*SUM, "--resume", f"--run={begun}", "--epochs=3", "--mode=fused"]) == 0
+    assert json.loads((begun / "config.json").read_text())["epochs"] == 3
+    history = np.genfromtxt(begun / "history.csv", delimiter=",", names=True)
+    assert list(history["epoch"]) == [0, 1, 2]
+
+
+def test_a_run_does_not_go_on_with_other_settings(begun, capsys):
+    words = [*SUM, "--resume", "--epochs=2", "--units=[4]"]
+    message = (
+        "`units` must be [20, 10], with which the run was begun, to go on. Received: units=[4]"
+    )
+    assert_refused(words, begun, message, capsys)
+
+
+def test_a_run_without_progress_is_not_begun_again(begun, capsys):
+    for path in (begun / "progress").iterdir():
+        path.unlink()
+    words = [*SUM, "--resume", "--epochs=2"]
+    assert_refused(words, begun, "`run` must hold progress/", capsys)
+
+
+def test_a_run_begun_without_resume_is_not_overwritten(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert cli.main([*SUM, f"--run={run}"]) == 0
+    capsys.readouterr()
+    message = "must be a run that was begun with --resume"
+    assert_refused([*SUM, "--resume", "--epochs=2"], run, message, capsys)
+
+
+def test_a_config_that_cannot_be_read_is_named(begun, capsys):
+    (begun / "config.json").write_text("{ half")
+    words = [*SUM, "--resume", "--epochs=2"]
+    assert_refused(words, begun, "whose config.json cannot be read", capsys)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sum", "--epochs=0"], "`epochs` must be a positive integer. Received: epochs=0"),
+        (
+            ["msggan", "--batch-size=3.5"],
+            "`batch_size` must be a positive integer. Received: batch",
+        ),
+        (["msggan", "--metrics-every=0"], "`metrics_every` must be a positive integer"),
+        (
+            ["msggan", "--image-shape=(32, 32, 3)"],
+            "`image_shape` must be that of the data, [28, 28",
+        ),
+    ],
+)
+def test_wrong_words_leave_no_folder(tmp_path, capsys, words, message):
+    run = tmp_path / "run"
+    assert cli.main(["train", *words, f"--run={run}"]) == 1
+    assert message in capsys.readouterr().err
+    assert not run.exists()
+
+
+def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
+    words = ["--split=train[:32]", "--batch-size=32", "--num-scales=1", "--num-classes=3"]
+    assert cli.main(["train", "msggan", *words, f"--run={tmp_path / 'run'}"]) == 1
+    found = capsys.readouterr().err
+    assert "Labels must be from 0 to 2, since num_classes=3. Received: from 0 to 9" in found
+    assert len(found.splitlines()) == 1
+
+
+def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasmodes.callbacks.health.ALIKE", 1e9)
+    words = ["--split=train[:32]", "--batch-size=32", "--num-scales=1", "--epochs=3"]
+    widths = ["--generator-filters=2", "--discriminator-filters=2"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        cli.main(["train", "msggan", *words, *widths, f"--run={tmp_path / 'run'}"])
+    messages = [str(one.message) for one in caught]
+    assert any(one.startswith("Epoch 3: the generated images are alike") for one in messages)
