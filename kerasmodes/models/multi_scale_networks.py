@@ -141,6 +141,19 @@ class MultiScaleNetworks(Model):
             batches.append(self._images(network, latents[part], own))
         return [tf.concat(scale, axis=0).numpy() for scale in zip(*batches, strict=True)]
 
+    def export(self, filepath, *args, input_signature=None, **kwargs):
+        """As Keras's `export`: a SavedModel that maps latents to the images of all scales.
+
+        Its weights are the averaged ones; with `num_classes`, it takes the classes in turn.
+
+        Args:
+            filepath, *args, **kwargs: As in Keras.
+            input_signature: As in Keras; `None` is latents `[batch, latent_dim]`, float32.
+        """
+        if input_signature is None:
+            input_signature = [tf.TensorSpec((None, self.latent_dim), tf.float32, "latents")]
+        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
     def get_config(self):
         names = ("image_shape", "num_scales", "latent_dim", "num_classes", "seed")
         config = {name: getattr(self, name) for name in names}

@@ -3,6 +3,7 @@
 import copy
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,6 +50,45 @@ def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
     )
     expected = judge.results(gan.generate(16, seed=4)[-1])
     assert {name: history[f"val_{name}"][0] for name in expected} == expected
+
+
+def test_the_trained_weights_are_judged_if_asked_for():
+    gan, numbers = make_gan(), {}
+    for averaged in (True, False):
+        callback = make_callback(metrics=("swd",), averaged=averaged)
+        callback.set_model(gan)
+        callback.on_train_begin()
+        gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
+        callback.on_epoch_end(0, logs := {})
+        images = gan.generate(16, seed=0, averaged=averaged)[-1]
+        judge = image_judge.ImageJudge(IMAGES, metrics=("swd",), num_images=16)
+        numbers[averaged] = logs["val_swd"]
+        assert numbers[averaged] == judge.results(images)["swd"]
+    assert numbers[True] != numbers[False]
+
+
+def test_too_few_images_are_refused_before_an_epoch():
+    gan = make_gan()
+    before = gan.get_weights()
+    with pytest.raises(ValueError, match="must be at least .* Received: num_images=3"):
+        fit([make_callback(num_images=3)], gan=gan)
+    for one, other in zip(gan.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_search_may_go_by_its_numbers(tmp_path):
+    def build(hp):
+        gan = make_gan()
+        gan.compile(generator_optimizer=keras.optimizers.Adam(hp.Choice("rate", [1e-3, 1e-2])))
+        return gan
+
+    objective = keras_tuner.Objective("val_swd", "min")
+    tuner = keras_tuner.RandomSearch(build, objective, max_trials=2, directory=tmp_path, seed=0)
+    callbacks = [make_callback(metrics=("swd",))]
+    tuner.search(IMAGES, batch_size=12, epochs=1, verbose=0, callbacks=callbacks)
+    scores = [trial.score for trial in tuner.oracle.get_best_trials(2)]
+    assert scores == sorted(scores)
+    assert len(set(scores)) == 2
 
 
 def test_keras_s_callbacks_behind_it_use_the_numbers(tmp_path):

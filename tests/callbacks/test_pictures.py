@@ -93,6 +93,23 @@ def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_grid_may_show_the_trained_weights(tmp_path):
+    gan = km.MSGGAN((8, 8, 1), 2, 3, preset=km.presets.Default(8, 8), seed=0)
+    gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
+    callback = km.callbacks.SampleGrid(tmp_path, num_images=2, seed=7, averaged=False)
+    callback.set_model(gan)
+    callback.on_epoch_end(0)
+    images = gan(km.random.normal((2, 3), seed=7), averaged=False)
+    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM)
+    np.testing.assert_array_equal(pixels(tmp_path / "epoch_001.png"), expected[..., 0])
+
+
+def test_a_file_is_no_folder_for_pictures(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
+        km.callbacks.SampleGrid(tmp_path / "file")
+
+
 def test_a_second_run_starts_its_gif_anew(tmp_path):
     callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
     train_painter([callback], epochs=3)

@@ -83,12 +83,21 @@ def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
     assert make_noisy_regressor().fit(**fit, epochs=10_001).epoch == [10_000]
 
 
-def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path):
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        (km.presets.Tutorial(3, 3, 0.3), {}),
+        (km.presets.Default(8, 8), {"augmentation": "adaptive"}),
+        (km.presets.Paper(4, 4), {"dtype": "mixed_float16"}),
+    ],
+    ids=["tutorial", "default", "paper"],
+)
+def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path, preset, settings):
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
 
     def make_gan():
         keras.utils.set_random_seed(5)
-        gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
+        gan = km.MSGGAN((8, 8, 1), 2, 4, preset=preset, seed=1, **settings)
         gan.compile()
         return gan
 

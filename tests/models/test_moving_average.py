@@ -62,6 +62,31 @@ def test_the_average_generates_unless_told_otherwise():
     np.testing.assert_array_equal(gan(latents)[-1], averaged)
 
 
+def test_the_average_is_evaluated_unless_told_otherwise():
+    gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Default(8, 8), seed=0)
+    gan.compile(mode="graph")
+    ways = [{}, {"averaged": False}, {"averaged": True}]
+    same = [gan.evaluate(IMAGES, return_dict=True, verbose=0, **way)["g_loss"] for way in ways]
+    assert len(set(same)) == 3  # Each draws anew.
+    state = gan.test_seed_generator.state
+    gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
+    losses = []
+    for way in ways:
+        state.assign(0 * state)
+        losses.append(gan.evaluate(IMAGES, return_dict=True, verbose=0, **way)["g_loss"])
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_an_exported_model_serves_what_the_average_makes(tmp_path):
+    gan = km.MSGGAN((4, 4, 1), 2, 3, num_classes=2, preset=km.presets.Default(8, 8), seed=0)
+    gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
+    gan.export(tmp_path / "served", verbose=False)
+    latents = km.random.normal((5, 3), seed=km.random.SeedGenerator(5))
+    loaded = tf.saved_model.load(tmp_path / "served")
+    for one, other in zip(loaded.serve(latents), gan(latents), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_the_average_is_not_trained():
     gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Default(8, 8))
     trained = len(gan.generator.trainable_variables) + len(gan.discriminator.trainable_variables)

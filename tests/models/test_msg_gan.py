@@ -251,6 +251,20 @@ def test_images_out_of_range_are_refused(worst):
         gan.fit(images, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "preset", [km.presets.Default(8, 8), km.presets.Paper(4, 4)], ids=["default", "paper"]
+)
+def test_it_trains_on_images_of_any_shape_in_colour(preset):
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 16, 8, 3)).astype("float32")
+    gan = km.MSGGAN((16, 8, 3), 2, 4, preset=preset, seed=1)
+    gan.compile(mode="graph")
+    before = gan.get_weights()
+    logs = gan.fit(images, batch_size=4, verbose=0).history
+    assert np.all(np.isfinite(list(logs.values())))
+    assert any(np.any(one != other) for one, other in zip(gan.get_weights(), before, strict=True))
+    assert [scale.shape[1:] for scale in gan.generate(2)] == [(8, 4, 3), (16, 8, 3)]
+
+
 LABELS = np.arange(6) % 3
 
 

@@ -101,6 +101,35 @@ def test_float16_scales_each_loss_by_a_factor_of_its_own():
     assert own.dynamic_scale.numpy() == 8.0
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_may_be_fused(policy):
+    histories = []
+    for mode in ("graph", "fused"):
+        keras.utils.set_random_seed(0)
+        gan = make_mixed_gan(policy, "default")
+        gan.compile("sgd", "sgd", mode=mode)
+        fit = {"batch_size": 3, "shuffle": False, "verbose": 0}
+        histories.append(gan.fit(LARGER_IMAGES, **fit).history)
+    expected, found = histories
+    for name in ("g_loss", "d_loss"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0.02)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_on_replicas_is_that_of_one_device(two_replicas, policy):
+    histories = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            gan = make_mixed_gan(policy, "default")
+            gan.compile("sgd", "sgd", mode="graph")
+        fit = {"batch_size": 2, "shuffle": False, "verbose": 0}
+        histories.append(gan.fit(LARGER_IMAGES, **fit).history)
+    expected, found = histories
+    for name in ("g_loss", "d_loss"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0.02)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_file_in_mixed_precision_goes_on_as_if_it_had_never_been_one(tmp_path, policy, preset):

@@ -41,6 +41,23 @@ def test_the_papers():
     assert optimizer.learning_rate.numpy() == pytest.approx(0.003)
 
 
+class OfMyOwn(presets.Default):
+    """Its discriminator may look at all images of a batch; it does not say so."""
+
+    def make_discriminator(self, image_shape, num_scales, num_classes, seed):
+        return super().make_discriminator(image_shape, num_scales, num_classes, seed)
+
+
+class Alone(OfMyOwn):
+    judges_each_alone = True
+
+
+def test_a_discriminator_of_ones_own_is_not_said_to_judge_each_image_alone():
+    names = ("Default", "Tutorial", "Paper")
+    assert [getattr(presets, name).judges_each_alone for name in names] == [True, True, False]
+    assert (OfMyOwn.judges_each_alone, Alone.judges_each_alone) == (False, True)
+
+
 def test_pyramids_are_means_or_bilinear():
     images = np.random.default_rng(0).uniform(-1, 1, (2, 8, 12, 3)).astype("float32")
     mean = images.reshape(2, 2, 4, 3, 4, 3).mean(axis=(2, 4))
