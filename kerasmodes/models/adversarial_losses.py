@@ -40,11 +40,17 @@ class AdversarialLoss:
     is_signed = False
 
     def losses(self, real_logits, fake_logits):
-        """Returns the generator's and the discriminator's losses, tensors as the logits."""
+        """Returns the generator's and the discriminator's losses, tensors `[batch, 1]`."""
         raise NotImplementedError(f"{type(self).__name__} must define `losses`.")
 
     def __call__(self, real_logits, fake_logits):
         g_losses, d_losses = self.losses(real_logits, fake_logits)
+        for losses in (g_losses, d_losses):
+            if losses.shape.rank != 2 or losses.shape[1] != 1:
+                raise ValueError(
+                    f"`losses` of {type(self).__name__} must return two tensors [batch, 1], one "
+                    f"value an example. Received: one with shape={tuple(losses.shape)}"
+                )
         d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
         return tf.squeeze(g_losses, axis=-1), tf.squeeze(d_losses, axis=-1)
 
@@ -62,6 +68,14 @@ class NonSaturating(AdversarialLoss):
 
     Generator: softplus(-D(fake)). Discriminator: softplus(-D(real)) + softplus(D(fake)). Source:
     Goodfellow et al. 2014 (arXiv 1406.2661), equation 1 and section 3.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.NonSaturating()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [3.049], [0.1755]
+    ```
     """
 
     is_signed = True
@@ -76,6 +90,14 @@ class LeastSquares(AdversarialLoss):
     """Squared distances of the logits from 1 (real) and 0 (fake), halved.
 
     Source: Mao et al. 2017 (arXiv 1611.04076), equation 9.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.LeastSquares()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [8], [5]
+    ```
     """
 
     def losses(self, real_logits, fake_logits):
@@ -89,6 +111,14 @@ class Hinge(AdversarialLoss):
 
     Generator: -D(fake). Discriminator: relu(1 - D(real)) + relu(1 + D(fake)). Source: Lim and Ye
     2017 (arXiv 1705.02894), section 3.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.Hinge()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [3], [0]
+    ```
     """
 
     is_signed = True
@@ -103,6 +133,14 @@ class Wasserstein(AdversarialLoss):
 
     Generator: -D(fake). Discriminator: D(fake) - D(real). Source: Arjovsky et al. 2017
     (arXiv 1701.07875), section 3.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.Wasserstein()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [3], [-5]
+    ```
     """
 
     def losses(self, real_logits, fake_logits):
@@ -116,6 +154,14 @@ class RelativisticAverageHinge(AdversarialLoss):
     With r = D(real) - mean D(fake) and f = D(fake) - mean D(real), means over the global batch:
     generator relu(1 + r) + relu(1 - f), discriminator relu(1 - r) + relu(1 + f). Source:
     Jolicoeur-Martineau 2018 (arXiv 1807.00734), section 4.2 with the hinge of its appendix.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.RelativisticAverageHinge()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [12], [0]
+    ```
     """
 
     def losses(self, real_logits, fake_logits):
@@ -131,6 +177,14 @@ class RelativisticPairing(AdversarialLoss):
 
     Generator: softplus(D(real) - D(fake)). Discriminator: softplus(D(fake) - D(real)). Source:
     Huang et al. 2024, "The GAN is dead; long live the GAN!" (arXiv 2501.05441), equation 2.
+
+    Example, of one real and one fake image:
+
+    ```python
+    loss = km.losses.RelativisticPairing()
+    g_losses, d_losses = loss(tf.constant([[2.0]]), tf.constant([[-3.0]]))
+    # [5.007], [0.006715]
+    ```
     """
 
     def losses(self, real_logits, fake_logits):

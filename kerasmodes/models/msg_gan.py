@@ -42,6 +42,7 @@ class MSGGAN(MultiScaleNetworks):
         augmentation: What the discriminator sees of every image: `"diff_augment"`, `"adaptive"`, a
             layer of `km.augmentation`, or `None` for the images as they are.
         seed: Int from which latents, dropout masks and augmentations follow, or `None`.
+        dtype: As in Keras, of the networks, too: `"mixed_float16"`, say.
 
     Example:
 

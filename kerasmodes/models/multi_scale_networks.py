@@ -78,6 +78,15 @@ class MultiScaleNetworks(Model):
         Args:
             preset: `"default"`, `"tutorial"`, `"paper"`, or one of `km.presets`.
             **kwargs: As in the constructor.
+
+        Raises:
+            ValueError: If there is no such preset, or an argument is wrong.
+
+        Example:
+
+        ```python
+        gan = km.MSGGAN.from_preset("paper", image_shape=(32, 32, 3), num_scales=4)
+        ```
         """
         return cls(preset=preset, **kwargs)
 

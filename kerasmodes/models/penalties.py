@@ -25,6 +25,24 @@ class Penalty:
         every: Positive int; in one step of so many it is added, times so many ("lazy": Karras et
             al. 2020, arXiv 1912.04958, appendix B). The first step has it. With the paper's
             networks on several replicas, the steps between are no faster.
+
+    Raises:
+        ValueError: If `gamma` or `every` is not positive.
+
+    Example:
+
+    ```python
+    class R1OfTheLargest(km.penalties.Penalty):
+        def images(self, real_images, fake_images, alpha):
+            return real_images
+
+        def of_scales(self, squares):
+            return squares[:, -1:] / 2
+
+
+    gan = km.MSGGAN()
+    gan.compile(penalties=R1OfTheLargest(gamma=0.5, every=4))
+    ```
     """
 
     def __init__(self, gamma=1.0, every=1):
@@ -107,6 +125,13 @@ class R2(Penalty):
 
     Args:
         gamma, every: As in `Penalty`.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN()
+    gan.compile(penalties=[km.penalties.R1(0.5), km.penalties.R2(0.5)])
+    ```
     """
 
     def images(self, real_images, fake_images, alpha):
@@ -124,6 +149,13 @@ class GradientPenalty(Penalty):
     Args:
         gamma: Positive float; the paper's lambda, 10 there.
         every: As in `Penalty`.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN()
+    gan.compile(loss="wasserstein", penalties=km.penalties.GradientPenalty(10.0))
+    ```
     """
 
     def __init__(self, gamma=10.0, every=1):

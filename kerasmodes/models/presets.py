@@ -123,6 +123,12 @@ class Tutorial(Default):
         generator_filters: Positive int, width of the generator's convolutions.
         discriminator_filters: Positive int, width of the discriminator's strided convolutions.
         dropout: Rate of the discriminator's dropout, in `[0, 1)`.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN(preset=km.presets.Tutorial(dropout=0.0))
+    ```
     """
 
     latent_dim = 100
@@ -170,6 +176,12 @@ class Paper(Default):
         combination: How a scale's image joins the discriminator's features: `"simple"`, `"lin_cat"`
             or `"cat_lin"` (section 2.1).
         half_life: As in `Default`. A decay of 0.999 in batches of 64 is 44,000 images.
+
+    Example:
+
+    ```python
+    gan = km.MSGGAN((32, 32, 3), num_scales=4, preset=km.presets.Paper(64, 64, "lin_cat"))
+    ```
     """
 
     latent_dim = 128

@@ -14,6 +14,18 @@ REAL = tf.constant([[-2.0], [0.0], [1.5]])
 FAKE = tf.constant([[1.75], [0.25], [-1.75]])
 
 
+class Averaged(adversarial_losses.AdversarialLoss):
+    """A loss that has averaged already, which is not its business."""
+
+    def losses(self, real_logits, fake_logits):
+        return -fake_logits, tf.reduce_mean(fake_logits - real_logits)
+
+
+def test_a_loss_without_a_value_an_example_is_refused():
+    with pytest.raises(ValueError, match="must return two tensors .batch, 1.* with shape=..$"):
+        Averaged()(REAL, FAKE)
+
+
 def column(*values):
     return tf.constant(values, shape=(len(values), 1))
 
