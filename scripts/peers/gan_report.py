@@ -46,7 +46,7 @@ def write(folder, console):
         tables.append(robustness(rates))
     for one in tables:
         console.print(one)
-    found = findings(runs, folder)
+    found = findings(runs, folder, real_spreads())
     console.print("\n".join(found))
     text = "\n".join([*map(markdown, tables), *(f"- {line}" for line in found)]) + "\n"
     folder.with_suffix(".md").write_text(text)
@@ -102,8 +102,8 @@ def robustness(rates):
     return shown
 
 
-def findings(runs, folder):
-    """Returns what the bars say, in words."""
+def findings(runs, folder, real):
+    """Returns what the bars say, in words; `real` are the spreads of real images, by scale."""
     own = [run for run in runs if run["recipe"] == "default"]
     if not own:
         return []
@@ -116,7 +116,6 @@ def findings(runs, folder):
             ratio = middle / min(last)
             word = "met" if ratio <= bar else "MISSED"
             lines.append(f"default / {NAMES[name]}: {ratio:.3f} (bar {bar}: {word})")
-    real = real_spreads()
     for run in own:
         curve = [point["frechet"] for point in run["curve"]]
         word = "falls to the end" if curve == sorted(curve, reverse=True) else "ROSE"
