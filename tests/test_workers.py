@@ -36,6 +36,14 @@ def test_two_workers_have_the_numbers_of_one_device(tmp_path):
         np.testing.assert_array_equal(numbers["saved"], numbers["weights"], err_msg=str(way))
 
 
+def test_two_workers_share_averages_penalties_classes_and_clipping(tmp_path):
+    one_device = tf.distribute.get_strategy()
+    expected = worker_program.default_gan(one_device, tmp_path / "one.pkl")
+    found = run_on_two_workers("default_gan", tmp_path)
+    assert set(found) == set(expected)
+    assert_equal_numbers(found, expected, 1e-4)
+
+
 def test_a_job_whose_worker_was_killed_ends_as_if_nothing_had_happened(tmp_path, capsys):
     one_device = tf.distribute.get_strategy()
     expected = worker_program.killed_in_mid_epoch(one_device, tmp_path / "one" / "numbers.pkl")
