@@ -100,7 +100,10 @@ def test_traceback_on_request():
 
 def test_generate_without_a_model(own_folder, capsys):
     assert cli.main(["generate", str(own_folder)]) == 1
-    assert "`run` must hold a model.keras" in capsys.readouterr().err
+    assert "`run` must hold a model.keras. Received" in capsys.readouterr().err
+    (own_folder / "model.keras").write_text("no model")
+    assert cli.main(["generate", str(own_folder)]) == 1
+    assert "`run` must hold a model.keras that can be read" in capsys.readouterr().err
 
 
 def test_prepare_from_a_folder_without_the_files(own_folder, capsys):

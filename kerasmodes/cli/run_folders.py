@@ -24,7 +24,7 @@ def seed_of(run):
     """
     if not run:
         raise ValueError("`run` must name the folder where `resume` goes on. Received: run=None")
-    return _config(pathlib.Path(run)).get("seed")
+    return config_of(run).get("seed")
 
 
 def find(flags, model, strategy):
@@ -51,7 +51,7 @@ def write_config(folder, flags, model):
 
 
 def _check_goes_on(folder, flags):
-    config = _config(folder)
+    config = config_of(folder)
     if not config.get("resume"):
         raise ValueError(
             "`run` must be a run that was begun with --resume, to go on. "
@@ -71,15 +71,16 @@ def _check_goes_on(folder, flags):
         )
 
 
-def _config(folder):
-    path = folder / CONFIG
+def config_of(run):
+    """Returns the settings in a run's folder, a dict, empty if there are none."""
+    path = pathlib.Path(run, CONFIG)
     if not path.exists():
         return {}
     try:
         return json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(
-            f"`run` must be the folder of a run. Received: run={str(folder)!r}, whose {CONFIG} "
+            f"`run` must be the folder of a run. Received: run={str(run)!r}, whose {CONFIG} "
             f"cannot be read: {error}"
         ) from error
 

@@ -3,13 +3,13 @@
 How a run comes about is in `training.py`.
 """
 
-import json
 import pathlib
 
 import keras
 import numpy as np
 
 from kerasmodes import data, models
+from kerasmodes.cli import run_folders
 
 DATA_PLACES = ("data_dir", "idx_dir")
 
@@ -33,7 +33,12 @@ def load_gan(run):
     path = pathlib.Path(run) / "model.keras"
     if not path.is_file():
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
-    gan = keras.models.load_model(path)
+    try:
+        gan = keras.models.load_model(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
+        ) from error
     if not isinstance(gan, models.MSGGAN):
         raise ValueError(
             f"`run` must hold an MSGGAN. Received: run={run!r} with {type(gan).__name__}"
@@ -43,7 +48,7 @@ def load_gan(run):
 
 def data_name(flags):
     """Returns the name of the data set that is asked for, or that the run was trained on."""
-    name = flags.data or _config(flags.run).get("data")
+    name = flags.data or run_folders.config_of(flags.run).get("data")
     if name is None:
         raise ValueError(
             "`data` must name a data set, since the run's config.json does not. Received: data=None"
@@ -57,7 +62,7 @@ def all_images(flags, split, image_shape):
     Raises:
         ValueError: If they are not of the model's shape.
     """
-    config = _config(flags.run)
+    config = run_folders.config_of(flags.run)
     places = {name: flags[name] or config.get(name) for name in DATA_PLACES}
     arguments = {"name": data_name(flags), "split": split, "seed": 0, **places}
     # A batch that holds all: an incomplete one of a training split would be dropped.
@@ -70,8 +75,3 @@ def all_images(flags, split, image_shape):
             f"Received: data={arguments['name']!r} with {images.shape[1:]}"
         )
     return images
-
-
-def _config(run):
-    path = pathlib.Path(run) / "config.json"
-    return json.loads(path.read_text()) if path.is_file() else {}

@@ -90,7 +90,12 @@ def load_with_optimizers(model, path):
         if model.optimizer is not None and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         check_built(model)
-        model.load_weights(path)
+        try:
+            model.load_weights(path)
+        except OSError as error:
+            raise ValueError(
+                f"{path} must be a whole file of weights. Received: {error}"
+            ) from error
 
 
 def check_built(model):

@@ -77,9 +77,16 @@ def test_a_run_begun_without_resume_is_not_overwritten(tmp_path, capsys):
 
 
 def test_a_config_that_cannot_be_read_is_named(begun, capsys):
-    (begun / "config.json").write_text("{ half")
     words = [*SUM, "--resume", "--epochs=2"]
+    (begun / "config.json").write_text("{ half")
     assert_refused(words, begun, "whose config.json cannot be read", capsys)
+
+
+def test_weights_that_cannot_be_read_are_named(begun, capsys):
+    (progress,) = (begun / "progress").iterdir()
+    progress.write_bytes(progress.read_bytes()[:500])
+    assert cli.main([*SUM, "--resume", "--epochs=2", f"--run={begun}"]) == 1
+    assert f"{progress} must be a whole file of weights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
