@@ -15,6 +15,7 @@ import rich.progress
 import rich.table
 import tensorflow as tf
 
+from kerasmodes import checks
 from kerasmodes.data import whole_files
 from kerasmodes.model import with_modes
 
@@ -265,8 +266,6 @@ def _check_arguments(build_model, modes, steps, repeats, batch_size):
             "`build_model` must be a function without arguments that returns a new model. "
             f"Received: build_model={build_model!r}"
         )
-    for name, value in (("steps", steps), ("repeats", repeats), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    checks.positive_integers(steps=steps, repeats=repeats, batch_size=batch_size)
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")

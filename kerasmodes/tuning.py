@@ -15,6 +15,7 @@ import rich.table
 import tensorflow as tf
 from keras_tuner.errors import FailedTrialError, FatalTypeError, FatalValueError
 
+from kerasmodes import checks
 from kerasmodes.models import MSGGAN, SumRegressor, penalties, presets
 
 TUNERS = {
@@ -215,10 +216,8 @@ def _check_arguments(tuner, max_trials, epochs, seed):
     if tuner not in TUNERS:
         names = ", ".join(repr(name) for name in TUNERS)
         raise ValueError(f"`tuner` must be one of {names}. Received: tuner={tuner!r}")
-    for name, value in (("max_trials", max_trials), ("epochs", epochs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    if seed is not None and (not isinstance(seed, int) or seed < 0):
+    checks.positive_integers(max_trials=max_trials, epochs=epochs)
+    if seed is not None and not checks.is_integer(seed, 0):
         raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
 
 

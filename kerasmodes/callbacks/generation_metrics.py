@@ -8,8 +8,9 @@ import copy
 import keras
 import numpy as np
 
+from kerasmodes import checks
 from kerasmodes.callbacks import real_images
-from kerasmodes.metrics import image_judge, two_samples
+from kerasmodes.metrics import image_judge
 
 
 class GenerationMetrics(keras.callbacks.Callback):
@@ -74,8 +75,8 @@ class GenerationMetrics(keras.callbacks.Callback):
     ):
         super().__init__()
         image_judge.check_metrics(metrics)
-        two_samples.check_positive_integers(num_images=num_images, every=every)
-        two_samples.check_seed(seed)
+        checks.positive_integers(num_images=num_images, every=every)
+        checks.seed(seed)
         self.images = images
         self.network = network
         self.metrics = tuple(metrics)

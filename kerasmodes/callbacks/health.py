@@ -10,9 +10,8 @@ import warnings
 import keras
 import numpy as np
 
-from kerasmodes import replicas
+from kerasmodes import checks, replicas
 from kerasmodes.callbacks import generation_metrics, real_images
-from kerasmodes.metrics import two_samples
 
 WON = 0.98  # share of both real and fake images that the discriminator tells right
 ALIKE = 0.5  # of the distance between real images
@@ -56,10 +55,10 @@ class HealthCheck(keras.callbacks.Callback):
 
     def __init__(self, images=None, patience=3, num_images=64, seed=0):
         super().__init__()
-        two_samples.check_positive_integers(patience=patience, num_images=num_images)
+        checks.positive_integers(patience=patience, num_images=num_images)
         if num_images < 2:
             raise ValueError(f"`num_images` must be at least 2. Received: num_images={num_images}")
-        two_samples.check_seed(seed)
+        checks.seed(seed)
         self.images = images
         self.patience = patience
         self.num_images = num_images

@@ -10,7 +10,7 @@ import pathlib
 import keras
 import numpy as np
 
-from kerasmodes import data, random, replicas
+from kerasmodes import checks, data, random, replicas
 from kerasmodes.data import whole_files
 
 FRAME_SECONDS = 0.3
@@ -44,10 +44,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def __init__(self, directory, num_images=8, seed=0, averaged=True):
         super().__init__()
-        if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
-            raise ValueError(
-                f"`num_images` must be a positive integer. Received: num_images={num_images!r}"
-            )
+        checks.positive_integers(num_images=num_images)
         self.directory = pathlib.Path(directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")

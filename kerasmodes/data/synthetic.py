@@ -3,9 +3,9 @@
 NumPy arrays only. Batches, shuffling and devices are not here: `fit` makes them from arrays.
 """
 
-import numbers
-
 import numpy as np
+
+from kerasmodes import checks
 
 
 def sums(num_samples=10_000, num_features=20, seed=None):
@@ -30,10 +30,8 @@ def sums(num_samples=10_000, num_features=20, seed=None):
         >>> x.shape, y.shape
         ((100, 20), (100, 1))
     """
-    for name, value in (("num_samples", num_samples), ("num_features", num_features)):
-        if not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    if seed is not None and (not isinstance(seed, numbers.Integral) or seed < 0):
+    checks.positive_integers(num_samples=num_samples, num_features=num_features)
+    if seed is not None and not checks.is_integer(seed, 0):
         raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
     x = np.random.default_rng(seed).standard_normal((num_samples, num_features), dtype="float32")
     return x, x.sum(axis=1, keepdims=True)

@@ -4,8 +4,6 @@ How two samples are compared is each metric's own; what is kept of one, and the 
 examples, is in `examples.py`.
 """
 
-import numbers
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -151,19 +149,6 @@ class TwoSampleMetric(keras.metrics.Metric):
         if not self.result_names:
             return values[0]
         return dict(zip(self.result_names, values, strict=True))
-
-
-def check_positive_integers(**arguments):
-    """Raises a `ValueError` that names the first argument which is not a positive integer."""
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
-def check_seed(seed):
-    """Raises a `ValueError` unless a seed is an integer, at least 0."""
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}")
 
 
 def _as_arrays(tensors):

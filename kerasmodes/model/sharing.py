@@ -4,12 +4,10 @@ Each replica takes its part of the global batch; what they return is put togethe
 replicas run is in `strategies.py`, what a part means to random numbers in `replicas.py`.
 """
 
-import numbers
-
 import keras
 import tensorflow as tf
 
-from kerasmodes import fusing, replicas
+from kerasmodes import checks, fusing, replicas
 from kerasmodes.model import keras_private
 
 
@@ -118,10 +116,8 @@ def check_scope(model):
 
 def check_batch_size(strategy, batch_size):
     """Raises a `ValueError` if batches of that size, or `None`, cannot be cut into equal parts."""
-    if batch_size is not None and not (isinstance(batch_size, numbers.Integral) and batch_size > 0):
-        raise ValueError(
-            f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"
-        )
+    if batch_size is not None:
+        checks.positive_integers(batch_size=batch_size)
     if batch_size and batch_size % strategy.num_replicas_in_sync:
         _refuse_size(batch_size, strategy.num_replicas_in_sync)
 

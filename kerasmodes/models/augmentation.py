@@ -9,6 +9,8 @@ import typing
 import keras
 import tensorflow as tf
 
+from kerasmodes import checks
+
 TIE = 1e-5  # A mean so near the target is at the target: modes round it differently.
 
 
@@ -246,10 +248,7 @@ def _check_policies(policies):
 def _check_control(target, ramp_images):
     if isinstance(target, bool) or not isinstance(target, (int, float)) or not -1 < target < 1:
         raise ValueError(f"`target` must be a number in (-1, 1). Received: target={target!r}")
-    if isinstance(ramp_images, bool) or not isinstance(ramp_images, int) or ramp_images < 1:
-        raise ValueError(
-            f"`ramp_images` must be a positive integer. Received: ramp_images={ramp_images!r}"
-        )
+    checks.positive_integers(ramp_images=ramp_images)
 
 
 def _check_pyramid(pyramid):

@@ -11,8 +11,8 @@ import inspect
 import keras
 import tensorflow as tf
 
-from kerasmodes import averaging, random, replicas
-from kerasmodes.models import adversarial_losses, msg_gan_networks, training_images
+from kerasmodes import averaging, checks, random, replicas
+from kerasmodes.models import adversarial_losses, training_images
 from kerasmodes.models import augmentation as augmenting
 from kerasmodes.models import labels as image_labels
 from kerasmodes.models import penalties as gradient_penalties
@@ -96,7 +96,7 @@ class MSGGAN(MultiScaleNetworks):
                 "`discriminator_optimizer` must be another object than `generator_optimizer`. "
                 f"Received: {discriminator_optimizer!r} for both"
             )
-        msg_gan_networks.check_sizes(discriminator_steps=discriminator_steps)
+        checks.positive_integers(discriminator_steps=discriminator_steps)
         loss = adversarial_losses.get(self.preset.loss() if loss == OF_PRESET else loss)
         penalties = self.preset.penalties() if penalties == OF_PRESET else penalties
         penalties = gradient_penalties.get(penalties)

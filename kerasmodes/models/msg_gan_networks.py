@@ -7,23 +7,17 @@ those of Karnewar and Wang 2019 (arXiv 1903.06048), section 2.
 
 import keras
 
+from kerasmodes import checks
 from kerasmodes.models import layers
 
 LEAKY_RELU_SLOPE = 0.2
 LEAST_WIDTH = 8
 
 
-def check_sizes(**numbers):
-    """Raises a `ValueError` that names the first of the numbers that is no positive integer."""
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
 def check_shape(image_shape):
     """Raises a `ValueError` if it is not (height, width, channels)."""
     is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
-    if not is_shape or not all(isinstance(n, int) and n > 0 for n in image_shape):
+    if not is_shape or not all(checks.is_integer(n, 1) for n in image_shape):
         raise ValueError(
             "`image_shape` must be (height, width, channels). "
             f"Received: image_shape={image_shape!r}"

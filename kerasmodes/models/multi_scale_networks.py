@@ -8,7 +8,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from kerasmodes import random, replicas
+from kerasmodes import checks, random, replicas
 from kerasmodes.model import Model
 from kerasmodes.models import augmentation as augmenting
 from kerasmodes.models import labels as image_labels
@@ -39,9 +39,9 @@ class MultiScaleNetworks(Model):
         preset = presets.get(preset)
         latent_dim = preset.latent_dim if latent_dim is None else latent_dim
         msg_gan_networks.check_shape(image_shape)
-        msg_gan_networks.check_sizes(num_scales=num_scales, latent_dim=latent_dim)
+        checks.positive_integers(num_scales=num_scales, latent_dim=latent_dim)
         if num_classes is not None:
-            msg_gan_networks.check_sizes(num_classes=num_classes)
+            checks.positive_integers(num_classes=num_classes)
         super().__init__(**kwargs)
         self.image_shape = tuple(image_shape)
         self.num_scales = num_scales
@@ -136,7 +136,7 @@ class MultiScaleNetworks(Model):
         Raises:
             ValueError: If `num_images` is not a positive integer, or labels do not fit.
         """
-        msg_gan_networks.check_sizes(num_images=num_images)
+        checks.positive_integers(num_images=num_images)
         if self.num_classes is not None:
             labels = image_labels.of_images(num_images, labels, self.num_classes)
         elif labels is not None:

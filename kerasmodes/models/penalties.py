@@ -6,7 +6,7 @@ The losses themselves are in `adversarial_losses.py`.
 import keras
 import tensorflow as tf
 
-from kerasmodes import averaging
+from kerasmodes import averaging, checks
 
 # Under a root, so that its slope at zero is finite; far below what changes a penalty.
 LEAST_SQUARE = 1e-12
@@ -52,8 +52,7 @@ class Penalty:
                 "`gamma` must be a positive number, or a schedule of keras.optimizers.schedules. "
                 f"Received: gamma={gamma!r}"
             )
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"`every` must be a positive integer. Received: every={every!r}")
+        checks.positive_integers(every=every)
         self.gamma = gamma
         self.every = every
 

@@ -6,6 +6,7 @@ The layers are in the `*_networks.py`, the training step in `msg_gan.py`.
 import keras
 import tensorflow as tf
 
+from kerasmodes import checks
 from kerasmodes.models import (
     adversarial_losses,
     msg_gan_networks,
@@ -52,7 +53,7 @@ class Default:
             cls.judges_each_alone = False  # Not known of another's discriminator.
 
     def __init__(self, generator_filters=64, discriminator_filters=64, half_life=20_000):
-        msg_gan_networks.check_sizes(
+        checks.positive_integers(
             generator_filters=generator_filters, discriminator_filters=discriminator_filters
         )
         is_number = isinstance(half_life, (int, float)) and not isinstance(half_life, bool)
