@@ -4,6 +4,8 @@ How they are trained is in `msg_gan.py`, their layers in the `*_networks.py`.
 """
 
 import contextlib
+import math
+import random as python_random
 
 import keras
 import tensorflow as tf
@@ -134,7 +136,8 @@ class MultiScaleNetworks(Model):
             smallest scale first. (The paper's linear heads may leave it.)
 
         Raises:
-            ValueError: If `num_images` is not a positive integer, or labels do not fit.
+            ValueError: If `num_images` is not a positive integer, `seed` no integer, or labels do
+                not fit.
         """
         checks.positive_integers(num_images=num_images)
         if self.num_classes is not None:
@@ -142,7 +145,11 @@ class MultiScaleNetworks(Model):
         elif labels is not None:
             raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
         network = self._network(averaged)
-        latents = self._latents(num_images, random.SeedGenerator(seed))
+        if seed is not None and not checks.is_integer(seed, -math.inf):
+            raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        # No generator: its variable would have to be made on all workers at once.
+        seed = python_random.getrandbits(31) if seed is None else int(seed)
+        latents = self._latents(num_images, seed)
         batches = []
         for start in range(0, num_images, GENERATE_BATCH_SIZE):
             part = slice(start, start + GENERATE_BATCH_SIZE)
@@ -185,8 +192,8 @@ class MultiScaleNetworks(Model):
         images = network(inputs if labels is not None else latents, training=training)
         return images if isinstance(images, list) else [images]  # Keras unpacks a single output
 
-    def _latents(self, num_images, seed_generator):
-        return random.normal((num_images, self.latent_dim), seed=seed_generator)
+    def _latents(self, num_images, seed):
+        return random.normal((num_images, self.latent_dim), seed=seed)
 
 
 @contextlib.contextmanager

@@ -171,6 +171,15 @@ def test_generate_needs_a_positive_integer(num_images):
         make_gan().generate(num_images)
 
 
+def test_seeds_and_numbers_may_be_those_of_numpy():
+    gan = make_gan()
+    expected = gan.generate(3, seed=2**40 + 1)
+    found = gan.generate(np.int64(3), seed=np.int64(2**40 + 1))
+    np.testing.assert_array_equal(found[-1], expected[-1])
+    with pytest.raises(ValueError, match="`seed` must be an integer or None. Received: seed=1.5"):
+        gan.generate(3, seed=1.5)
+
+
 @pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 @pytest.mark.parametrize(
     "images",
