@@ -76,11 +76,10 @@ def test_the_dtype_may_also_be_that_of_the_program():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_it_trains_in_mixed_precision(policy, mode, preset):
+def test_it_trains_in_mixed_precision(policy, preset):
     gan = make_mixed_gan(policy, preset)
-    gan.compile(mode=mode)
+    gan.compile(mode="eager")  # In graph mode below.
     before = gan.get_weights()
     logs = gan.fit(LARGER_IMAGES, batch_size=3, epochs=3, verbose=0).history
     assert np.all(np.isfinite(list(logs.values())))
