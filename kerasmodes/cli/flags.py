@@ -15,7 +15,14 @@ FIT_HELP = {
 # What `compile` takes and `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
 
-WIDTHS = ("generator_filters", "discriminator_filters")
+# Of the presets: type and help of each setting.
+OF_PRESETS = {
+    "generator_filters": (int | None, "Width of the generator"),
+    "discriminator_filters": (int | None, "Width of the discriminator"),
+    "half_life": (float | None, "Images after which a weight counts half in the average"),
+    "dropout": (float | None, "Rate of the tutorial's dropout"),
+    "combination": (str | None, "How the paper's discriminator joins images and features"),
+}
 
 console = rich.console.Console(soft_wrap=True)
 errors = rich.console.Console(soft_wrap=True, stderr=True)
@@ -46,14 +53,18 @@ def add_gan_arguments(parser):
     parser.add_argument(
         "--preset", choices=[*presets.PRESETS], default=default, help="One of `km.presets`."
     )
-    for name in WIDTHS:
-        parser.add_argument(
-            f"--{name}", type=int | None, help="Width of a network (default: the preset's)."
-        )
+    for name, (kind, words) in OF_PRESETS.items():
+        parser.add_argument(f"--{name}", type=kind, help=f"{words} (default: the preset's).")
 
     def make(flags):
-        widths = {name: flags[name] for name in WIDTHS if flags[name] is not None}
-        preset = presets.PRESETS[flags.preset](**widths)
+        make_preset = presets.PRESETS[flags.preset]
+        given = {name: flags[name] for name in OF_PRESETS if flags[name] is not None}
+        for name in given.keys() - inspect.signature(make_preset).parameters.keys():
+            raise ValueError(
+                f"`{name}` must be left out: the preset {flags.preset!r} has none. "
+                f"Received: {name}={given[name]!r}"
+            )
+        preset = make_preset(**given)
         return models.MSGGAN(**pick(flags, names), preset=preset, seed=flags.seed)
 
     return make

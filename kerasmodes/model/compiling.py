@@ -43,12 +43,24 @@ def for_class(compile, args, kwargs, settings):
     return bound.args, bound.kwargs
 
 
-def config_of(model):
-    """Returns what `arguments_of` and `build_optimizers` need, ready for a JSON file."""
+def config_of(model, found=None):
+    """Returns what `arguments_of` and `build_optimizers` need, ready for a JSON file.
+
+    Args:
+        model: A compiled model.
+        found: Arguments of `compile` by name, with what the model made of them: written in place of
+            what was given, so that a default that changes later does not change the file's model.
+    """
     arguments = model._compile_arguments
+    args, kwargs = list(arguments.args), dict(arguments.kwargs)
+    if found:
+        bound = inspect.signature(type(model).compile).bind(model, *args, **kwargs)
+        known = {name: value for name, value in found.items() if name in bound.signature.parameters}
+        bound.arguments |= known
+        (_, *args), kwargs = bound.args, bound.kwargs
     return {
-        "args": keras.saving.serialize_keras_object(list(arguments.args)),
-        "kwargs": keras.saving.serialize_keras_object(dict(arguments.kwargs)),
+        "args": keras.saving.serialize_keras_object(args),
+        "kwargs": keras.saving.serialize_keras_object(kwargs),
         "optimizer_weights": _optimizer_weights(model),
     }
 
@@ -96,6 +108,20 @@ def load_with_optimizers(model, path):
             raise ValueError(
                 f"{path} must be a whole file of weights. Received: {error}"
             ) from error
+
+
+def built(optimizer, network):
+    """Returns an optimizer, or that of the name, built for the weights that a network trains.
+
+    It could not be restored else, nor run on replicas. Under float16 it scales its loss.
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if network.compute_dtype == "float16" and not is_scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if not optimizer.built:
+        optimizer.build(network.trainable_variables)
+    return optimizer
 
 
 def check_built(model):

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import averaging, checks, random, replicas
+from kerasmodes.model import compiling
 from kerasmodes.models import adversarial_losses, training_images
 from kerasmodes.models import augmentation as augmenting
 from kerasmodes.models import labels as image_labels
@@ -19,6 +20,7 @@ from kerasmodes.models import penalties as gradient_penalties
 from kerasmodes.models.multi_scale_networks import MultiScaleNetworks
 
 OF_PRESET = "preset"
+GIVEN_BY_PRESETS = ("generator_optimizer", "discriminator_optimizer", "penalties")
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -107,8 +109,13 @@ class MSGGAN(MultiScaleNetworks):
                 f"Received: loss={type(loss).__name__}. Or take augmentation='diff_augment'."
             )
         with self.distribute_strategy.scope():
-            generator_optimizer = self._made(generator_optimizer, self.generator)
-            discriminator_optimizer = self._made(discriminator_optimizer, self.discriminator)
+            generator_optimizer, discriminator_optimizer = (
+                compiling.built(self.preset.optimizer() if one is None else one, network)
+                for one, network in (
+                    (generator_optimizer, self.generator),
+                    (discriminator_optimizer, self.discriminator),
+                )
+            )
         super().compile(
             optimizer=None,
             mode=mode,
@@ -122,6 +129,12 @@ class MSGGAN(MultiScaleNetworks):
         self.penalties = penalties
         self.discriminator_steps = discriminator_steps
         self._tests_average = True
+
+    def get_compile_config(self):
+        """Returns what `compile` was given, and in its place what was the preset's."""
+        found = {name: getattr(self, name, None) for name in GIVEN_BY_PRESETS}
+        found["loss"] = getattr(self, "adversarial_loss", None)
+        return compiling.config_of(self, found) if self.compiled else {}
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; images and labels are checked before they are learned.
@@ -285,14 +298,3 @@ class MSGGAN(MultiScaleNetworks):
         for mean, value in zip(self.means, values, strict=True):
             mean.update_state(tf.cast(value, tf.float32))
         return {mean.name: mean.result() for mean in self.means}
-
-    def _made(self, optimizer, network):
-        """Returns the optimizer, built: else it could not be restored, nor run on replicas."""
-        optimizer = self.preset.optimizer() if optimizer is None else optimizer
-        optimizer = keras.optimizers.get(optimizer)
-        is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if network.compute_dtype == "float16" and not is_scaled:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-        if not optimizer.built:
-            optimizer.build(network.trainable_variables)
-        return optimizer

@@ -98,6 +98,11 @@ def test_weights_that_cannot_be_read_are_named(begun, capsys):
             "`batch_size` must be a positive integer. Received: batch",
         ),
         (["msggan", "--metrics-every=0"], "`metrics_every` must be a positive integer"),
+        (["msggan", "--dropout=0.3"], "`dropout` must be left out: the preset 'default' has none."),
+        (
+            ["msggan", "--preset=paper", "--combination=sum"],
+            "`combination` must be one of 'simple'",
+        ),
         (
             ["msggan", "--image-shape=(32, 32, 3)"],
             "`image_shape` must be that of the data, [28, 28",

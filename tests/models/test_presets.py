@@ -58,6 +58,21 @@ def test_a_discriminator_of_ones_own_is_not_said_to_judge_each_image_alone():
     assert (OfMyOwn.judges_each_alone, Alone.judges_each_alone) == (False, True)
 
 
+def test_a_file_keeps_the_training_that_its_preset_had(tmp_path, monkeypatch):
+    gan = km.MSGGAN((8, 8, 1), 2, 3, preset=presets.Default(8, 8), seed=0)
+    gan.compile(discriminator_optimizer="sgd", mode="eager")
+    gan.save(tmp_path / "gan.keras")
+    monkeypatch.setattr(presets.Default, "optimizer", lambda self: keras.optimizers.SGD(1.0))
+    monkeypatch.setattr(presets.Default, "penalties", lambda self: [])
+    monkeypatch.setattr(presets.Default, "loss", lambda self: adversarial_losses.Hinge())
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert isinstance(loaded.generator_optimizer, keras.optimizers.Adam)
+    assert isinstance(loaded.discriminator_optimizer, keras.optimizers.SGD)
+    assert type(loaded.adversarial_loss) is adversarial_losses.NonSaturating
+    (penalty,) = loaded.penalties
+    assert (type(penalty), penalty.every, float(penalty.gamma(10_000))) == (penalties.R1, 4, 1.5)
+
+
 def test_pyramids_are_means_or_bilinear():
     images = np.random.default_rng(0).uniform(-1, 1, (2, 8, 12, 3)).astype("float32")
     mean = images.reshape(2, 2, 4, 3, 4, 3).mean(axis=(2, 4))
