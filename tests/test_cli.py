@@ -93,6 +93,19 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
     assert keras.models.load_model(own_folder / "run" / "model.keras").built
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("--image_shape=(28, 28, 1)", "--image_shape=[28, 28, 1]"),
+        ("(20,)", "[20]"),
+        ("--run=(mine)", "--run=(mine)"),
+        ("--run=a=(1)", "--run=a=(1)"),
+    ],
+)
+def test_a_tuple_of_numbers_is_a_list_and_nothing_else_is(word, expected):
+    assert cli._bracketed(word) == expected
+
+
 def test_traceback_on_request():
     with pytest.raises(ValueError, match="Received: mode='grpah'"):
         cli.main(["--traceback", "train", "sum", "--mode=grpah"])

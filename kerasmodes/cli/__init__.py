@@ -5,6 +5,7 @@ docstrings of the library. Each command has a module of its own beside this one.
 """
 
 import inspect
+import re
 import sys
 
 import jsonargparse
@@ -108,6 +109,4 @@ def _underscored(word):
 
 def _bracketed(word):
     """Returns `(28,28,1)` as `[28,28,1]`: a tuple as it is shown in the help works, too."""
-    name, equals, value = word.rpartition("=")
-    is_tuple = value.startswith("(") and value.endswith(")")
-    return f"{name}{equals}[{value[1:-1].rstrip(', ')}]" if is_tuple else word
+    return re.sub(r"^(--\w+=)?\(([\d, ]*\d),? *\)$", r"\1[\2]", word)

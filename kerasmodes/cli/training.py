@@ -5,7 +5,7 @@ import random
 
 import keras
 
-from kerasmodes import callbacks, data, models, replicas, strategies
+from kerasmodes import callbacks, checks, data, models, replicas, strategies
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import (
     add_data_argument,
@@ -78,11 +78,7 @@ def train_msggan(parser):
             callbacks.HealthCheck(data.images(flags.data, **pick(flags, of_data), seed=0)),
         ]
         if flags.metrics_every is not None:
-            if flags.metrics_every < 1:
-                raise ValueError(
-                    "`metrics_every` must be a positive integer. "
-                    f"Received: metrics_every={flags.metrics_every}"
-                )
+            checks.positive_integers(metrics_every=flags.metrics_every)
             test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
             judge = callbacks.GenerationMetrics(test, every=flags.metrics_every)
             image_judge.network_for(gan.image_shape)  # There is one for such images.
@@ -130,8 +126,7 @@ def _begin(flags):
 
     Workers must draw the same, and a run that goes on what it drew before.
     """
-    if flags.epochs is None or flags.epochs < 1:
-        raise ValueError(f"`epochs` must be a positive integer. Received: epochs={flags.epochs}")
+    checks.positive_integers(epochs=flags.epochs)
     strategy = strategies.get_strategy(flags.strategy)
     sharing.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:

@@ -22,7 +22,7 @@ def one_hot(labels, num_classes):
     """
     labels = tf.convert_to_tensor(labels)
     check_form(labels, num_classes)
-    if _is_one_hot(labels, num_classes):
+    if is_one_hot(labels, num_classes):
         return tf.cast(labels, tf.float32)
     labels = tf.reshape(labels, [-1])
     labels = tf.cast(labels, tf.int64)  # A narrow dtype may not hold `num_classes`.
@@ -40,14 +40,15 @@ def check_form(labels, num_classes):
     """
     dtype, shape = tf.as_dtype(labels.dtype), tf.TensorShape(labels.shape)
     is_row = shape.is_compatible_with([None]) or shape.is_compatible_with([None, 1])
-    if not _is_one_hot(labels, num_classes) and not (is_row and dtype.is_integer):
+    if not is_one_hot(labels, num_classes) and not (is_row and dtype.is_integer):
         raise ValueError(
             f"Labels must be integers with shape [batch], or one-hot [batch, {num_classes}]. "
             f"Received: dtype={dtype.name} with shape={tuple(labels.shape)}"
         )
 
 
-def _is_one_hot(labels, num_classes):
+def is_one_hot(labels, num_classes):
+    """Returns whether labels (array, tensor or spec) have the form of one-hot ones."""
     shape = tf.TensorShape(labels.shape)
     is_column = shape[1:] == [1] and tf.as_dtype(labels.dtype).is_integer
     return shape.rank == 2 and shape[1] == num_classes and not is_column
@@ -65,7 +66,7 @@ def check(labels, num_classes):
             f"Labels must be integers from 0 to {num_classes - 1}. "
             f"Received: dtype={labels.dtype} with shape={labels.shape}"
         )
-    if labels.size and _is_one_hot(labels, num_classes):
+    if labels.size and is_one_hot(labels, num_classes):
         if not 0 <= labels.min() <= labels.max() <= 1:
             raise ValueError(
                 "Labels that are one-hot must be from 0 to 1. "

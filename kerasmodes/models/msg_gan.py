@@ -132,9 +132,10 @@ class MSGGAN(MultiScaleNetworks):
 
     def get_compile_config(self):
         """Returns what `compile` was given, and in its place what was the preset's."""
-        found = {name: getattr(self, name, None) for name in GIVEN_BY_PRESETS}
-        found["loss"] = getattr(self, "adversarial_loss", None)
-        return compiling.config_of(self, found) if self.compiled else {}
+        if not self.compiled:
+            return {}
+        found = {name: getattr(self, name) for name in GIVEN_BY_PRESETS}
+        return compiling.config_of(self, {**found, "loss": self.adversarial_loss})
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; images and labels are checked before they are learned.

@@ -172,7 +172,7 @@ def _checking(batch, num_classes):
     batch = batch[0] if len(batch) == 1 else batch
     images, labels = _parts(batch)
     checks = [_within(images, -1, 1, "Images must be in [-1, 1]. Received: values from")]
-    if num_classes is not None and labels.dtype.is_integer and labels.shape[1:] != [num_classes]:
+    if num_classes is not None and not image_labels.is_one_hot(labels, num_classes):
         last = num_classes - 1
         words = f"Labels must be from 0 to {last}, since num_classes={num_classes}. Received: from"
         checks.append(_within(tf.cast(labels, tf.int64), 0, last, words))

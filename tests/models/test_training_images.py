@@ -93,6 +93,15 @@ def test_narrow_labels_may_have_many_classes():
     assert len(list(dataset)) == 3
 
 
+def test_a_column_of_one_class_is_no_one_hot_row():
+    column = np.array([[0], [1]] * 6)
+    gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=1, preset=km.presets.Default(8, 8))
+    gan.compile(mode="graph")
+    for data in ((IMAGES, column), (batches(IMAGES, column),)):
+        with pytest.raises(ValueError, match="Labels must be from 0 to 0, since num_classes=1"):
+            gan.fit(*data, shuffle=False, verbose=0)
+
+
 def with_classes():
     gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=3, preset=km.presets.Default(8, 8))
     gan.compile(mode="graph")
