@@ -49,6 +49,10 @@ class Pieces:
             self._piece = None if end == stop else Piece(super_batch, end, stop)
         return pieces
 
+    def skip(self, num_steps):
+        """Leaves out so many batches."""
+        self.take(num_steps)
+
 
 def batches_of(pieces):
     """Yields the batches of pieces."""
@@ -66,7 +70,8 @@ def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
         batch_size: Examples in a batch.
         num_batches: Most batches of a super-batch.
         shuffle: As in `fit`: whether to shuffle the examples, or `"batch"` for those of each batch.
-        seed: Sequence of ints from which the order follows: another one, another order.
+        seed: Sequence of ints from which the order follows: another one, another order; without
+            an order, anything.
     """
     order = _order(num_examples(arrays), batch_size, shuffle, seed)
     for start in range(0, num_examples(arrays), num_batches * batch_size):
@@ -79,24 +84,29 @@ def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
 
 
 def of_batches(dataset, num_batches):
-    """Yields super-batches of up to `num_batches` batches from a data set of batches.
+    """Returns an iterator of super-batches of up to `num_batches` batches of a data set.
 
-    Batches of different shapes never share a super-batch; their order is kept.
+    Batches of different shapes never share a super-batch; their order is kept. The data set's own
+    iterator is made at once: one that shuffles in another order each time counts them.
     """
     structure = dataset.element_spec
     if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
         dataset = dataset.map(lambda *batch: _present(batch))
     if all(spec.shape.is_fully_defined() for spec in _tensor_specs(structure)):
-        for super_batch in dataset.batch(num_batches).prefetch(1):
-            yield _with_missing(super_batch, structure)
-        return
+        stacked = iter(dataset.batch(num_batches).prefetch(1))
+    else:
+        stacked = _stack_windows(iter(dataset.window(num_batches).prefetch(1)))
+    return (_with_missing(super_batch, structure) for super_batch in stacked)
+
+
+def _stack_windows(windows):
+    """Yields the super-batches of windows of batches whose shapes may differ."""
     # A window is let go before its super-batch is used: it holds the same data once more.
-    windows = iter(dataset.window(num_batches).prefetch(1))
     while (window := next(windows, None)) is not None:
         stacked = list(_stacked(tuple(tf.nest.flatten(window))))
         del window
         while stacked:
-            yield _with_missing(stacked.pop(0), structure)
+            yield stacked.pop(0)
 
 
 def of_one_batch(batch):
@@ -152,9 +162,11 @@ def _unfit(structure):
 
 def _order(num_examples, batch_size, shuffle, seed):
     """Returns the examples' order, or `None` for the order that they are in."""
+    if not shuffle:
+        return None
     generator = np.random.default_rng(seed)
     if shuffle != "batch":
-        return generator.permutation(num_examples) if shuffle else None
+        return generator.permutation(num_examples)
     starts = range(0, num_examples, batch_size)
     batches = [np.arange(start, min(start + batch_size, num_examples)) for start in starts]
     return np.concatenate([generator.permutation(batch) for batch in batches])

@@ -6,43 +6,58 @@ What they are used for is in `functions.py`, `epochs.py` and `summed_gradients.p
 import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import (
-    TFEpochIterator,
     convert_to_np_if_not_ragged,
     potentially_ragged_concat,
 )
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
-from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
+from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.array_data_adapter import (
+    ArrayDataAdapter,
+    can_convert_arrays,
+)
+from keras.src.trainers.data_adapters.array_slicing import (
+    convert_to_sliceable,
+    train_validation_split,
+)
+from keras.src.utils.python_utils import pythonify_logs
+from keras.src.utils.traceback_utils import filter_traceback
 
 __all__ = [
     "Functional",
-    "TFEpochIterator",
     "arrays_of",
+    "can_shuffle",
+    "check_compiled",
     "check_hooks",
     "compiled_loss",
     "concatenated",
     "concatenated_tensors",
-    "dataset_of",
+    "filter_traceback",
     "functional_init_arguments",
     "functions_of_losses",
     "functions_of_metric",
+    "get_data_adapter",
+    "has_all_weights",
     "is_built",
-    "is_in_memory",
     "is_plain_dense",
     "layers_of",
+    "logs_of_epoch",
+    "pythonify_logs",
     "refusing_layers",
     "restored_epoch",
     "set_restored_epoch",
     "shuffle_of",
     "symbolic_batch",
+    "train_validation_split",
+    "validates_in",
+    "values_in_order",
     "variables_of_optimizer",
 ]
 
 HOOKS = {
     keras.Model: "make_train_function make_test_function make_predict_function "
-    "_maybe_symbolic_build _flatten_layers _make_function",
-    TFEpochIterator: "_enumerate_iterator _interrupted_warning",
+    "_maybe_symbolic_build _flatten_layers _make_function _get_metrics_result_or_logs "
+    "_should_eval _flatten_metrics_in_order _assert_compile_called",
     ArrayDataAdapter: "num_batches batch_size",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
@@ -114,13 +129,36 @@ def variables_of_optimizer(optimizer):
     return optimizer._trainable_variables
 
 
-def dataset_of(epoch_iterator):
-    """Returns the data set of global batches, or `None` if the user has distributed it."""
-    dataset = epoch_iterator._distributed_dataset
-    if isinstance(dataset, tf.data.Dataset):
-        return dataset
-    dataset = epoch_iterator.data_adapter.get_tf_dataset()
-    return dataset if isinstance(dataset, tf.data.Dataset) else None
+def can_shuffle(x, y, sample_weight):
+    """Returns whether Keras can shuffle such data: arrays, and a `PyDataset` that has an end."""
+    if isinstance(x, keras.utils.PyDataset):
+        return x.num_batches is not None
+    return can_convert_arrays((x, y, sample_weight))
+
+
+def check_compiled(model, method):
+    """Raises Keras's `ValueError` if a model was not compiled."""
+    model._assert_compile_called(method)
+
+
+def has_all_weights(model):
+    """Returns whether the model and all layers in it have their weights."""
+    return all(layer.built for layer in model._flatten_layers())
+
+
+def logs_of_epoch(model, logs):
+    """Returns the metrics' results if the logs of the last step are those, otherwise the logs."""
+    return dict(model._get_metrics_result_or_logs(logs))
+
+
+def validates_in(model, epoch, validation_freq):
+    """Returns whether a fit validates at the end of an epoch."""
+    return model._should_eval(epoch, validation_freq)
+
+
+def values_in_order(model, logs):
+    """Returns what `evaluate` does: the loss alone, or a list in the order of the metrics."""
+    return model._flatten_metrics_in_order(logs)
 
 
 def arrays_of(adapter):
@@ -147,11 +185,6 @@ def restored_epoch(model):
 def set_restored_epoch(model, epoch):
     """Makes the fit that has just begun go on with that epoch; `None` undoes it."""
     model._initial_epoch = epoch
-
-
-def is_in_memory(epoch_iterator):
-    """Returns whether the data are arrays."""
-    return isinstance(epoch_iterator.data_adapter, ArrayDataAdapter)
 
 
 def symbolic_batch(structure):

@@ -4,17 +4,15 @@ What a step *is* belongs to the models; the modes' meaning to `modes.py`.
 """
 
 import functools
-import inspect
-import types
 
 import keras
 
 from kerasmodes import modes, replicas
 from kerasmodes.model import choosing, compiling, keras_private
-from kerasmodes.model.functions import KerasHooks
+from kerasmodes.model.trainer import Trainer
 
 
-class ModesMixin(KerasHooks):
+class ModesMixin(Trainer):
     """Gives any `keras.Model` subclass the modes; put it before the Keras class.
 
     `compile` takes `mode=` beside the class's own arguments. A subclass that overrides `compile`
@@ -31,6 +29,10 @@ class ModesMixin(KerasHooks):
     model.compile("adam", "mean_squared_error", mode="xla")
     ```
     """
+
+    _is_fused = False
+    _finds_steps_per_execution = False
+    _chooser = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -95,21 +97,10 @@ class ModesMixin(KerasHooks):
             return modes.AUTO
         return modes.name_of(self.run_eagerly, self.jit_compile, getattr(self, "_is_fused", False))
 
-    @functools.wraps(keras.Model.fit)
-    def fit(self, *args, **kwargs):
-        arguments = inspect.signature(super().fit).bind(*args, **kwargs)
-        arguments.apply_defaults()
-        batch_size = arguments.arguments["batch_size"]
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
-        # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
-        self._fit_arguments = types.SimpleNamespace(**arguments.arguments)
-        history = super().fit(*args, **kwargs)
-        if self._chooser is not None:
-            self._chooser.end()
-            history.params["microseconds_per_step"] = dict(self._chooser.microseconds)
-        history.params["mode"] = self.mode
-        return history
+    @property
+    def ends_executions_with_epoch(self):
+        """Whether executions end with an epoch, where K does not divide it, unlike Keras's."""
+        return self._is_fused or self._chooser is not None
 
     @functools.wraps(keras.Model.save)
     def save(self, *args, **kwargs):

@@ -21,8 +21,9 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(40, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True) + GENERATOR.normal(size=(40, 1)).astype("float32")
 BLOCK_ENDS = {mode: [*range(10)] for mode in MODES} | {"fused": [3, 7, 9]}
-BLOCKWISE = "graph in blocks"  # graph mode with the steps_per_execution of fused
-BLOCK_ENDS[BLOCKWISE] = BLOCK_ENDS["fused"]
+# With the steps_per_execution of fused. As in Keras, the last execution counts as a whole one.
+BLOCKWISE = "graph in blocks"
+BLOCK_ENDS[BLOCKWISE] = [3, 7, 11]
 
 
 class Counting(keras.Model):
@@ -101,11 +102,11 @@ class AfterSteps(keras.callbacks.Callback):
 def compiled(mode):
     """Returns one model a mode ("keras" is stock): each fit after the first finds it compiled."""
     model = Counting()
-    arguments = {}
-    if mode != "keras":
+    in_blocks = mode == "fused" or mode.endswith("in blocks")
+    arguments = {"steps_per_execution": 4 if in_blocks else 1}
+    if not mode.startswith("keras"):
         with_modes(model)
-        in_blocks = mode in ("fused", BLOCKWISE)
-        arguments = {"mode": mode.split()[0], "steps_per_execution": 4 if in_blocks else 1}
+        arguments["mode"] = mode.split()[0]
     model.compile(keras.optimizers.SGD(0.05), "mse", metrics=["mae"], **arguments)
     model(X[:1])
     model.optimizer.build(model.trainable_variables)
@@ -205,8 +206,8 @@ def check_equal(found, expected):
 
 
 @functools.cache
-def keras_numbers(case):
-    return numbers(fit("keras", **CASES[case]()))
+def keras_numbers(case, mode="keras"):
+    return numbers(fit(mode, **CASES[case]()))
 
 
 @pytest.mark.filterwarnings(RAN_OUT)
@@ -214,9 +215,34 @@ def keras_numbers(case):
 @pytest.mark.parametrize("case", CASES)
 def test_fit_ends_as_in_keras(case, mode):
     # Where a seed is set, Keras repeats one order of the examples; the modes have one an epoch.
-    shuffled = case in ("shuffled", "7 of shuffled")
-    expected = numbers(fit("graph", **CASES[case]())) if shuffled else keras_numbers(case)
-    check_equal(numbers(fit(mode, **CASES[case]())), expected)
+    reference = "eager" if case in ("shuffled", "7 of shuffled") else "keras"
+    in_blocks = " in blocks" if mode == BLOCKWISE else ""
+    check_equal(numbers(fit(mode, **CASES[case]())), keras_numbers(case, reference + in_blocks))
+
+
+@pytest.mark.filterwarnings(RAN_OUT)
+@pytest.mark.parametrize("steps_per_execution", [2, 3])
+@pytest.mark.parametrize("arguments", [{}, {"steps_per_epoch": 5}, {"x": "unknown"}])
+@pytest.mark.parametrize("mode", [None, "graph"])
+def test_callbacks_are_called_as_in_keras_to_the_last_index(mode, arguments, steps_per_execution):
+    calls = []
+    for is_stock in (True, False):
+        model, record = Counting(), Record()
+        compile_arguments = {"steps_per_execution": steps_per_execution}
+        if not is_stock:
+            with_modes(model)
+            compile_arguments["mode"] = mode
+        model.compile(keras.optimizers.SGD(0.05), "mse", **compile_arguments)
+        data = batches(7).repeat() if arguments else batches(7)
+        if arguments.get("x"):
+            data = batches(7).filter(lambda x, y: True)
+        steps = {name: value for name, value in arguments.items() if name != "x"}
+        model.fit(data, epochs=2, shuffle=False, verbose=0, callbacks=[record], **steps)
+        model.evaluate(batches(7), verbose=0, callbacks=[record])
+        model.predict(batches(7), verbose=0, callbacks=[record])
+        ran = int(model.train_steps.numpy()), int(model.test_steps.numpy())
+        calls.append((record.begins, record.ends, record.params["steps"], ran))
+    assert calls[1] == calls[0]
 
 
 @pytest.mark.parametrize("mode", [*MODES, BLOCKWISE])
@@ -230,12 +256,10 @@ def test_callbacks_see_each_blocks_first_and_last_step(mode):
     model.predict(X, batch_size=4, verbose=0, callbacks=[record])
     assert record.ends["train"] == 2 * BLOCK_ENDS[mode]
     assert record.ends["test"] == BLOCK_ENDS[mode]
-    if mode == BLOCKWISE:
-        del record.ends["predict"]  # Keras's own loop, which counts whole executions
-    else:
-        assert record.ends["predict"][-1] == 9
+    assert record.ends["predict"][-1] == BLOCK_ENDS[mode][-1]
     for kind, ends in record.ends.items():
-        assert record.begins[kind] == [0, *((end + 1) % 10 for end in ends[:-1])], kind
+        expected = [0 if end >= 9 else end + 1 for end in [9, *ends[:-1]]]
+        assert record.begins[kind] == expected, kind
 
 
 @pytest.mark.parametrize("mode", [*MODES, BLOCKWISE])
@@ -245,7 +269,7 @@ def test_logs_are_those_of_keras_after_the_same_step(mode):
     fit("keras", epochs=2, callbacks=[expected], validation_data=(X[:8], Y[:8]))
     assert list(record.batch_logs) == BLOCK_ENDS[mode]
     for step, logs in record.batch_logs.items():
-        assert logs == pytest.approx(expected.batch_logs[step], rel=1e-5), step
+        assert logs == pytest.approx(expected.batch_logs[min(step, 9)], rel=1e-5), step
     for epoch, logs in expected.epoch_logs.items():
         assert record.epoch_logs[epoch] == pytest.approx(logs, rel=1e-5)
 

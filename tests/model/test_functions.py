@@ -147,13 +147,8 @@ def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
 
 def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
     """Where this fails, Keras has changed: look at `keras_private.py` for each name."""
-    epochs = keras_private.TFEpochIterator(
-        x=X, y=Y, batch_size=4, distribute_strategy=tf.distribute.get_strategy()
-    )
     used = {
-        epochs: "data_adapter num_batches _num_batches _steps_seen _current_iterator "
-        "_distributed_dataset steps_per_epoch steps_per_execution",
-        epochs.data_adapter: "_shuffle _batch_size _num_samples _partial_batch_size _size",
+        keras_private.get_data_adapter(X, Y): "_shuffle _inputs num_batches batch_size",
         km.SumRegressor(): "_compile_loss _compile_metrics _distribute_strategy "
         "_metrics train_function test_function predict_function",
         keras.metrics.MeanSquaredError(): "_fn",
