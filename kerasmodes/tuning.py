@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_tuner.errors import FailedTrialError, FatalTypeError, FatalValueError
 
 from kerasmodes import checks
+from kerasmodes.model import datasets
 from kerasmodes.models import MSGGAN, SumRegressor, penalties, presets
 
 TUNERS = {
@@ -29,6 +30,7 @@ class _BatchSizeHyperModel(keras_tuner.HyperModel):
     """Tunes `batch_size` in `fit`. Wrong data end the search; divergence fails the trial alone."""
 
     batch_sizes = ()
+    _data = None, None  # The data set of the search, and where it stood.
 
     def declare_hyperparameters(self, hp):
         hp.Choice("batch_size", self.batch_sizes)  # Else the first trial would not draw it.
@@ -38,7 +40,10 @@ class _BatchSizeHyperModel(keras_tuner.HyperModel):
         try:
             # Keras's own signature: a model's `fit` may take anything and hand it on.
             arguments = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
-            history = model.fit(**_with_batch_size(arguments, batch_size))
+            batched = _with_batch_size(arguments, batch_size)
+            if isinstance(arguments["x"], tf.data.Dataset):
+                self._begin_at_epoch(arguments["x"], batched)
+            history = model.fit(**batched)
         except ValueError as error:
             raise FatalValueError(str(error)) from error
         except TypeError as error:
@@ -49,6 +54,21 @@ class _BatchSizeHyperModel(keras_tuner.HyperModel):
             if not np.isfinite(values).any():  # keras-tuner fails on NaN, but scores infinity.
                 raise FailedTrialError(f"Training diverged: {name}={values[-1]}.")
         return history
+
+    def _begin_at_epoch(self, dataset, arguments):
+        """Gives each trial the same orders, epoch by epoch, one that Hyperband promotes too."""
+        if self._data[0] is not dataset:
+            try:
+                self._data = dataset, datasets.DataStart(dataset)
+            except ValueError:  # It draws its own numbers: no epoch has an order to go back to.
+                self._data = dataset, None
+        start = self._data[1]
+        if start is not None:
+            batched = arguments["x"]
+            start.restore(dataset)
+            datasets.skip_epochs(
+                batched, arguments.get("initial_epoch", 0), datasets.count_batches(batched)
+            )
 
 
 def _with_batch_size(arguments, batch_size):

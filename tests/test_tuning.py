@@ -225,6 +225,41 @@ def test_data_set_is_batched_anew_and_its_validation_is_not():
     assert (batches.train, batches.test) == (4, 4)  # 24 // 5, and 24 / 6
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("make", ["known length", "unknown length"])
+def test_a_promoted_trial_sees_the_orders_of_an_uninterrupted_one(make, mode):
+    def fit(x, epochs, initial_epoch=0, weights=None):
+        hp = small_space(**fixed)
+        model = hypermodel.build(hp)
+        if weights:
+            model.set_weights(weights)
+        hypermodel.fit(hp, model, x=x, epochs=epochs, initial_epoch=initial_epoch, verbose=0)
+        return model.get_weights()
+
+    def make_data():
+        data = tf.data.Dataset.from_tensor_slices((sums()["x"], sums()["y"])).shuffle(16, seed=1)
+        data = data if make == "known length" else data.filter(lambda x, y: True)
+        return data.batch(16)
+
+    fixed = {"batch_size": 4, "hidden_layers": 1, "units_1": 8, "optimizer": "sgd"}
+    fixed["learning_rate"] = 0.03  # Another order changes the weights by 1e-2.
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    data = make_data()
+    keras.utils.set_random_seed(0)
+    uninterrupted = fit(data, 4)
+    keras.utils.set_random_seed(0)
+    first = fit(data, 2)
+    fit(data, 1)  # another trial between
+    in_a_new_program = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    for promoted in (fit(data, 4, 2, first), None):
+        if promoted is None:
+            hypermodel = in_a_new_program
+            promoted = fit(make_data(), 4, 2, first)
+        for one, other in zip(promoted, uninterrupted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_a_batch_size_of_the_user_is_refused():
     x, y = km.data.sums(8, NUM_FEATURES)
     with pytest.raises(ValueError, match="`batch_size` must be left.* Received: batch_size=32"):

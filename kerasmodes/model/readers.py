@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import fusing, modes, replicas
-from kerasmodes.model import keras_private, sharing
+from kerasmodes.model import datasets, keras_private, sharing
 
 # Examples in a batch where a data set does not tell.
 ASSUMED_BATCH_SIZE = 256
@@ -119,7 +119,7 @@ class Reader:
 
         A data set that shuffles in another order each time counts its iterators.
         """
-        self._source.skip_passes(0 if self.steps_per_epoch else number, self._num_batches)
+        self._source.skip_epochs(0 if self.steps_per_epoch else number, self._num_batches)
         if self.steps_per_epoch and number:
             self._open()
             self._pass.skip(number * self.steps_per_epoch)
@@ -200,8 +200,9 @@ class Reader:
 
         Keras needs it only for epochs of `steps_per_epoch`; but a data set that shuffles in another
         order each time counts the iterator, and would otherwise give other epochs than in Keras.
+        Where the length was unknown, Keras never gets there: it counts the execution that failed.
         """
-        if self._num_batches and self._steps_seen >= self._num_batches:
+        if self.adapter.num_batches and self._steps_seen >= self._num_batches:
             self._open()
 
     def _open(self):
@@ -235,7 +236,7 @@ class Reader:
         if not isinstance(dataset, tf.data.Dataset):
             self._refuse_unless_single_steps(dataset)
             return BatchSource(dataset, None)
-        dataset = disable_autotuner(dataset)
+        dataset = datasets.disable_autotuner(dataset)
         is_shared = self._strategy.num_replicas_in_sync > 1
         if not fusing.is_dense(dataset.element_spec):
             self._refuse_unless_single_steps(dataset)
@@ -300,7 +301,7 @@ class ArraySource:
     def open(self):
         return fusing.Pieces(self._read_super_batches())
 
-    def skip_passes(self, number, num_batches):
+    def skip_epochs(self, number, num_batches):
         self._next_pass += number
 
     def _read_super_batches(self):
@@ -329,8 +330,8 @@ class BatchSource:
     def open(self):
         return Batches(iter(self.dataset))
 
-    def skip_passes(self, number, num_batches):
-        self._unused = skip_passes(self.dataset, number, num_batches)
+    def skip_epochs(self, number, num_batches):
+        datasets.skip_epochs(self.dataset, number, num_batches)
 
 
 class StreamSource:
@@ -358,8 +359,8 @@ class StreamSource:
     def open(self):
         return fusing.Pieces(fusing.of_batches(self.dataset, self.length))
 
-    def skip_passes(self, number, num_batches):
-        self._unused = skip_passes(self.dataset, number, num_batches)
+    def skip_epochs(self, number, num_batches):
+        datasets.skip_epochs(self.dataset, number, num_batches)
 
 
 class Batches:
@@ -384,33 +385,6 @@ class Batches:
     def skip(self, num_steps):
         for _ in itertools.islice(self._iterator, num_steps):
             pass
-
-
-def disable_autotuner(dataset):
-    """Returns the data set without tf.data's autotuner, unless the user has set that option.
-
-    An iterator of TensorFlow 2.21 is destroyed only when its autotuner wakes up next, up to as long
-    after the end of an epoch as the epoch took, or a minute. What is given as `AUTOTUNE` still runs
-    in parallel, as wide as the machine.
-    """
-    if dataset.options().autotune.enabled is not None:
-        return dataset
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
-def skip_passes(dataset, number, num_batches):
-    """Makes the iterators that some epochs of a `Reader` would have made, and returns them.
-
-    Args:
-        dataset: A `tf.data.Dataset`.
-        number: Epochs, each over the whole data set.
-        num_batches: Batches in it, or `None` if that is unknown: the first epoch then makes one
-            iterator, where others make two.
-    """
-    count = 2 * number - (1 if number and num_batches is None else 0)
-    return [iter(dataset) for _ in range(count)]
 
 
 def _limit_steps(steps_per_epoch):
