@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECTIONS = {
     "arrays": ("sections", ("jax", "optax", "torch")),
     "datasets": ("sections", ()),
+    "epochs": ("sections", ()),
     "eager": ("sections", ()),
     "graph": ("sections", ()),
     "start": ("sections", ()),

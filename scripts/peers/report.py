@@ -13,7 +13,7 @@ import rich.table
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """What a peer must reach against another one: one of the three limits.
+    """What a peer must reach against another one: one of the four limits.
 
     Without any limit the ratio is told, and nothing is required.
 
@@ -23,6 +23,7 @@ class Bar:
         at_most: Largest allowed ratio of the medians, peer to reference.
         times_faster: Smallest allowed ratio, reference to peer.
         more_at_most: Largest allowed difference, peer minus reference, in the section's unit.
+        value_at_most: Largest allowed value, in the section's unit; the reference is told beside.
         target: The limit that is aimed at, of the same kind.
     """
 
@@ -31,6 +32,7 @@ class Bar:
     at_most: float | None = None
     times_faster: float | None = None
     more_at_most: float | None = None
+    value_at_most: float | None = None
     target: float | None = None
 
 
@@ -106,11 +108,13 @@ _VALUES = {
     "at_most": lambda own, other: own / other,
     "times_faster": lambda own, other: other / own,
     "more_at_most": lambda own, other: own - other,
+    "value_at_most": lambda own, other: own,
 }
 _TEXTS = {
     "at_most": "{value}{spread} × {reference}",
     "times_faster": "{value}{spread} times faster than {reference}",
     "more_at_most": "{value}{spread} more than {reference}",
+    "value_at_most": "{value}{spread}, beside {reference}",
 }
 
 

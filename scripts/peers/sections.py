@@ -65,6 +65,33 @@ def datasets(bench):
     return record(title, "µs per step", results, bars, [EPOCHS_ARE])
 
 
+def epochs(bench):
+    """What a fit from data sets loses between epochs, with idle cores, of all its time."""
+    kinds = ("finite", "repeated", "finite, with validation")
+    peers, bars = [], []
+    for kind in kinds:
+        stock = f"stock fit: {kind}"
+        for name, mode, num_samples in (
+            ("stock fit", None, 2_000),
+            ("kerasmodes graph", "graph", 2_000),
+            ("kerasmodes fused", "fused", 50_000),
+        ):
+            arguments = {"mode": mode, "kind": kind, "num_samples": num_samples}
+            arguments["epochs"] = 3 if bench.quick else 6
+            environment = "keras" if mode is None else "kerasmodes"
+            peer = f"{name}: {kind}"
+            peers.append(Peer(peer, environment, "sum_in_keras:make_epochs", arguments))
+            if mode:
+                bars.append(Bar(peer, stock, value_at_most=1.0))
+    results = bench.take_turns("epochs", peers, 2 if bench.quick else 5)
+    notes = [
+        "A shuffled `tf.data.Dataset` with a parallel map and `AUTOTUNE`, batches of 1, epochs of "
+        "at least half a second. Idle is the wall time less the processor time of all threads, "
+        "from each last step of an epoch or of a validation to the next first one."
+    ]
+    return record("Time lost between epochs", "% of the fit", results, bars, notes)
+
+
 def eager(bench):
     """Eager execution, breakpoints everywhere, against Keras's `run_eagerly=True`."""
     size = {"num_samples": 100 if bench.quick else 300, "epochs": 1}

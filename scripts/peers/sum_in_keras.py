@@ -39,6 +39,26 @@ class EpochTimer(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._start)
 
 
+class IdleTimer(keras.callbacks.Callback):
+    """Adds up the seconds without work between the last step of an epoch and the next first one."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = 0.0
+        self._left = None
+
+    def begin(self, batch, logs=None):
+        if batch == 0 and self._left:
+            wall, work = time.perf_counter() - self._left[0], time.process_time() - self._left[1]
+            self.idle += max(0.0, wall - work)
+
+    def end(self, batch, logs=None):
+        self._left = time.perf_counter(), time.process_time()
+
+    on_train_batch_begin = on_test_batch_begin = begin
+    on_train_batch_end = on_test_batch_end = end
+
+
 def model_of(mode, units=sum_data.UNITS):
     """Returns the uncompiled model; mode `None` is stock Keras."""
     keras.utils.set_random_seed(0)
@@ -125,6 +145,40 @@ def make_first_fit(mode=None, num_samples=1, **arguments):
         model.fit(x, y, batch_size=1, verbose=0)
         return {"samples": [time.perf_counter() - start]}
 
+    return run
+
+
+def make_epochs(mode, kind, num_samples, epochs):
+    """Returns a function that measures which share of a fit is idle between epochs, in percent.
+
+    Args:
+        mode: As in `make_fit`.
+        kind: `"finite"`, `"finite, with validation"` or `"repeated"` (with `steps_per_epoch`).
+        num_samples: Examples of an epoch, in batches of 1.
+        epochs: Epochs of the fit.
+    """
+    x, y = sum_data.sums(num_samples)
+    model = model_of(mode)
+    compile_model(model, mode, {})
+
+    def make_data():
+        data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(num_samples)
+        data = data.map(lambda x, y: (2.0 * x, 2.0 * y), tf.data.AUTOTUNE).batch(1)
+        return data.prefetch(tf.data.AUTOTUNE)
+
+    arguments = {"x": make_data(), "shuffle": False, "verbose": 0}
+    if kind == "repeated":
+        arguments |= {"x": make_data().repeat(), "steps_per_epoch": num_samples}
+    elif kind == "finite, with validation":
+        arguments["validation_data"] = make_data().take(num_samples // 2)
+
+    def run():
+        timer, start = IdleTimer(), time.perf_counter()
+        model.fit(**arguments, epochs=epochs, callbacks=[timer])
+        timer.begin(0)  # what the end of the fit costs
+        return {"samples": [100.0 * timer.idle / (time.perf_counter() - start)]}
+
+    model.fit(**arguments, epochs=1)
     return run
 
 
