@@ -38,10 +38,6 @@ def count_to_data(x):
     return tf.range(tf.cast(x[0, 0], tf.int32))
 
 
-def loop_over_mask(x):
-    return tf.map_fn(tf.square, tf.boolean_mask(x, x[:, 0] > 0))
-
-
 def split_unique(x):
     return tf.split(tf.unique(tf.reshape(x, [-1])).y, [1, -1])[1]
 
