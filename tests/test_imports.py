@@ -12,7 +12,7 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("checks", "replicas"),
+    ("checks", "quiet_start", "replicas"),
     ("modes", "random", "averaging"),
     ("fusing",),
     ("model",),
