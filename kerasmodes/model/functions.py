@@ -111,6 +111,7 @@ class KerasHooks:
                 # Keras would read a batch, and reduce it over the replicas.
                 iterator, data_batch = None, keras_private.symbolic_batch(dataset.element_spec)
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+            compiling.build_optimizer_of_plain_step(self)
         if epoch_iterator is not None and not isinstance(epoch_iterator, Epochs):
             # Keras keeps the iterator of the validation data over the epochs.
             self._run_in_loops(epoch_iterator, dataset, fit_arguments)
