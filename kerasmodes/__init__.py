@@ -14,6 +14,10 @@ Write your own model as a subclass of `km.Model` with a `train_step`; pick the m
 
 import importlib
 
+from kerasmodes import quiet_start
+
+quiet_start.import_tensorflow()
+
 from kerasmodes import callbacks, data, launching, metrics, random
 from kerasmodes.averaging import average_loss
 from kerasmodes.comparing import compare_modes

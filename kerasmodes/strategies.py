@@ -16,6 +16,8 @@ from kerasmodes import replicas
 
 ASK_AGAIN_SECONDS = 0.5
 MOST_TASKS_OF_A_NODE = 2**12
+# Ports of the steps of SLURM's jobs: below those that systems hand out themselves, from 32,768 on.
+FIRST_PORT, PORTS_OF_A_STEP, NUM_PORT_RANGES = 8_888, 128, 180
 NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N', 'multi_worker' or 'auto'"
 
 
@@ -151,18 +153,28 @@ def _resolver_or_none():
 
 def _slurm_resolver():
     resolvers = tf.distribute.cluster_resolver
+    port = _first_slurm_port()
     if shutil.which("nvidia-smi"):
-        resolver = resolvers.SlurmClusterResolver()
+        resolver = resolvers.SlurmClusterResolver(port_base=port)
         resolver.cluster_spec()  # It finds out which task this is.
         return resolver
     # Without GPUs TensorFlow's resolver fails, unless it believes in some for each task.
     slurm = resolvers.SlurmClusterResolver(
-        gpus_per_node=MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
+        port_base=port, gpus_per_node=MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
     )
     cluster_spec = slurm.cluster_spec()
     return resolvers.SimpleClusterResolver(
         cluster_spec, task_type=slurm.task_type, task_id=slurm.task_id, rpc_layer="grpc"
     )
+
+
+def _first_slurm_port():
+    """Returns the first of the ports that the tasks of a step take on each node.
+
+    Jobs that share a node need other ports; TensorFlow would give all of them the same.
+    """
+    number = sum(int(os.environ.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    return FIRST_PORT + PORTS_OF_A_STEP * (number % NUM_PORT_RANGES)
 
 
 def _await_workers(jobs, own, timeout):

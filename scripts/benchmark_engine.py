@@ -47,7 +47,7 @@ def main():
     console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
     directory = arguments.directory
     path = directory / "benchmark_engine.json"
-    results = json.loads(path.read_text()) if path.exists() else {"sections": {}}
+    results = json.loads(path.read_text("utf-8")) if path.exists() else {"sections": {}}
     for name in arguments.sections:
         section = _measured(name, arguments.quick, console)
         results["sections"][name] = section

@@ -74,7 +74,8 @@ def main():
         console.print(table)
     console.print(NOTES)
     path.write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "benchmark_scale.md").write_text("\n".join([*map(_markdown, tables), NOTES]))
+    text = "\n".join([*map(_markdown, tables), NOTES])
+    (folder / "benchmark_scale.md").write_text(text, "utf-8")
     missed = [
         f"{model}: {way}: {numbers['overhead']:+.1%}"
         for model, limit in LARGEST_OVERHEAD.items()

@@ -12,7 +12,7 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("checks", "replicas"),
+    ("checks", "quiet_start", "replicas"),
     ("modes", "random", "averaging"),
     ("fusing",),
     ("model",),
@@ -57,7 +57,7 @@ def wrong_imports(room, source):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_lead_down_the_ladder(path):
     assert room_of(path) in RUNGS
-    assert wrong_imports(room_of(path), path.read_text()) == []
+    assert wrong_imports(room_of(path), path.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,9 @@ def test_a_step_down_or_at_home_is_allowed(room, source):
 
 
 def test_the_modes_know_no_tensorflow():
-    names = {name.split(".")[0] for name in imported_modules((PACKAGE / "modes.py").read_text())}
+    names = {
+        name.split(".")[0] for name in imported_modules((PACKAGE / "modes.py").read_text("utf-8"))
+    }
     assert names == {"dataclasses", "math"}
 
 

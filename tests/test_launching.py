@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import select
 import signal
 import subprocess
@@ -18,18 +17,22 @@ def program(source):
     return [sys.executable, "-c", source]
 
 
-def is_running(pid):
-    """Returns whether a process is there and no zombie."""
+def open_process(pid):
+    """Returns a file that tells when a process has ended, or `None` if it is gone already."""
     try:
-        return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def has_ended(process):
-    """Returns whether a process, given as the number of its file, ends within a minute."""
+    """Returns whether a process, as `open_process` gives it, ends within a minute.
+
+    A killed process is there for a moment still: the kernel ends it after the call has returned.
+    """
+    if process is None:
+        return True
     try:
-        # The kernel kills orphans of a killed launcher, but a moment after its end.
         return bool(select.select([process], [], [], 60)[0])
     finally:
         os.close(process)
@@ -52,7 +55,7 @@ with open(f"{index}.pid", "w") as file:
     file.write(str(os.getpid()))
 while index == 0:
     time.sleep(0.1)
-while not os.path.exists("0.pid"):
+while not (os.path.exists("0.pid") and os.path.getsize("0.pid")):
     time.sleep(0.1)
 raise ValueError("the reason")
 """
@@ -64,7 +67,9 @@ def test_when_a_worker_fails_all_end_and_its_last_lines_are_shown(tmp_path, monk
         launching.launch(program(FAILS))
     assert "Worker 1 ended with 1. Its last lines:\nTraceback" in str(error.value)
     assert str(error.value).endswith("ValueError: the reason")
-    assert not any(is_running(int(path.read_text())) for path in tmp_path.glob("*.pid"))
+    pids = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
+    assert len(pids) == 2
+    assert all(has_ended(open_process(pid)) for pid in pids)
 
 
 def test_what_a_worker_has_started_ends_with_it(tmp_path, monkeypatch):
@@ -75,7 +80,7 @@ def test_what_a_worker_has_started_ends_with_it(tmp_path, monkeypatch):
         "open('child.pid', 'w').write(str(child.pid))\n"
     )
     launching.launch(program(source), num_workers=1)
-    assert not is_running(int((tmp_path / "child.pid").read_text()))
+    assert has_ended(open_process(int((tmp_path / "child.pid").read_text())))
 
 
 def test_workers_start_again_after_a_failure(tmp_path, monkeypatch, capsys):
@@ -119,7 +124,7 @@ def test_no_worker_outlives_the_launcher(number):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, **pipes) as launcher:
         pids = [int(launcher.stdout.readline().split()[-1]) for _ in range(2)]
-        workers = list(map(os.pidfd_open, pids))
+        workers = list(map(open_process, pids))
         os.kill(launcher.pid, number)
         rest = launcher.stdout.read()
     assert launcher.returncode != 0

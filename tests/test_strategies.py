@@ -1,6 +1,8 @@
 """Tests of `km.get_strategy`: one word, one place to run."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 
@@ -93,20 +95,26 @@ print("replicas:", strategy.num_replicas_in_sync, "chief:", km.is_chief())
 
 def test_workers_find_each_other_by_the_variables_of_slurm():
     variables = {
+        "SLURM_JOB_ID": str(os.getpid()),
         "SLURM_STEP_NUM_TASKS": "2",
         "SLURM_STEP_NODELIST": "localhost",
         "SLURM_STEP_TASKS_PER_NODE": "2",
     }
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", ON_SLURM],
-            env={**os.environ, **variables, "SLURM_PROCID": str(number)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    outputs = [worker.communicate()[0] for worker in workers]
+    with socket.socket() as other_job:
+        # TensorFlow's own choice of ports begins here, and Jupyter's.
+        with contextlib.suppress(OSError):
+            other_job.bind(("", 8888))
+            other_job.listen()
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", ON_SLURM],
+                env={**os.environ, **variables, "SLURM_PROCID": str(number)},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        outputs = [worker.communicate()[0] for worker in workers]
     assert outputs == [f"replicas: 2 chief: {chief}\n" for chief in (True, False)]
 
 

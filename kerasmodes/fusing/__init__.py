@@ -18,7 +18,7 @@ from kerasmodes.fusing.super_batches import (
     of_batches,
     without_optionals,
 )
-from kerasmodes.fusing.xla_errors import in_words
+from kerasmodes.fusing.xla_errors import explain_xla_error
 
 __all__ = [
     "Piece",
@@ -27,7 +27,7 @@ __all__ = [
     "batches_of",
     "bytes_of_a_batch",
     "check_dense",
-    "in_words",
+    "explain_xla_error",
     "is_dense",
     "make_predict_function",
     "make_step_function",

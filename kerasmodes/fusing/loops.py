@@ -34,7 +34,7 @@ def make_step_function(step, run, mode):
     def function(pieces):
         if not isinstance(pieces, list):
             pieces = super_batches.of_one_batch(next(pieces))
-        with xla_errors.in_words(mode):
+        with xla_errors.explain_xla_error(mode):
             for super_batch, start, stop in pieces:
                 program = _program(programs, super_batch, make_loop, mode == "fused")
                 outputs = program(super_batch, start, stop)
@@ -65,7 +65,7 @@ def make_predict_function(step, run, mode):
             pieces = [piece for batch in pieces for piece in super_batches.of_one_batch(batch)]
         if mode == "eager":
             return [run(step, (batch,)) for batch in super_batches.batches_of(pieces)]
-        with xla_errors.in_words(mode):
+        with xla_errors.explain_xla_error(mode):
             return [part for piece in pieces for part in _predicted(piece)]
 
     def _predicted(piece):

@@ -41,7 +41,7 @@ class StepFunctions:
         if not force and _is_made_for(getattr(self, f"{kind}_function"), mode, in_loop):
             return
         keras_make_function(force=True)
-        keras_function = fusing.in_words(mode)(getattr(self, f"{kind}_function"))
+        keras_function = fusing.explain_xla_error(mode)(getattr(self, f"{kind}_function"))
         step = getattr(self, f"{kind}_step")
         if kind == "predict":
             function = self._predicting_function(step, mode, keras_function)

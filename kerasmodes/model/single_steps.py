@@ -28,7 +28,7 @@ def make_step_function(step, mode):
         return on_batch(iterator.get_next())
 
     def function(iterator):
-        with fusing.in_words(mode):
+        with fusing.explain_xla_error(mode):
             if isinstance(iterator, tf.data.Iterator):
                 return on_iterator(iterator)
             return on_batch(next(iterator))

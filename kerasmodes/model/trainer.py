@@ -8,7 +8,7 @@ import warnings
 
 import keras
 
-from kerasmodes.model import keras_private, sharing
+from kerasmodes.model import compiling, keras_private, sharing
 from kerasmodes.model.functions import StepFunctions
 from kerasmodes.model.readers import Reader
 
@@ -237,19 +237,22 @@ class Trainer(StepFunctions):
         self.history.params["mode"] = self.mode
 
     def _build_for(self, reader):
-        """Builds what is not built yet, under a strategy, where a step is too late to do it."""
+        """Builds what is not built yet, where a step is too late or too dear to do it."""
         sharing.check_scope(self)
-        if self._distribute_strategy is None or keras_private.is_built(self):
-            return
-        spec = reader.element_spec
-        batch = reader.read_local_batch() if spec is None else keras_private.symbolic_batch(spec)
-        super()._maybe_symbolic_build(data_batch=batch)
+        if self._distribute_strategy is not None and not keras_private.is_built(self):
+            spec = reader.element_spec
+            batch = (
+                reader.read_local_batch() if spec is None else keras_private.symbolic_batch(spec)
+            )
+            super()._maybe_symbolic_build(data_batch=batch)
+        compiling.build_optimizer_of_plain_step(self)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `train_on_batch` and `test_on_batch`."""
         sharing.check_scope(self)
         if not keras_private.is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+            compiling.build_optimizer_of_plain_step(self)
 
 
 def _limit_epochs(epochs):

@@ -49,7 +49,7 @@ def write(folder, console):
     found = findings(runs, folder, real_spreads())
     console.print("\n".join(found))
     text = "\n".join([*map(markdown, tables), *(f"- {line}" for line in found)]) + "\n"
-    folder.with_suffix(".md").write_text(text)
+    folder.with_suffix(".md").write_text(text, "utf-8")
     draw_curves(runs, folder.with_suffix(".png"))
     draw_samples(runs, folder, folder.with_name(f"{folder.name}_samples.png"))
 

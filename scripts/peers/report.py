@@ -191,5 +191,5 @@ def write(report, directory):
     paths = [directory / f"benchmark_engine.{ending}" for ending in ("json", "md")]
     texts = (json.dumps(report, indent=1, ensure_ascii=False) + "\n", markdown(report))
     for path, text in zip(paths, texts, strict=True):
-        path.write_text(text)
+        path.write_text(text, "utf-8")
     return paths

@@ -1,0 +1,72 @@
+"""Tests of what a program with `kerasmodes` prints on stderr: what its user can act on, no more."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from test_readme import BLOCKS
+
+from kerasmodes import quiet_start
+
+ROOT = pathlib.Path(quiet_start.__file__).parent.parent
+
+INFO = b"I0000 00:00:1795706625.315801   13957 port.cc:153] oneDNN is on\n"
+WARNING = b"W0000 00:00:1795706625.315801   13957 port.cc:153] slow\n"
+ERROR = b"E0000 00:00:1795706625.315801   13957 port.cc:153] broken\n"
+OTHER = b"Something else.\n"
+NOTICES = [re.compile(rb"I\d{4} "), re.compile(rb"W\d{4} ")]
+
+
+def run(program, folder, **variables):
+    """Returns the finished process of a program to which the user has given only these levels."""
+    names = (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES)
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, **variables, "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_the_first_program_of_the_readme_prints_nothing_on_stderr(tmp_path):
+    assert run(BLOCKS[0], tmp_path).stderr == ""
+
+
+PRINT_LEVEL = "import os, kerasmodes; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
+
+
+def test_who_asks_for_all_messages_gets_them(tmp_path):
+    process = run(PRINT_LEVEL, tmp_path, TF_CPP_MIN_LOG_LEVEL="0")
+    assert process.stdout == "0\n"
+    assert re.search(r"^I\d{4} ", process.stderr, re.MULTILINE)
+
+
+def test_a_tensorflow_that_runs_already_is_left_alone(tmp_path):
+    assert run(f"import tensorflow; {PRINT_LEVEL}", tmp_path).stdout == "None\n"
+
+
+def test_only_notices_are_held_back(capfd):
+    with quiet_start.hold_back(NOTICES):
+        os.write(2, INFO + OTHER + WARNING + ERROR)
+    assert capfd.readouterr().err.encode() == OTHER + ERROR
+
+
+def test_all_is_shown_when_the_start_fails(capfd):
+    with pytest.raises(ImportError), quiet_start.hold_back(NOTICES):
+        os.write(2, INFO + WARNING)
+        raise ImportError
+    assert capfd.readouterr().err.encode() == INFO + WARNING
+
+
+def test_nothing_is_held_back_without_a_folder_for_temporary_files(capfd, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/nowhere")
+        with quiet_start.hold_back(NOTICES):
+            os.write(2, INFO)
+    assert capfd.readouterr().err.encode() == INFO
