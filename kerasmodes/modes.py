@@ -6,6 +6,8 @@ No TensorFlow here, and no code that runs a step: that is `model.py` and `fusing
 import dataclasses
 import math
 
+from kerasmodes import checks
+
 # A super-batch holds no more input than this, and no more batches than the next two say: of data in
 # memory, so that an epoch's progress is seen, and of a stream, which has to be waited for.
 SUPER_BATCH_BYTES = 64 * 2**20
@@ -49,6 +51,9 @@ MODES = {
 }
 
 
+# The arguments of `compile` that belong together: each is decided by the first, if it is given.
+SETTINGS = ("mode", "run_eagerly", "jit_compile", "steps_per_execution")
+
 # Not a mode of its own: one of them is chosen while the model trains.
 AUTO = "auto"
 
@@ -81,7 +86,9 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
     if mode is not None and (not isinstance(mode, str) or mode not in (*MODES, AUTO)):
         names = ", ".join(repr(name) for name in (*MODES, AUTO))
         raise ValueError(f"`mode` must be one of {names}, or None. Received: mode={mode!r}")
-    _check_steps_per_execution(steps_per_execution)
+    if steps_per_execution is not None:
+        checks.positive_integers(steps_per_execution=steps_per_execution)
+        steps_per_execution = int(steps_per_execution)
     if mode is None:
         return {
             "run_eagerly": bool(run_eagerly),
@@ -153,14 +160,6 @@ def check_replicas(mode, num_replicas):
         raise ValueError(
             f"`mode` must be {usable} under a strategy with {num_replicas} replicas. "
             f"Received: mode={mode!r}"
-        )
-
-
-def _check_steps_per_execution(value):
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(
-            "`steps_per_execution` must be a positive integer. "
-            f"Received: steps_per_execution={value!r}"
         )
 
 

@@ -6,29 +6,42 @@ Which mode the arguments mean is not here: see `modes.py`.
 import functools
 import inspect
 import types
+import warnings
 
 import keras
 
-from kerasmodes import averaging
+from kerasmodes import averaging, modes
 from kerasmodes.model import keras_private
 
 
-def remembered(compile):
-    """Returns `compile` that keeps the arguments of its outermost call, for saving."""
+def wrap_compile(compile):
+    """Returns a class's `compile` that also takes a mode, and keeps its outermost arguments.
+
+    What goes with a mode and the class's own `compile` does not know is taken out here, so that
+    each model has `mode`, whatever arguments its class has thought of.
+    """
+    parameters = inspect.signature(compile).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    taken_out = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
 
     @functools.wraps(compile)
-    def remembering(self, *args, **kwargs):
-        is_outermost = not getattr(self, "_is_compiling", False)
+    def compile_in_mode(self, *args, **kwargs):
+        own = {name: value for name, value in kwargs.items() if name not in taken_out}
+        settings = {name: value for name, value in kwargs.items() if name in taken_out}
+        self._resolve_mode(**settings)  # An error comes before anything has changed.
+        is_outermost = not self._is_compiling
         self._is_compiling = True
         try:
-            compile(self, *args, **kwargs)
+            compile(self, *args, **own)
         finally:
             self._is_compiling = not is_outermost
+        if settings:
+            self._set_mode(**settings)
         if is_outermost:
             # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
             self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
 
-    return remembering
+    return compile_in_mode
 
 
 def for_class(compile, args, kwargs, settings):
@@ -43,8 +56,19 @@ def for_class(compile, args, kwargs, settings):
     return bound.args, bound.kwargs
 
 
+def compiles_as_keras(model):
+    """Returns whether `compile` is that of Keras and of the modes: no class has one of its own."""
+    owners = {cls.__module__ for cls in type(model).__mro__ if "compile" in vars(cls)}
+    return all(name.startswith(("keras.", "kerasmodes.model.")) for name in owners)
+
+
 def config_of(model, found=None):
-    """Returns what `arguments_of` and `build_optimizers` need, ready for a JSON file.
+    """Returns what `compile_from` needs, ready for a JSON file.
+
+    Arguments of Keras's own `compile` are written as Keras does, since it hands them to models
+    without modes, too (`clone_model` makes such); what belongs to the modes stands beside the
+    optimizer's settings, where Keras does not look. Those of a `compile` of the user's own are
+    written as they were given.
 
     Args:
         model: A compiled model.
@@ -52,39 +76,102 @@ def config_of(model, found=None):
             what was given, so that a default that changes later does not change the file's model.
     """
     arguments = model._compile_arguments
-    args, kwargs = list(arguments.args), dict(arguments.kwargs)
-    if found:
-        bound = inspect.signature(type(model).compile).bind(model, *args, **kwargs)
-        known = {name: value for name, value in found.items() if name in bound.signature.parameters}
-        bound.arguments |= known
-        (_, *args), kwargs = bound.args, bound.kwargs
+    bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **arguments.kwargs)
+    known = {
+        name: value for name, value in (found or {}).items() if name in bound.signature.parameters
+    }
+    bound.arguments |= known
+    (_, *args), kwargs = bound.args, bound.kwargs
+    if compiles_as_keras(model):
+        return _config_of_keras(model, args, kwargs)
+    names = [*map(str, range(len(args))), *kwargs]
+    values, lost = _serialize(dict(zip(names, [*args, *kwargs.values()], strict=True)))
+    if lost:
+        return {"not_saved": lost}
     return {
-        "args": keras.saving.serialize_keras_object(args),
-        "kwargs": keras.saving.serialize_keras_object(kwargs),
-        "optimizer_weights": _optimizer_weights(model),
+        "args": [values.pop(str(place)) for place in range(len(args))],
+        "kwargs": values,
+        **_optimizer_weights(model),
     }
 
 
-def arguments_of(config):
-    """Returns the positional and the keyword arguments of `compile` that a config holds."""
-    args = keras.saving.deserialize_keras_object(config["args"])
-    return args, keras.saving.deserialize_keras_object(config["kwargs"])
+def compile_from(model, config):
+    """Compiles a model as a config says, and builds each optimizer for the weights it had."""
+    if "not_saved" in config:
+        lost = ", ".join(f"{name} ({kind})" for name, kind in config["not_saved"].items())
+        warnings.warn(
+            "`compile()` was not called as part of model loading because Keras could not save all "
+            f"of its arguments: {lost}. Call `compile()` after loading, or give these classes "
+            "`get_config()`.",
+            stacklevel=4,
+        )
+        return
+    config = dict(config)
+    args = keras.saving.deserialize_keras_object(config.pop("args", []))
+    weights = {name: config.pop(name, {}) for name in ("optimizer_weights", "num_weights")}
+    kwargs = config.pop("kwargs", None)
+    if kwargs is None:  # As Keras writes it.
+        kwargs = config
+        if isinstance(kwargs.get("optimizer"), dict) and "kerasmodes" in kwargs["optimizer"]:
+            kwargs["optimizer"] = dict(kwargs["optimizer"])
+            own = kwargs["optimizer"].pop("kerasmodes")
+            weights = own["weights"]
+            kwargs = {name: kwargs[name] for name in kwargs if name not in modes.SETTINGS}
+            kwargs |= own["settings"]
+    model.compile(*args, **keras.saving.deserialize_keras_object(kwargs))
+    with model.distribute_strategy.scope():
+        _build_optimizers(model, **weights)
 
 
-def build_optimizers(model, config):
+def _config_of_keras(model, args, kwargs):
+    settings = {name: kwargs.pop(name) for name in modes.SETTINGS if name in kwargs}
+    bound = inspect.signature(keras.Model.compile).bind(model, *args, **kwargs)
+    bound.apply_defaults()
+    values = {name: bound.arguments[name] for name in keras_private.COMPILE_ARGUMENTS}
+    if not isinstance(values["optimizer"], keras.optimizers.Optimizer):
+        values["optimizer"] = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    # For a clone without modes: what this model was told, in Keras's words.
+    values |= {
+        "run_eagerly": model.run_eagerly,
+        "jit_compile": model.jit_compile,
+        "steps_per_execution": settings.get("steps_per_execution") or 1,
+    }
+    values, lost = _serialize(values)
+    if lost:
+        return {"not_saved": lost}
+    own = {"settings": _serialize(settings)[0], "weights": _optimizer_weights(model)}
+    if values["optimizer"] is None:
+        return {"args": [], "kwargs": {**values, **own["settings"]}, **own["weights"]}
+    return {**values, "optimizer": {**values["optimizer"], "kerasmodes": own}}
+
+
+def _serialize(values):
+    """Returns the values ready for a JSON file, and the types of those that cannot be, by name."""
+    found, lost = {}, {}
+    for name, value in values.items():
+        try:
+            found[name] = keras.saving.serialize_keras_object(value)
+        except (TypeError, ValueError):
+            lost[name] = type(value).__name__
+    return found, lost
+
+
+def _build_optimizers(model, optimizer_weights, num_weights):
     """Builds each optimizer for the weights it had: its state can be loaded only then."""
-    optimizer_weights = config["optimizer_weights"]
     if optimizer_weights and not model.built:
         raise ValueError(
             "The model must be built before its optimizers' state can be loaded. Received: "
             f"{model.__class__.__name__} with built=False. Define `build(input_shape)`, or load "
             "with compile=False."
         )
-    built_from = optimizers(model)
-    for name, places in optimizer_weights.items():
-        if not built_from[name].built:
-            weights = model.weights
-            built_from[name].build([weights[place] for place in places])
+    built_from, weights = optimizers(model), model.weights
+    # Adapters (LoRA) and quantized layers are other weights than those of the model in the file.
+    if num_weights == len(weights):
+        for name, places in optimizer_weights.items():
+            if not built_from[name].built:
+                built_from[name].build([weights[place] for place in places])
+    if model.built and model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 def load_with_optimizers(model, path):
@@ -148,13 +235,18 @@ def check_built(model):
 
 
 def _optimizer_weights(model):
-    """Returns, for each built optimizer, the places in `model.weights` of what it updates."""
+    """Returns the places in `model.weights` of what each built optimizer updates, and their number.
+
+    Left out is an optimizer of weights that the model has no longer, such as quantized ones.
+    """
     places = {id(weight): place for place, weight in enumerate(model.weights)}
-    return {
-        name: [places[id(v)] for v in keras_private.variables_of_optimizer(optimizer)]
+    found = {
+        name: [places.get(id(v)) for v in keras_private.variables_of_optimizer(optimizer)]
         for name, optimizer in optimizers(model).items()
         if optimizer.built
     }
+    found = {name: own for name, own in found.items() if None not in own}
+    return {"optimizer_weights": found, "num_weights": len(places)}
 
 
 def optimizers(model):

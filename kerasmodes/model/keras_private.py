@@ -24,11 +24,13 @@ from keras.src.utils.python_utils import pythonify_logs
 from keras.src.utils.traceback_utils import filter_traceback
 
 __all__ = [
+    "COMPILE_ARGUMENTS",
     "Functional",
     "arrays_of",
     "can_shuffle",
     "check_compiled",
     "check_hooks",
+    "compile_arguments_of",
     "compiled_loss",
     "concatenated",
     "concatenated_tensors",
@@ -53,6 +55,18 @@ __all__ = [
     "values_in_order",
     "variables_of_optimizer",
 ]
+
+# What Keras writes of `compile` into a file, and hands to the `compile` of a clone.
+COMPILE_ARGUMENTS = (
+    "optimizer",
+    "loss",
+    "loss_weights",
+    "metrics",
+    "weighted_metrics",
+    "run_eagerly",
+    "steps_per_execution",
+    "jit_compile",
+)
 
 HOOKS = {
     keras.Model: "make_train_function make_test_function make_predict_function "
@@ -139,6 +153,12 @@ def can_shuffle(x, y, sample_weight):
 def check_compiled(model, method):
     """Raises Keras's `ValueError` if a model was not compiled."""
     model._assert_compile_called(method)
+
+
+def compile_arguments_of(model):
+    """Returns what a model without modes was compiled with, by name, or `None`."""
+    config = getattr(model, "_compile_config", None)
+    return dict(config.config) if model.compiled and config is not None else None
 
 
 def has_all_weights(model):

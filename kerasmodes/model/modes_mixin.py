@@ -4,12 +4,28 @@ What a step *is* belongs to the models; the modes' meaning to `modes.py`.
 """
 
 import functools
+import types
 
 import keras
 
-from kerasmodes import modes, replicas
+from kerasmodes import checks, modes, replicas
 from kerasmodes.model import choosing, compiling, keras_private
 from kerasmodes.model.trainer import Trainer
+
+
+def _refuse_hidden_methods(cls):
+    """Raises if a class behind the mixin overrides what the mixin does: nothing would call it."""
+    behind = cls.__mro__[cls.__mro__.index(Trainer) :]
+    for owner in behind:
+        if owner.__module__.split(".")[0] in ("keras", "kerasmodes"):
+            continue
+        hidden = [name for name in ("fit", "evaluate", "predict") if name in vars(owner)]
+        if hidden:
+            raise TypeError(
+                f"`ModesMixin` must stand behind a class that overrides {', '.join(hidden)}. "
+                f"Received: {cls.__name__} with {owner.__name__} behind it. Write "
+                f"class {cls.__name__}({owner.__name__}, km.Model)."
+            )
 
 
 class ModesMixin(Trainer):
@@ -30,16 +46,20 @@ class ModesMixin(Trainer):
     ```
     """
 
-    _is_fused = False
-    _finds_steps_per_execution = False
-    _chooser = None
+    # What holds of a model that was not compiled.
+    _is_compiling = _is_fused = _finds_steps_per_execution = False
+    _chooser = _compile_arguments = None
+    _steps = 1
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "compile" in cls.__dict__:
-            cls.compile = compiling.remembered(cls.compile)
+        owner = next(one for one in cls.__mro__ if "compile" in vars(one))
+        # That of a class behind the mixin is called by the mixin's own.
+        if owner is cls or not issubclass(owner, ModesMixin):
+            cls.compile = compiling.wrap_compile(owner.compile)
+        _refuse_hidden_methods(cls)
 
-    @compiling.remembered
+    @compiling.wrap_compile
     def compile(
         self,
         *args,
@@ -68,23 +88,57 @@ class ModesMixin(Trainer):
             RuntimeError: If a hook of Keras that the modes need is gone.
         """
         keras_private.check_hooks()
-        settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
-        is_jitted = settings["jit_compile"] is True
-        name = mode or modes.name_of(settings["run_eagerly"], is_jitted, fused=False)
-        num_replicas = self.distribute_strategy.num_replicas_in_sync
-        modes.check_replicas(name, num_replicas)
-        _check_layers(self, settings["jit_compile"])
+        given = {
+            "mode": mode,
+            "run_eagerly": run_eagerly,
+            "jit_compile": jit_compile,
+            "steps_per_execution": steps_per_execution,
+        }
+        settings = self._resolve_mode(**given)
         args, kwargs = compiling.for_class(super().compile, args, kwargs, settings)
         with self.distribute_strategy.scope():
             super().compile(*args, **kwargs)
-        if mode is not None:
-            # A `compile` of the user's own may not have handed them on to Keras.
-            for setting, value in settings.items():
-                setattr(self, setting, value)
-        self._is_fused = name == "fused"
+        self._set_mode(**given)
+
+    def _resolve_mode(
+        self, mode=None, run_eagerly=None, jit_compile="auto", steps_per_execution=None
+    ):
+        """Returns Keras's arguments of `compile` for a mode; raises if the mode cannot be had."""
+        settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
+        is_jitted = settings["jit_compile"] is True
+        name = mode or modes.name_of(settings["run_eagerly"], is_jitted, fused=False)
+        modes.check_replicas(name, self.distribute_strategy.num_replicas_in_sync)
+        if is_jitted:
+            _check_layers(self, f"{mode=}" if mode else f"{jit_compile=}")
+        return settings
+
+    def _set_mode(self, mode=None, run_eagerly=None, jit_compile="auto", steps_per_execution=None):
+        """Lets a compiled model run as `_resolve_mode` says.
+
+        A `compile` of the user's own may not have handed the settings on to Keras.
+        """
+        settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
+        if mode is None:  # Then what was not given is as Keras's `compile` has it.
+            given = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution}
+            given["jit_compile"] = None if jit_compile == "auto" else jit_compile
+            settings = {name: settings[name] for name in settings if given[name] is not None}
+        for setting, value in settings.items():
+            setattr(self, setting, value)
+        self._is_fused = mode == "fused"
         self._finds_steps_per_execution = steps_per_execution is None
-        chooses = name == modes.AUTO and self._distribute_strategy is None
+        chooses = mode == modes.AUTO and self._distribute_strategy is None
         self._chooser = choosing.Chooser(self) if chooses else None
+        self.train_function = self.test_function = self.predict_function = None
+
+    @property
+    def steps_per_execution(self):
+        """K, the steps of one execution; 1 where `fit` finds it, which it does until assigned."""
+        return self._steps
+
+    @steps_per_execution.setter
+    def steps_per_execution(self, value):
+        checks.positive_integers(steps_per_execution=value)
+        self._steps, self._finds_steps_per_execution = int(value), False
 
     @property
     def mode(self):
@@ -116,9 +170,10 @@ class ModesMixin(Trainer):
     def run_in(self, mode, steps_per_execution):
         """Goes over to another mode, between two executions, with everything else as it is."""
         settings = modes.resolve(mode, steps_per_execution=steps_per_execution)
+        finds = self._finds_steps_per_execution
         for setting, value in settings.items():
             setattr(self, setting, value)
-        self._is_fused = mode == "fused"
+        self._is_fused, self._finds_steps_per_execution = mode == "fused", finds
 
     def track_loss(self, loss, num_examples):
         """Adds a loss to the running mean that the logs call `loss`.
@@ -134,16 +189,13 @@ class ModesMixin(Trainer):
 
     def get_compile_config(self):
         """Returns the arguments of `compile`, and which weights each optimizer was built for."""
-        if not self.compiled:
-            return {}
+        if not self.compiled or self._compile_arguments is None:
+            return super().get_compile_config()
         return compiling.config_of(self)
 
     def compile_from_config(self, config):
         """Compiles as `get_compile_config` says and builds each optimizer for its weights."""
-        args, kwargs = compiling.arguments_of(config)
-        self.compile(*args, **kwargs)
-        with self.distribute_strategy.scope():
-            compiling.build_optimizers(self, config)
+        compiling.compile_from(self, config)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -176,13 +228,21 @@ class FunctionalModel(Model, keras_private.Functional):
 
 
 def with_modes(model):
-    """Returns the same model, its class extended by `ModesMixin`.
+    """Returns the same model, its class extended by the modes.
 
     For a model whose class is not yours to change. Such a model trains in every mode, but is not
-    meant to be saved: its new class is known to this process only.
+    meant to be saved: its new class is known to this process only. What its class overrides, it
+    still does. A compiled model stays compiled, in Keras's own rules.
     """
     if not isinstance(model, ModesMixin):
-        model.__class__ = type(model.__class__.__name__, (ModesMixin, model.__class__), {})
+        cls, arguments = model.__class__, keras_private.compile_arguments_of(model)
+        steps_per_execution = model.steps_per_execution
+        del model.steps_per_execution  # From here on a property of the class.
+        model.__class__ = type(cls.__name__, (cls, Model), {})
+        model.steps_per_execution = steps_per_execution
+        model.train_function = model.test_function = model.predict_function = None
+        if arguments is not None and compiling.compiles_as_keras(model):
+            model._compile_arguments = types.SimpleNamespace(args=(), kwargs=arguments)
     return model
 
 
@@ -199,13 +259,11 @@ def _functional_class(cls):
     return cls
 
 
-def _check_layers(model, jit_compile):
+def _check_layers(model, received):
     """Raises when XLA is asked for and a layer refuses it; Keras would only warn and go on."""
-    if jit_compile is not True:
-        return
     refusing = keras_private.refusing_layers(model)
     if refusing:
         raise ValueError(
             "`mode` must be 'graph' or 'eager' for a model with layers that XLA cannot compile. "
-            f"Received: jit_compile={jit_compile} with layers {refusing}"
+            f"Received: {received} with layers {refusing}"
         )

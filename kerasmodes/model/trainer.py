@@ -12,6 +12,12 @@ from kerasmodes.model import compiling, keras_private, sharing
 from kerasmodes.model.functions import StepFunctions
 from kerasmodes.model.readers import Reader
 
+NEED_OPTIMIZER = (
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.SwapEMAWeights,
+)
+
 
 class Trainer(StepFunctions):
     """The loops over executions, for a class with the attributes of `ModesMixin`."""
@@ -64,6 +70,7 @@ class Trainer(StepFunctions):
         keras_private.check_compiled(self, "fit")
         epochs = _limit_epochs(epochs)
         _check_batch_size(batch_size)
+        _check_callbacks(callbacks, self.optimizer)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = keras_private.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -267,3 +274,24 @@ def _limit_epochs(epochs):
 def _check_batch_size(batch_size):
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
+
+
+def _check_callbacks(callbacks, optimizer):
+    """Raises if a callback of Keras's needs `model.optimizer` and there is none, or several."""
+    if optimizer is not None:
+        return
+    callbacks = getattr(callbacks, "callbacks", callbacks)
+    for one in keras.tree.flatten(callbacks):
+        asks_rate = isinstance(one, NEED_OPTIMIZER)
+        if asks_rate or getattr(one, "write_steps_per_second", False):
+            name = type(one).__name__
+            raise ValueError(
+                "`callbacks` must not need `model.optimizer` for a model that has none, or several "
+                f"under other names. Received: {name}. "
+                + (
+                    "Give each optimizer a schedule of `keras.optimizers.schedules`, or an average "
+                    "of its own (`use_ema`)."
+                    if asks_rate
+                    else f"Use {name}(write_steps_per_second=False)."
+                )
+            )
