@@ -76,20 +76,21 @@ def config_of(model, found=None):
             what was given, so that a default that changes later does not change the file's model.
     """
     arguments = model._compile_arguments
-    bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **arguments.kwargs)
-    known = {
-        name: value for name, value in (found or {}).items() if name in bound.signature.parameters
-    }
+    settings = {n: value for n, value in arguments.kwargs.items() if n in modes.SETTINGS}
+    own = {n: value for n, value in arguments.kwargs.items() if n not in modes.SETTINGS}
+    bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **own)
+    known = {n: value for n, value in (found or {}).items() if n in bound.signature.parameters}
     bound.arguments |= known
     (_, *args), kwargs = bound.args, bound.kwargs
     if compiles_as_keras(model):
-        return _config_of_keras(model, args, kwargs)
-    names = [*map(str, range(len(args))), *kwargs]
-    values, lost = _serialize(dict(zip(names, [*args, *kwargs.values()], strict=True)))
+        return _config_of_keras(model, args, kwargs, settings)
+    kwargs |= settings
+    names = [*bound.signature.parameters][1 : 1 + len(args)]
+    values, lost = _serialize({**dict(zip(names, args, strict=True)), **kwargs})
     if lost:
         return {"not_saved": lost}
     return {
-        "args": [values.pop(str(place)) for place in range(len(args))],
+        "args": [values.pop(name) for name in names],
         "kwargs": values,
         **_optimizer_weights(model),
     }
@@ -123,8 +124,7 @@ def compile_from(model, config):
         _build_optimizers(model, **weights)
 
 
-def _config_of_keras(model, args, kwargs):
-    settings = {name: kwargs.pop(name) for name in modes.SETTINGS if name in kwargs}
+def _config_of_keras(model, args, kwargs, settings):
     bound = inspect.signature(keras.Model.compile).bind(model, *args, **kwargs)
     bound.apply_defaults()
     values = {name: bound.arguments[name] for name in keras_private.COMPILE_ARGUMENTS}
@@ -166,12 +166,13 @@ def _build_optimizers(model, optimizer_weights, num_weights):
         )
     built_from, weights = optimizers(model), model.weights
     # Adapters (LoRA) and quantized layers are other weights than those of the model in the file.
-    if num_weights == len(weights):
-        for name, places in optimizer_weights.items():
-            if not built_from[name].built:
-                built_from[name].build([weights[place] for place in places])
-    if model.built and model.optimizer is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    if num_weights != len(weights):
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        return
+    for name, places in optimizer_weights.items():
+        if not built_from[name].built:
+            built_from[name].build([weights[place] for place in places])
 
 
 def load_with_optimizers(model, path):

@@ -135,10 +135,13 @@ class ModesMixin(Trainer):
         """K, the steps of one execution; 1 where `fit` finds it, which it does until assigned."""
         return self._steps
 
-    @steps_per_execution.setter
-    def steps_per_execution(self, value):
-        checks.positive_integers(steps_per_execution=value)
-        self._steps, self._finds_steps_per_execution = int(value), False
+    def __setattr__(self, name, value):
+        # TensorFlow leaves out an assignment of what is there already: a 1 would not be noticed.
+        if name == "steps_per_execution":
+            checks.positive_integers(steps_per_execution=value)
+            self._steps, self._finds_steps_per_execution = int(value), False
+        else:
+            super().__setattr__(name, value)
 
     @property
     def mode(self):
@@ -225,6 +228,10 @@ class Model(ModesMixin, keras.Model):
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class FunctionalModel(Model, keras_private.Functional):
     """What `Model(inputs, outputs)` makes; nothing to be named in a program."""
+
+
+# Files of the old format, `.h5`, name a class without its package.
+keras.saving.get_custom_objects()["FunctionalModel"] = FunctionalModel
 
 
 def with_modes(model):
