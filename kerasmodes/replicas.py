@@ -8,6 +8,17 @@ import threading
 
 import tensorflow as tf
 
+# What is not summed on every kind of device is summed as another kind of number, without loss.
+_SUMMED_AS = {
+    tf.bool: tf.int32,
+    tf.int8: tf.int32,
+    tf.int16: tf.int32,
+    tf.uint8: tf.int32,
+    tf.uint16: tf.int32,
+    tf.uint32: tf.int64,
+    tf.bfloat16: tf.float32,
+}
+
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
 
@@ -53,6 +64,62 @@ def num_parts():
 def replica_id(replica):
     """Returns the number of a replica, an int, from its `tf.distribute.ReplicaContext`."""
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
+def total(number):
+    """Returns the sum over the replicas of a number that counts this replica's examples."""
+    return tf.distribute.get_replica_context().all_reduce("sum", number)
+
+
+def mark_share(loss):
+    """Returns the loss, marked: of the replicas' shares of it the sum is the loss, not the mean."""
+    if has_equal_parts():
+        loss = tf.identity(loss)
+        loss._is_share = True
+    return loss
+
+
+def is_share(loss):
+    """Returns whether `mark_share` returned that tensor itself."""
+    return getattr(loss, "_is_share", False)
+
+
+def unscale_share(loss):
+    """Returns what all replicas' shares would add up to if they were equal; or the value itself."""
+    if not is_share(loss):
+        return loss
+    return loss * tf.distribute.get_replica_context().num_replicas_in_sync
+
+
+def gather_examples(tensor):
+    """Returns the rows of all replicas, `[global batch, ...]`, the same on each of them.
+
+    Gradients flow back to a replica's own rows only, times the number of replicas: a loss of the
+    result, divided by that number, is this replica's share of it.
+
+    Args:
+        tensor: Tensor `[examples, ...]` of what this replica holds.
+    """
+    if num_parts() == 1:
+        return tensor
+    replica = tf.distribute.get_replica_context()
+    if tensor.shape[0] is None or not has_equal_parts():
+        return replica.all_gather(tensor, axis=0)
+    number, size = replica_id(replica), tensor.shape[0]
+    before, after = number * size, (replica.num_replicas_in_sync - 1 - number) * size
+
+    @tf.custom_gradient
+    def gather(rows):
+        padding = [[before, after], *[[0, 0]] * (rows.shape.rank - 1)]
+        numbers = tf.cast(rows, _SUMMED_AS.get(rows.dtype, rows.dtype))
+        gathered = replica.all_reduce("sum", tf.pad(numbers, padding))
+
+        def own_rows(gradient):
+            return gradient[before : before + size] * replica.num_replicas_in_sync
+
+        return tf.cast(gathered, rows.dtype), own_rows
+
+    return gather(tensor)
 
 
 def assign(variables, values):

@@ -9,7 +9,6 @@ import types
 
 import keras
 
-from kerasmodes import averaging
 from kerasmodes.model import keras_private
 
 
@@ -32,14 +31,12 @@ def remembered(compile):
 
 
 def for_class(compile, args, kwargs, settings):
-    """Returns the arguments for the class's own `compile`: settings it knows, losses spread."""
+    """Returns the arguments for the class's own `compile`, with the settings that it knows."""
     signature = inspect.signature(compile)
     parameters = signature.parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {name: value for name, value in settings.items() if takes_all or name in parameters}
     bound = signature.bind(*args, **kwargs, **known)
-    if "loss" in bound.arguments:
-        bound.arguments["loss"] = averaging.spread_scalar(bound.arguments["loss"])
     return bound.args, bound.kwargs
 
 
