@@ -18,6 +18,8 @@ _SUMMED_AS = {
     tf.uint32: tf.int64,
     tf.bfloat16: tf.float32,
 }
+# Operations whose result is a share of a loss if all they are given are shares.
+_SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Pack", "Sub"])
 
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
@@ -71,6 +73,21 @@ def total(number):
     return tf.distribute.get_replica_context().all_reduce("sum", number)
 
 
+def sum_each(values):
+    """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
+    replica = tf.distribute.get_replica_context()
+    values = [tf.convert_to_tensor(value) for value in values]
+    sums = [None] * len(values)
+    for dtype in {value.dtype: None for value in values}:
+        places = [place for place, value in enumerate(values) if value.dtype == dtype]
+        flat = [tf.reshape(values[place], [-1]) for place in places]
+        total = replica.all_reduce("sum", tf.concat(flat, axis=0))
+        parts = tf.split(total, [tf.size(one) for one in flat])
+        for place, part in zip(places, parts, strict=True):
+            sums[place] = tf.reshape(part, tf.shape(values[place]))
+    return sums
+
+
 def mark_share(loss):
     """Returns the loss, marked: of the replicas' shares of it the sum is the loss, not the mean."""
     if has_equal_parts():
@@ -79,16 +96,29 @@ def mark_share(loss):
     return loss
 
 
-def is_share(loss):
-    """Returns whether `mark_share` returned that tensor itself."""
+def is_marked_share(loss):
+    """Returns whether `mark_share` returned that very tensor."""
     return getattr(loss, "_is_share", False)
 
 
-def unscale_share(loss):
-    """Returns what all replicas' shares would add up to if they were equal; or the value itself."""
-    if not is_share(loss):
-        return loss
-    return loss * tf.distribute.get_replica_context().num_replicas_in_sync
+def is_share(loss):
+    """Returns whether `mark_share` returned that tensor; in a graph, or those that it is a sum of.
+
+    Args:
+        loss: Tensor, or any other value.
+    """
+    if is_marked_share(loss):
+        return True
+    if not tf.is_tensor(loss) or tf.executing_eagerly() or (loss.shape.rank or 0) > 1:
+        return False
+    kind, inputs = loss.op.type, list(loss.op.inputs)
+    if kind in _SUMS:
+        return bool(inputs) and all(
+            is_share(one) or tf.get_static_value(one) == 0 for one in inputs
+        )
+    if kind in ("Sum", "Reshape", "RealDiv", "DivNoNan"):
+        return is_share(inputs[0])
+    return kind == "Mul" and is_share(inputs[0]) != is_share(inputs[1])
 
 
 def gather_examples(tensor):

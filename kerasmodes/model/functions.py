@@ -61,7 +61,7 @@ class KerasHooks:
         if is_shared:
             shared_losses.prepare(self)
             shared_metrics.prepare(self)
-        run = sharing.TrainingRun(strategy, self) if is_shared else strategy.run
+        run = sharing.TrainingRun(strategy, self, mode) if is_shared else strategy.run
         if is_shared and step == self.train_step:
             compiling.check_built(self)
             summed_gradients.prepare(compiling.optimizers(self))

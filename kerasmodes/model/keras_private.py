@@ -42,7 +42,7 @@ __all__ = [
     "is_plain_dense",
     "keep_losses_apart",
     "layers_of",
-    "loss_tracker",
+    "loss_trackers",
     "refusing_layers",
     "parts_of",
     "reduce_losses_by",
@@ -221,9 +221,10 @@ def sum_of_weights(sample_weight, mask, dtype):
     return tf.reduce_sum(loss_module.apply_mask(sample_weight, mask, dtype=dtype, reduction="sum"))
 
 
-def loss_tracker(model):
-    """Returns the metric in which `compile` keeps the total loss, or `None`."""
-    return model._loss_tracker if model.compiled else None
+def loss_trackers(model):
+    """Returns the metrics in which a compiled model keeps its losses, first that of their sum."""
+    compiled_loss = model._compile_loss
+    return [model._loss_tracker, *(compiled_loss.metrics if compiled_loss is not None else [])]
 
 
 def all_metrics(model):

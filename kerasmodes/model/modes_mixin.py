@@ -138,7 +138,7 @@ class ModesMixin(KerasHooks):
         """
         num_replicas = self.distribute_strategy.num_replicas_in_sync
         loss = loss if num_replicas == 1 else loss * num_replicas
-        keras_private.loss_tracker(self).update_state(loss, sample_weight=num_examples)
+        keras_private.loss_trackers(self)[0].update_state(loss, sample_weight=num_examples)
 
     def get_compile_config(self):
         """Returns the arguments of `compile`, and which weights each optimizer was built for."""

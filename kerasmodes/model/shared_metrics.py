@@ -6,7 +6,9 @@ is updated with the examples of all replicas, on each of them. What the logs are
 `sharing.py`.
 """
 
+import contextlib
 import functools
+import threading
 
 import keras
 import numpy as np
@@ -15,6 +17,8 @@ import tensorflow as tf
 from kerasmodes import replicas
 from kerasmodes.model import keras_private, shared_losses
 
+_present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
+
 
 def prepare(model):
     """Makes the metrics of a model right on several replicas, in `update_state`.
@@ -22,10 +26,11 @@ def prepare(model):
     Raises:
         ValueError: If a metric was not made in the strategy's scope.
     """
+    trackers = keras_private.loss_trackers(model)
     for metric in find_metrics(model):
         _check_scope(metric)
         if not isinstance(vars(metric).get("update_state"), functools.partial):
-            _prepare(metric)
+            _prepare(metric, is_tracker=any(metric is tracker for tracker in trackers))
 
 
 def find_metrics(model):
@@ -48,14 +53,41 @@ def source_of(log):
     return getattr(log, "_result_of", None)
 
 
-def _prepare(metric):
+def is_made_of_results(log):
+    """Returns whether a log, in a graph, is computed of metrics' results without being one."""
+    if not tf.is_tensor(log) or tf.executing_eagerly() or source_of(log):
+        return False
+    seen, left = set(), list(log.op.inputs)
+    while left:
+        tensor = left.pop()
+        if source_of(tensor):
+            return True
+        if tensor.op not in seen:
+            seen.add(tensor.op)
+            left.extend(tensor.op.inputs)
+    return False
+
+
+@contextlib.contextmanager
+def results_added_up(adds_up):
+    """While open, results that this replica (thread) asks for may be those of all replicas."""
+    _present.adds_up = adds_up
+    try:
+        yield
+    finally:
+        _present.adds_up = False
+
+
+def _prepare(metric, is_tracker):
     if sees_global_batch(metric):
         for variable in metric.variables:
             # Reset to its value, and read as it is, not divided and added up by their number.
             variable.value._aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
         update = _update_with_global_batch
     elif type(metric) is keras.metrics.Mean:
-        update = _update_mean
+        # Keras gives its own what it has multiplied already.
+        is_share = replicas.is_marked_share if is_tracker else replicas.is_share
+        update = functools.partial(_update_mean, is_share)
     elif keras_private.is_by_example(metric):
         update = _update_by_example
     else:
@@ -66,32 +98,41 @@ def _prepare(metric):
 
 
 def _update(update, *args, **kwargs):
-    return update(*args, **kwargs)
+    """Updates sums, with a batch that all replicas hold on the first of them alone."""
+    if not replicas.has_equal_parts() or replicas.num_parts() > 1 or _is_first_replica():
+        update(*args, **kwargs)
 
 
 def _update_with_global_batch(update, *args, **kwargs):
-    if replicas.num_parts() > 1 and replicas.has_equal_parts():
+    if replicas.has_equal_parts() and replicas.num_parts() > 1:
         args, kwargs = keras.tree.map_structure(_gather, (args, kwargs))
-    return update(*args, **kwargs)
+    update(*args, **kwargs)
 
 
 def _update_by_example(update, y_true, y_pred, sample_weight=None):
     """Updates a mean over the examples, of the whole batch if Keras takes it for one example."""
-    is_part = replicas.num_parts() > 1 and replicas.has_equal_parts()
-    if is_part and len(y_pred.shape) < 2:
-        y_true, y_pred, sample_weight = shared_losses.gather_batch((y_true, y_pred, sample_weight))
-        if replicas.place() > 0:
-            return None
-    return update(y_true, y_pred, sample_weight=sample_weight)
+    batch = (y_true, y_pred, sample_weight)
+    if not replicas.has_equal_parts() or replicas.num_parts() == 1 or len(y_pred.shape) > 1:
+        _update(update, *batch)
+        return
+    batch = shared_losses.gather_batch(batch)
+    if _is_first_replica():
+        update(*batch)
 
 
-def _update_mean(update, values, sample_weight=None):
+def _update_mean(is_share, update, values, sample_weight=None):
     """Updates a mean; a number in place of one value an example counts once on all replicas."""
     if replicas.has_equal_parts():
-        values = tf.convert_to_tensor(replicas.unscale_share(values))
+        if is_share(values):
+            values *= tf.distribute.get_replica_context().num_replicas_in_sync
+        values = tf.convert_to_tensor(values)
         if sample_weight is None and values.shape.rank == 0:
             sample_weight = 1 / replicas.num_parts()
-    return update(values, sample_weight=sample_weight)
+    _update(update, values, sample_weight=sample_weight)
+
+
+def _is_first_replica():
+    return replicas.replica_id(tf.distribute.get_replica_context()) == 0
 
 
 def _gather(argument):
@@ -108,16 +149,22 @@ def _gather(argument):
 
 def _mark_result(metric, result):
     """Returns the result of a metric; in a step, marked as such for the logs."""
-    results = result()
     if not replicas.has_equal_parts():
-        return results
+        return result()
+    states = metric.variables
+    if getattr(_present, "adds_up", False) and not sees_global_batch(metric):
+        values = replicas.sum_each([state.value for state in states])
+    else:
+        values = [tf.convert_to_tensor(state.value) for state in states]
+    with keras.StatelessScope(state_mapping=zip(states, values, strict=True)):
+        results = tf.nest.map_structure(tf.convert_to_tensor, result())
     if not isinstance(results, dict):
         return _mark(results, metric, None)
     return {key: _mark(one, metric, key) for key, one in results.items()}
 
 
 def _mark(result, metric, key):
-    result = tf.identity(tf.convert_to_tensor(result))
+    result = tf.identity(result)
     result._result_of = (metric, key)
     return result
 

@@ -16,10 +16,12 @@ class TrainingRun:
 
     What is the result of a metric in the logs is read from the states of all replicas, once an
     execution; shares of a loss are added up; of anything else, the mean over the replicas is taken.
+    If a step computes logs of results, these are added up in it: messages in each step.
     """
 
-    def __init__(self, strategy, model):
+    def __init__(self, strategy, model, mode):
         self._strategy = strategy
+        self._adds_up_in_step = mode == "eager"
         self._metrics = shared_metrics.find_metrics(model)
         self._sources = {}
         self._shares = set()
@@ -27,8 +29,12 @@ class TrainingRun:
 
     def __call__(self, step, args):
         """Like `strategy.run`, of a function of one global batch."""
-        sums, _ = self._states()
-        logs = _on_replicas(self._strategy, step, args, sums, finish=self._note)
+
+        def reading_step(batch):
+            with shared_metrics.results_added_up(self._adds_up_in_step):
+                return step(batch)
+
+        logs = _on_replicas(self._strategy, reading_step, args, finish=self._note)
         reduced = [self._reduce(*one) for one in enumerate(tf.nest.flatten(logs))]
         return tf.nest.pack_sequence_as(logs, reduced)
 
@@ -36,7 +42,12 @@ class TrainingRun:
         """Returns the function of an execution, its logs completed."""
 
         def reading(data):
-            logs = function(data)
+            batch = None if isinstance(data, list) else next(data)
+            try:
+                logs = function(iter([batch]) if batch is not None else data)
+            except _MadeOfResultsError:  # Nothing has run yet.
+                self._adds_up_in_step = True
+                logs = function(iter([batch]) if batch is not None else data)
             if not self._sources:
                 return logs
             flat = dict(enumerate(tf.nest.flatten(logs)))
@@ -51,6 +62,8 @@ class TrainingRun:
         sources = {place: shared_metrics.source_of(log) for place, log in enumerate(flat)}
         self._sources = {place: source for place, source in sources.items() if source}
         self._shares = {place for place, log in enumerate(flat) if replicas.is_share(log)}
+        if not self._adds_up_in_step and any(map(shared_metrics.is_made_of_results, flat)):
+            raise _MadeOfResultsError
         return tf.nest.map_structure(tf.convert_to_tensor, logs)
 
     def _reduce(self, place, log):
@@ -62,7 +75,11 @@ class TrainingRun:
     def _results(self, places):
         """Returns the results that logs are, the metrics' states added up by one message."""
         sums, others = self._states()
-        values = self._strategy.run(_sums, args=([state.value for state in sums],)) if sums else []
+        values = (
+            self._strategy.run(replicas.sum_each, args=([state.value for state in sums],))
+            if sums
+            else []
+        )
         values = [_first(self._strategy, value) for value in values]
         values += [tf.identity(_first(self._strategy, state.value)) for state in others]
         sources = [self._sources[place] for place in places]
@@ -77,6 +94,10 @@ class TrainingRun:
         for metric in self._metrics:
             kinds[shared_metrics.sees_global_batch(metric)].extend(metric.variables)
         return kinds
+
+
+class _MadeOfResultsError(Exception):
+    """Raised while a step is traced that computes logs of metrics' results."""
 
 
 def predicting_run(strategy):
@@ -164,12 +185,12 @@ def _check_same_data(strategy, batch):
         )
 
 
-def _on_replicas(strategy, step, args, states=(), finish=None):
+def _on_replicas(strategy, step, args, finish):
     """Runs a step, then `finish` on its outputs, on each replica's part of a batch, `args[0]`.
 
     A batch that cannot be cut into equal parts, such as an epoch's last, is given whole to each
-    replica: sums of gradients, divided by the number of replicas, are then right all the same. Of
-    the states, which are added up over the replicas, only the first replica's changes.
+    replica: sums of gradients, divided by the number of replicas, are then right all the same, and
+    metrics whose states are added up count it on the first replica alone.
     """
     (batch,) = args
     num_replicas = strategy.num_replicas_in_sync
@@ -177,18 +198,11 @@ def _on_replicas(strategy, step, args, states=(), finish=None):
 
     def on_replica(batch):
         number = replicas.replica_id(tf.distribute.get_replica_context())
-        if is_cut:
-            with replicas.holding(number, num_replicas):
-                outputs = step(_part(batch, number, num_replicas))
-                return finish(outputs) if finish else outputs
-        before = [tf.identity(state.value) for state in states]
-        with replicas.holding(0, 1):
-            outputs = step(batch)
-            outputs = finish(outputs) if finish else outputs
-        if number > 0:
-            for state, value in zip(states, before, strict=True):
-                state.assign(value)
-        return outputs
+        if not is_cut:
+            with replicas.holding(0, 1):
+                return finish(step(batch))
+        with replicas.holding(number, num_replicas):
+            return finish(step(_part(batch, number, num_replicas)))
 
     return strategy.run(on_replica, args=(batch,))
 
@@ -210,21 +224,6 @@ def _put_together(outputs):
         return replicas.gather_examples(output if output.shape.rank else output[tf.newaxis])
 
     return tf.nest.map_structure(put, outputs)
-
-
-def _sums(values):
-    """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
-    replica = tf.distribute.get_replica_context()
-    values = [tf.convert_to_tensor(value) for value in values]
-    sums = [None] * len(values)
-    for dtype in {value.dtype: None for value in values}:
-        places = [place for place, value in enumerate(values) if value.dtype == dtype]
-        flat = [tf.reshape(values[place], [-1]) for place in places]
-        total = replica.all_reduce("sum", tf.concat(flat, axis=0))
-        parts = tf.split(total, [tf.size(one) for one in flat])
-        for place, part in zip(places, parts, strict=True):
-            sums[place] = tf.reshape(part, tf.shape(values[place]))
-    return sums
 
 
 def _first(strategy, value):

@@ -235,11 +235,12 @@ def test_a_scalar_for_states_that_do_not_add_up_is_refused(two_replicas):
 
 
 class OwnLoss(km.Model):
-    """Logs and averages what `compute_loss` returns, as examples of keras.io do."""
+    """Logs and averages the sum of its losses, as examples of keras.io do."""
 
     def __init__(self):
         super().__init__()
         self.dense = keras.layers.Dense(1)
+        self.own_loss = keras.losses.MeanAbsoluteError()
         self.tracker = keras.metrics.Mean(name="loss")
 
     @property
@@ -252,14 +253,16 @@ class OwnLoss(km.Model):
     def train_step(self, data):
         x, y = data
         with tf.GradientTape() as tape:
-            loss = self.compute_loss(x, y, self(x, training=True))
+            y_pred = self(x, training=True)
+            penalty = km.average_loss(tf.abs(y_pred)) / 3
+            loss = self.compute_loss(x, y, y_pred) + sum([0.5 * self.own_loss(y, y_pred), penalty])
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.tracker.update_state(loss)
         return {"loss": self.tracker.result(), "last_loss": loss}
 
 
-def test_a_step_may_log_the_compiled_loss(two_replicas):
+def test_a_step_may_log_a_sum_of_losses(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
             model = OwnLoss()
@@ -267,3 +270,23 @@ def test_a_step_may_log_the_compiled_loss(two_replicas):
         return model.fit(X, Y, batch_size=4, epochs=2, verbose=0).history
 
     assert_equal_on(two_replicas, train)
+
+
+class OwnLogs(km.SumRegressor):
+    """Computes a log of the result of a metric."""
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {**logs, "root": tf.sqrt(logs["mse"])}
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_logs_computed_of_results_are_those_of_one_device(two_replicas, mode):
+    def train(strategy, mode):
+        with strategy.scope():
+            model = OwnLogs(units=())
+            model.compile("sgd", metrics=["mse"], mode=mode)
+        on_batch = model.train_on_batch(X[:4], Y[:4], return_dict=True)
+        return {**numbers_of(model, Y), "on batch": on_batch["root"]}
+
+    assert_equal_on(two_replicas, train, mode)
