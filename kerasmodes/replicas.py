@@ -19,7 +19,7 @@ _SUMMED_AS = {
     tf.bfloat16: tf.float32,
 }
 # Operations whose result is a share of a loss if all they are given are shares.
-_SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Pack", "Sub"])
+_SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Sub"])
 
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
@@ -109,14 +109,16 @@ def is_share(loss):
     """
     if is_marked_share(loss):
         return True
-    if not tf.is_tensor(loss) or tf.executing_eagerly() or (loss.shape.rank or 0) > 1:
+    if not tf.is_tensor(loss) or tf.executing_eagerly() or loss.shape.rank != 0:
         return False
     kind, inputs = loss.op.type, list(loss.op.inputs)
     if kind in _SUMS:
         return bool(inputs) and all(
             is_share(one) or tf.get_static_value(one) == 0 for one in inputs
         )
-    if kind in ("Sum", "Reshape", "RealDiv", "DivNoNan"):
+    if kind == "Sum" and inputs[0].op.type == "Pack":  # keras.ops.sum of a list
+        return all(map(is_share, inputs[0].op.inputs))
+    if kind in ("RealDiv", "DivNoNan"):
         return is_share(inputs[0])
     return kind == "Mul" and is_share(inputs[0]) != is_share(inputs[1])
 

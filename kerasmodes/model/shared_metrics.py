@@ -53,11 +53,10 @@ def source_of(log):
     return getattr(log, "_result_of", None)
 
 
-def is_made_of_results(log):
-    """Returns whether a log, in a graph, is computed of metrics' results without being one."""
-    if not tf.is_tensor(log) or tf.executing_eagerly() or source_of(log):
-        return False
-    seen, left = set(), list(log.op.inputs)
+def are_made_of_results(logs):
+    """Returns whether any of some logs, in a graph, is computed of metrics' results."""
+    left = [log for log in logs if tf.is_tensor(log) and not tf.executing_eagerly()]
+    seen = set()
     while left:
         tensor = left.pop()
         if source_of(tensor):

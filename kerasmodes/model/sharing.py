@@ -61,8 +61,9 @@ class TrainingRun:
         flat = tf.nest.flatten(logs)
         sources = {place: shared_metrics.source_of(log) for place, log in enumerate(flat)}
         self._sources = {place: source for place, source in sources.items() if source}
-        self._shares = {place for place, log in enumerate(flat) if replicas.is_share(log)}
-        if not self._adds_up_in_step and any(map(shared_metrics.is_made_of_results, flat)):
+        others = {place: log for place, log in enumerate(flat) if place not in self._sources}
+        self._shares = {place for place, log in others.items() if replicas.is_share(log)}
+        if not self._adds_up_in_step and shared_metrics.are_made_of_results(others.values()):
             raise _MadeOfResultsError
         return tf.nest.map_structure(tf.convert_to_tensor, logs)
 

@@ -188,3 +188,44 @@ def train_on_single_batches(strategy, mode):
 
 def test_masked_losses_of_single_batches_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_on_single_batches)
+
+
+class OwnLossObject(km.Model):
+    """Calls a loss of Keras in its step, as the guides of keras.io do."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.embedding = keras.layers.Embedding(8, 4, mask_zero=True)
+        self.dense = keras.layers.Dense(1)
+        self.own_loss = loss
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    def build(self, input_shape):
+        self.embedding.build((None, 5))
+        self.dense.build((None, 5, 4))
+        self.built = True
+
+    def call(self, x):
+        return self.dense(self.embedding(x))
+
+    def train_step(self, data):
+        x, y, sample_weight = data
+        with tf.GradientTape() as tape:
+            loss = self.own_loss(y, self(x, training=True), sample_weight)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result(), "last_loss": loss}
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas, reduction):
+    def train(strategy, mode):
+        with strategy.scope():
+            model = OwnLossObject(keras.losses.MeanSquaredError(reduction=reduction))
+            model.build((None, 5))
+            model.compile("sgd", mode=mode)
+        data = {"x": TOKENS, "y": TARGETS, "sample_weight": WEIGHTS, "batch_size": 4}
+        return model.fit(**data, epochs=2, verbose=0).history
+
+    assert_equal_on(two_replicas, train)
