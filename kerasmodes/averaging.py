@@ -3,9 +3,6 @@
 How gradients are summed over the replicas is Keras's optimizers' business, not done here.
 """
 
-import functools
-
-import keras
 import tensorflow as tf
 
 from kerasmodes import replicas
@@ -60,7 +57,8 @@ def average_loss(per_example_loss, sample_weight=None):
     if replica is None or replica.num_replicas_in_sync == 1:
         return tf.reduce_mean(per_example_loss)
     if replicas.has_equal_parts():
-        return tf.reduce_mean(per_example_loss) / replica.num_replicas_in_sync
+        share = tf.reduce_mean(per_example_loss) / replica.num_replicas_in_sync
+        return replicas.mark_share(share)
     num_examples = tf.cast(tf.size(per_example_loss), per_example_loss.dtype)
     return tf.reduce_sum(per_example_loss) / replica.all_reduce("sum", num_examples)
 
@@ -81,34 +79,3 @@ def global_mean(values):
     replica = tf.distribute.get_replica_context()
     is_alone = replica is None or replica.num_replicas_in_sync == 1
     return share if is_alone else replica.all_reduce("sum", share)
-
-
-def spread_scalar(loss):
-    """Returns the loss with every plain function in it made to answer with one value an example.
-
-    Keras divides a loss by the number of replicas when it averages over the examples, so a
-    function that has already averaged (its result is a scalar) would count once per replica.
-    Repeating that scalar for each example keeps its value and lets Keras's rule apply.
-
-    Args:
-        loss: What `compile(loss=...)` takes; strings and `keras.losses.Loss` pass unchanged.
-
-    Returns:
-        The same structure.
-    """
-    return keras.tree.map_structure(
-        lambda one: _one_value_an_example(one) if _is_plain_function(one) else one, loss
-    )
-
-
-def _is_plain_function(loss):
-    return callable(loss) and not isinstance(loss, keras.losses.Loss)
-
-
-def _one_value_an_example(loss):
-    @functools.wraps(loss)
-    def per_example(y_true, y_pred):
-        value = tf.convert_to_tensor(loss(y_true, y_pred))
-        return tf.broadcast_to(value, tf.shape(y_pred)[:1]) if value.shape.rank == 0 else value
-
-    return per_example

@@ -8,6 +8,19 @@ import threading
 
 import tensorflow as tf
 
+# What is not summed on every kind of device is summed as another kind of number, without loss.
+_SUMMED_AS = {
+    tf.bool: tf.int32,
+    tf.int8: tf.int32,
+    tf.int16: tf.int32,
+    tf.uint8: tf.int32,
+    tf.uint16: tf.int32,
+    tf.uint32: tf.int64,
+    tf.bfloat16: tf.float32,
+}
+# Operations whose result is a share of a loss if all they are given are shares.
+_SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Sub"])
+
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
 
@@ -53,6 +66,92 @@ def num_parts():
 def replica_id(replica):
     """Returns the number of a replica, an int, from its `tf.distribute.ReplicaContext`."""
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
+
+
+def total(number):
+    """Returns the sum over the replicas of a number that counts this replica's examples."""
+    return tf.distribute.get_replica_context().all_reduce("sum", number)
+
+
+def sum_each(values):
+    """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
+    replica = tf.distribute.get_replica_context()
+    values = [tf.convert_to_tensor(value) for value in values]
+    sums = [None] * len(values)
+    for dtype in {value.dtype: None for value in values}:
+        places = [place for place, value in enumerate(values) if value.dtype == dtype]
+        flat = [tf.reshape(values[place], [-1]) for place in places]
+        total = replica.all_reduce("sum", tf.concat(flat, axis=0))
+        parts = tf.split(total, [tf.size(one) for one in flat])
+        for place, part in zip(places, parts, strict=True):
+            sums[place] = tf.reshape(part, tf.shape(values[place]))
+    return sums
+
+
+def mark_share(loss):
+    """Returns the loss, marked: of the replicas' shares of it the sum is the loss, not the mean."""
+    if has_equal_parts():
+        loss = tf.identity(loss)
+        loss._is_share = True
+    return loss
+
+
+def is_marked_share(loss):
+    """Returns whether `mark_share` returned that very tensor."""
+    return getattr(loss, "_is_share", False)
+
+
+def is_share(loss):
+    """Returns whether `mark_share` returned that tensor; in a graph, or those that it is a sum of.
+
+    Args:
+        loss: Tensor, or any other value.
+    """
+    if is_marked_share(loss):
+        return True
+    if not tf.is_tensor(loss) or tf.executing_eagerly() or loss.shape.rank != 0:
+        return False
+    kind, inputs = loss.op.type, list(loss.op.inputs)
+    if kind in _SUMS:
+        return bool(inputs) and all(
+            is_share(one) or tf.get_static_value(one) == 0 for one in inputs
+        )
+    if kind == "Sum" and inputs[0].op.type == "Pack":  # keras.ops.sum of a list
+        return all(map(is_share, inputs[0].op.inputs))
+    if kind in ("RealDiv", "DivNoNan"):
+        return is_share(inputs[0])
+    return kind == "Mul" and is_share(inputs[0]) != is_share(inputs[1])
+
+
+def gather_examples(tensor):
+    """Returns the rows of all replicas, `[global batch, ...]`, the same on each of them.
+
+    Gradients flow back to a replica's own rows only, times the number of replicas: a loss of the
+    result, divided by that number, is this replica's share of it.
+
+    Args:
+        tensor: Tensor `[examples, ...]` of what this replica holds.
+    """
+    if num_parts() == 1:
+        return tensor
+    replica = tf.distribute.get_replica_context()
+    if tensor.shape[0] is None or not has_equal_parts():
+        return replica.all_gather(tensor, axis=0)
+    number, size = replica_id(replica), tensor.shape[0]
+    before, after = number * size, (replica.num_replicas_in_sync - 1 - number) * size
+
+    @tf.custom_gradient
+    def gather(rows):
+        padding = [[before, after], *[[0, 0]] * (rows.shape.rank - 1)]
+        numbers = tf.cast(rows, _SUMMED_AS.get(rows.dtype, rows.dtype))
+        gathered = replica.all_reduce("sum", tf.pad(numbers, padding))
+
+        def own_rows(gradient):
+            return gradient[before : before + size] * replica.num_replicas_in_sync
+
+        return tf.cast(gathered, rows.dtype), own_rows
+
+    return gather(tensor)
 
 
 def assign(variables, values):

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes import averaging
 
 X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
 ONE_DEVICE = tf.distribute.get_strategy()
@@ -129,21 +128,3 @@ def test_average_loss_trains_on_replicas_as_on_one_device(two_replicas):
         return strategy.reduce("SUM", strategy.run(step, args=(batch,)), axis=None)
 
     np.testing.assert_allclose(gradient(two_replicas), gradient(ONE_DEVICE), rtol=1e-5)
-
-
-def test_a_scalar_loss_is_spread_in_any_structure():
-    spread = averaging.spread_scalar({"a": mean_of_squares, "b": [squares, "mse"]})
-    zeros = np.zeros((8, 1), "float32")
-    assert spread["a"](zeros, zeros + 2).numpy().tolist() == [4] * 8
-    assert spread["b"][0](zeros, zeros + 2).numpy().tolist() == [4] * 8
-    assert spread["b"][1] == "mse"
-
-
-def test_a_loss_of_keras_passes_unchanged():
-    loss = keras.losses.MeanSquaredError()
-    assert averaging.spread_scalar(loss) is loss
-    assert averaging.spread_scalar(None) is None
-
-
-def test_a_spread_loss_keeps_its_name():
-    assert averaging.spread_scalar(mean_of_squares).__name__ == "mean_of_squares"

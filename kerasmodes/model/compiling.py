@@ -10,7 +10,7 @@ import warnings
 
 import keras
 
-from kerasmodes import averaging, modes
+from kerasmodes import modes
 from kerasmodes.model import keras_private
 
 
@@ -45,14 +45,12 @@ def wrap_compile(compile):
 
 
 def for_class(compile, args, kwargs, settings):
-    """Returns the arguments for the class's own `compile`: settings it knows, losses spread."""
+    """Returns the arguments for the class's own `compile`, with the settings that it knows."""
     signature = inspect.signature(compile)
     parameters = signature.parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {name: value for name, value in settings.items() if takes_all or name in parameters}
     bound = signature.bind(*args, **kwargs, **known)
-    if "loss" in bound.arguments:
-        bound.arguments["loss"] = averaging.spread_scalar(bound.arguments["loss"])
     return bound.args, bound.kwargs
 
 

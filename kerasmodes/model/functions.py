@@ -9,11 +9,13 @@ import functools
 import keras
 import tensorflow as tf
 
-from kerasmodes import fusing, modes
+from kerasmodes import fusing, modes, replicas
 from kerasmodes.model import (
     compiling,
     eager,
     keras_private,
+    shared_losses,
+    shared_metrics,
     sharing,
     single_steps,
     summed_gradients,
@@ -54,7 +56,10 @@ class StepFunctions:
         """Returns the function that runs an execution, on super-batches or an iterator."""
         strategy = self.distribute_strategy
         is_shared = strategy.num_replicas_in_sync > 1
-        run = sharing.TrainingRun(strategy, self) if is_shared else strategy.run
+        if is_shared:
+            shared_losses.prepare(self)
+            shared_metrics.prepare(self)
+        run = sharing.TrainingRun(strategy, self, mode) if is_shared else strategy.run
         if is_shared and step == self.train_step:
             compiling.check_built(self)
             summed_gradients.prepare(compiling.optimizers(self))
@@ -99,6 +104,21 @@ class StepFunctions:
             return keras_function(data)
 
         return function
+
+    @functools.wraps(keras.Model.compute_loss)
+    def compute_loss(self, *args, **kwargs):
+        return replicas.mark_share(super().compute_loss(*args, **kwargs))
+
+    def _aggregate_additional_loss(self, loss):
+        """Called with what a layer gave to `add_loss`, and with its penalties on weights."""
+        if replicas.is_share(loss):
+            return loss
+        if replicas.has_equal_parts() and len(loss.shape) > 0:
+            raise ValueError(
+                "`add_loss` must be given a scalar on several replicas: a mean over the examples. "
+                f"Received: a tensor with shape={tuple(loss.shape)}. Use km.average_loss."
+            )
+        return super()._aggregate_additional_loss(loss)
 
     def _make_function(self, step_function):
         """Keras's own functions, which serve data that are not dense, or distributed already."""

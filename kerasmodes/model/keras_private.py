@@ -3,14 +3,20 @@
 What they are used for is in `functions.py`, `epochs.py` and `summed_gradients.py`.
 """
 
+import functools
+import threading
+
 import keras
 import tensorflow as tf
+from keras.src.backend import get_keras_mask, set_keras_mask
 from keras.src.backend.tensorflow.trainer import (
     convert_to_np_if_not_ragged,
     potentially_ragged_concat,
 )
+from keras.src.losses import loss as loss_module
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
+from keras.src.trainers.compile_utils import CompileMetrics
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.array_data_adapter import (
     ArrayDataAdapter,
@@ -26,6 +32,8 @@ from keras.src.utils.traceback_utils import filter_traceback
 __all__ = [
     "COMPILE_ARGUMENTS",
     "Functional",
+    "adds_up",
+    "all_metrics",
     "arrays_of",
     "can_shuffle",
     "check_compiled",
@@ -41,18 +49,27 @@ __all__ = [
     "get_data_adapter",
     "has_all_weights",
     "is_built",
+    "get_keras_mask",
+    "is_by_example",
     "is_plain_dense",
+    "keep_losses_apart",
     "layers_of",
     "logs_of_epoch",
     "pythonify_logs",
+    "loss_trackers",
     "refusing_layers",
+    "parts_of",
+    "reduce_losses_by",
+    "replace_losses",
     "restored_epoch",
+    "set_keras_mask",
     "set_restored_epoch",
     "shuffle_of",
     "symbolic_batch",
     "train_validation_split",
     "validates_in",
     "values_in_order",
+    "sum_of_weights",
     "variables_of_optimizer",
 ]
 
@@ -71,11 +88,73 @@ COMPILE_ARGUMENTS = (
 HOOKS = {
     keras.Model: "make_train_function make_test_function make_predict_function "
     "_maybe_symbolic_build _flatten_layers _make_function _get_metrics_result_or_logs "
-    "_should_eval _flatten_metrics_in_order _assert_compile_called",
+    "_should_eval _flatten_metrics_in_order _assert_compile_called "
+    "_aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
+    loss_module: "apply_mask reduce_weighted_values",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
 }
+
+# Functions of Keras whose values are each of one example, if they have no other `axis` than -1.
+BY_EXAMPLE = frozenset(
+    [
+        "accuracy",
+        "binary_accuracy",
+        "binary_crossentropy",
+        "binary_focal_crossentropy",
+        "categorical_accuracy",
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "categorical_generalized_cross_entropy",
+        "categorical_hinge",
+        "concordance_correlation",
+        "cosine_similarity",
+        "hinge",
+        "huber",
+        "kl_divergence",
+        "log_cosh",
+        "mean_absolute_error",
+        "mean_absolute_percentage_error",
+        "mean_squared_error",
+        "mean_squared_logarithmic_error",
+        "pearson_correlation",
+        "poisson",
+        "sparse_categorical_accuracy",
+        "sparse_categorical_crossentropy",
+        "sparse_top_k_categorical_accuracy",
+        "squared_hinge",
+        "top_k_categorical_accuracy",
+    ]
+)
+
+# Metrics of Keras whose states are sums over the examples.
+ADDING = frozenset(
+    [
+        "AUC",
+        "BinaryIoU",
+        "F1Score",
+        "FBetaScore",
+        "FalseNegatives",
+        "FalsePositives",
+        "IoU",
+        "Mean",
+        "MeanIoU",
+        "OneHotIoU",
+        "OneHotMeanIoU",
+        "Precision",
+        "PrecisionAtRecall",
+        "R2Score",
+        "Recall",
+        "RecallAtPrecision",
+        "RootMeanSquaredError",
+        "SensitivityAtSpecificity",
+        "SpecificityAtSensitivity",
+        "Sum",
+        "TrueNegatives",
+        "TruePositives",
+    ]
+)
 
 
 def check_hooks():
@@ -132,10 +211,87 @@ def functions_of_metric(metric):
     return [metric, *inner, *(one._fn for one in [metric, *inner] if hasattr(one, "_fn"))]
 
 
-def names_of_metric(metric):
-    """Returns the names of a metric's results in the logs."""
-    results = metric.result()
-    return list(results) if isinstance(results, dict) else [metric.name]
+def is_by_example(wrapper):
+    """Returns whether a loss or metric wraps a function of Keras with one value an example."""
+    function = getattr(wrapper, "fn", None) or getattr(wrapper, "_fn", None)
+    arguments = getattr(wrapper, "_fn_kwargs", {})
+    is_keras = all(
+        getattr(one, "__module__", "").startswith("keras.") for one in (wrapper, function)
+    )
+    is_listed = getattr(function, "__name__", None) in BY_EXAMPLE
+    return is_keras and is_listed and arguments.get("axis", -1) == -1
+
+
+def adds_up(metric):
+    """Returns whether a metric's states, of several parts of the data, may be added up."""
+    is_keras = type(metric).__module__.startswith("keras.")
+    return is_keras and (type(metric).__name__ in ADDING or is_by_example(metric))
+
+
+def replace_losses(compiled_loss, replace):
+    """Puts what a function makes of it in the place of each loss that `compile` made."""
+    losses = [one._replace(loss=replace(one.loss)) for one in compiled_loss._flat_losses]
+    compiled_loss._flat_losses = losses
+
+
+def reduce_losses_by(reduce):
+    """Makes every `keras.losses.Loss` of the program reduce its values by a function.
+
+    Args:
+        reduce: Function of Keras's own and its arguments. Where it is not to change anything, it
+            calls Keras's own with them.
+    """
+    if not isinstance(loss_module.reduce_weighted_values, functools.partial):
+        keras_reduce = loss_module.reduce_weighted_values
+        loss_module.reduce_weighted_values = functools.partial(reduce, keras_reduce)
+
+
+def sum_of_weights(sample_weight, mask, dtype):
+    """Returns the sum of the sample weights, 0 where a mask is."""
+    return tf.reduce_sum(loss_module.apply_mask(sample_weight, mask, dtype=dtype, reduction="sum"))
+
+
+def loss_trackers(model):
+    """Returns the metrics in which a compiled model keeps its losses, first that of their sum."""
+    compiled_loss = model._compile_loss
+    return [model._loss_tracker, *(compiled_loss.metrics if compiled_loss is not None else [])]
+
+
+def all_metrics(model):
+    """Returns all metrics that Keras finds in a model, also those that `metrics` leaves out."""
+    found = [*model.metrics, *keras.Model.metrics.fget(model)]
+    return list({id(metric): metric for metric in found}.values())
+
+
+def parts_of(metric):
+    """Returns the metrics that `compile` was given, if this is what it made of them; or itself."""
+    return metric.metrics if isinstance(metric, CompileMetrics) else [metric]
+
+
+def keep_losses_apart(model):
+    """Makes each thread, hence each replica, have its own list of what `add_loss` was given."""
+    for layer in model._flatten_layers():
+        if not isinstance(layer._losses, ListOfThread):
+            object.__setattr__(layer, "_losses", ListOfThread())
+
+
+class ListOfThread(threading.local):
+    """The methods that Keras uses of a layer's list of losses."""
+
+    def __init__(self):
+        self._items = []
+
+    def extend(self, items):
+        self._items.extend(items)
+
+    def clear(self):
+        self._items.clear()
+
+    def __getitem__(self, key):
+        return self._items[key]
+
+    def __len__(self):
+        return len(self._items)
 
 
 def variables_of_optimizer(optimizer):

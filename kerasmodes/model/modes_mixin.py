@@ -185,10 +185,9 @@ class ModesMixin(Trainer):
             loss: Scalar from `compute_loss`: this replica's share of the global batch's mean.
             num_examples: Examples that this replica holds, as the mean's weight.
         """
-        # Keras puts the tracker that `compile` makes first among the metrics.
         num_replicas = self.distribute_strategy.num_replicas_in_sync
         loss = loss if num_replicas == 1 else loss * num_replicas
-        self.metrics[0].update_state(loss, sample_weight=num_examples)
+        keras_private.loss_trackers(self)[0].update_state(loss, sample_weight=num_examples)
 
     def get_compile_config(self):
         """Returns the arguments of `compile`, and which weights each optimizer was built for."""

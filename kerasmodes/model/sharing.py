@@ -8,62 +8,97 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import checks, fusing, replicas
-from kerasmodes.model import keras_private
+from kerasmodes.model import shared_metrics
 
 
 class TrainingRun:
     """Runs steps that return logs on the replicas' parts of global batches.
 
-    What is a metric in the logs is read from those of all replicas, once an execution; of anything
-    else, the mean over the replicas is taken.
+    What is the result of a metric in the logs is read from the states of all replicas, once an
+    execution; shares of a loss are added up; of anything else, the mean over the replicas is taken.
+    If a step computes logs of results, these are added up in it: messages in each step.
     """
 
-    def __init__(self, strategy, model):
+    def __init__(self, strategy, model, mode):
         self._strategy = strategy
-        self._states = [state for metric in model.metrics for state in metric.variables]
-        tracker, *others = model.metrics
-        self._loss = tracker.name
-        self._names = {n for metric in others for n in keras_private.names_of_metric(metric)}
-        self._model = model
+        self._adds_up_in_step = mode == "eager"
+        self._metrics = shared_metrics.find_metrics(model)
+        self._sources = {}
+        self._shares = set()
         self._read = tf.function(self._results, autograph=False)
 
     def __call__(self, step, args):
         """Like `strategy.run`, of a function of one global batch."""
-        logs = _on_replicas(self._strategy, step, args, self._states)
-        metrics = self._metrics_among(logs)
-        return {
-            name: _first(self._strategy, log) if name in metrics else self._mean(log)
-            for name, log in logs.items()
-        }
+
+        def reading_step(batch):
+            with shared_metrics.results_added_up(self._adds_up_in_step):
+                return step(batch)
+
+        logs = _on_replicas(self._strategy, reading_step, args, finish=self._note)
+        reduced = [self._reduce(*one) for one in enumerate(tf.nest.flatten(logs))]
+        return tf.nest.pack_sequence_as(logs, reduced)
 
     def with_metrics(self, function):
         """Returns the function of an execution, its logs completed."""
 
         def reading(data):
-            logs = function(data)
-            metrics = self._metrics_among(logs)
-            return {**logs, **_only(self._read(), metrics)} if metrics else logs
+            batch = None if isinstance(data, list) else next(data)
+            try:
+                logs = function(iter([batch]) if batch is not None else data)
+            except _MadeOfResultsError:  # Nothing has run yet.
+                self._adds_up_in_step = True
+                logs = function(iter([batch]) if batch is not None else data)
+            if not self._sources:
+                return logs
+            flat = dict(enumerate(tf.nest.flatten(logs)))
+            flat |= dict(zip(self._sources, self._read(tuple(self._sources)), strict=True))
+            return tf.nest.pack_sequence_as(logs, list(flat.values()))
 
         return reading
 
-    def _results(self):
-        """Returns the results of the model's metrics, their states added up by one message."""
-        sums = self._strategy.run(_sums, args=([state.value for state in self._states],))
-        sums = [_first(self._strategy, one) for one in sums]
-        with keras.StatelessScope(state_mapping=zip(self._states, sums, strict=True)):
-            return self._model.get_metrics_result()
+    def _note(self, logs):
+        """Notes what each of a replica's logs is, by its place among them; returns tensors."""
+        flat = tf.nest.flatten(logs)
+        sources = {place: shared_metrics.source_of(log) for place, log in enumerate(flat)}
+        self._sources = {place: source for place, source in sources.items() if source}
+        others = {place: log for place, log in enumerate(flat) if place not in self._sources}
+        self._shares = {place for place, log in others.items() if replicas.is_share(log)}
+        if not self._adds_up_in_step and shared_metrics.are_made_of_results(others.values()):
+            raise _MadeOfResultsError
+        return tf.nest.map_structure(tf.convert_to_tensor, logs)
 
-    def _mean(self, log):
-        return tf.nest.map_structure(lambda one: self._strategy.reduce("mean", one, axis=None), log)
+    def _reduce(self, place, log):
+        if place in self._sources:
+            return _first(self._strategy, log)
+        how = "sum" if place in self._shares else "mean"
+        return self._strategy.reduce(how, log, axis=None)
 
-    def _metrics_among(self, logs):
-        """Returns the names of the logs that are metrics of the model.
+    def _results(self, places):
+        """Returns the results that logs are, the metrics' states added up by one message."""
+        sums, others = self._states()
+        values = (
+            self._strategy.run(replicas.sum_each, args=([state.value for state in sums],))
+            if sums
+            else []
+        )
+        values = [_first(self._strategy, value) for value in values]
+        values += [tf.identity(_first(self._strategy, state.value)) for state in others]
+        sources = [self._sources[place] for place in places]
+        with keras.StatelessScope(state_mapping=zip(sums + others, values, strict=True)):
+            results = {id(metric): metric.result() for metric, _ in sources}
+        results = [(results[id(metric)], key) for metric, key in sources]
+        return [tf.convert_to_tensor(one if key is None else one[key]) for one, key in results]
 
-        As in Keras, `loss` is that of `compile` only if the step returns all metrics: the loss of
-        a step of the user's own need not be in the tracker of that name.
-        """
-        with_loss = self._names | {self._loss}
-        return (with_loss if set(logs) == with_loss else self._names) & set(logs)
+    def _states(self):
+        """Returns the states of metrics that are sums over the replicas' parts, and the others."""
+        kinds = ([], [])
+        for metric in self._metrics:
+            kinds[shared_metrics.sees_global_batch(metric)].extend(metric.variables)
+        return kinds
+
+
+class _MadeOfResultsError(Exception):
+    """Raised while a step is traced that computes logs of metrics' results."""
 
 
 def predicting_run(strategy):
@@ -151,12 +186,12 @@ def _check_same_data(strategy, batch):
         )
 
 
-def _on_replicas(strategy, step, args, states=(), finish=None):
+def _on_replicas(strategy, step, args, finish):
     """Runs a step, then `finish` on its outputs, on each replica's part of a batch, `args[0]`.
 
     A batch that cannot be cut into equal parts, such as an epoch's last, is given whole to each
-    replica: sums of gradients, divided by the number of replicas, are then right all the same. Of
-    the states, which are added up over the replicas, only the first replica's changes.
+    replica: sums of gradients, divided by the number of replicas, are then right all the same, and
+    metrics whose states are added up count it on the first replica alone.
     """
     (batch,) = args
     num_replicas = strategy.num_replicas_in_sync
@@ -164,17 +199,11 @@ def _on_replicas(strategy, step, args, states=(), finish=None):
 
     def on_replica(batch):
         number = replicas.replica_id(tf.distribute.get_replica_context())
-        if is_cut:
-            with replicas.holding(number, num_replicas):
-                outputs = step(_part(batch, number, num_replicas))
-            return finish(outputs) if finish else outputs
-        before = [tf.identity(state.value) for state in states]
-        with replicas.holding(0, 1):
-            outputs = step(batch)
-        if number > 0:
-            for state, value in zip(states, before, strict=True):
-                state.assign(value)
-        return outputs
+        if not is_cut:
+            with replicas.holding(0, 1):
+                return finish(step(batch))
+        with replicas.holding(number, num_replicas):
+            return finish(step(_part(batch, number, num_replicas)))
 
     return strategy.run(on_replica, args=(batch,))
 
@@ -189,38 +218,13 @@ def _part(batch, number, num_replicas):
 
 
 def _put_together(outputs):
-    """Returns the outputs for all examples, on each replica: the sum of its own among zeros."""
-    replica = tf.distribute.get_replica_context()
-    before = replicas.replica_id(replica)
-    after = replica.num_replicas_in_sync - 1 - before
+    """Returns the outputs for all examples, on each replica."""
 
     def put(output):
-        rows = output if output.shape.rank else output[tf.newaxis]
-        numbers = tf.cast(rows, tf.int32) if rows.dtype == tf.bool else rows
-        size = tf.shape(rows)[0]
-        padding = [[before * size, after * size], *[[0, 0]] * (rows.shape.rank - 1)]
-        return tf.cast(replica.all_reduce("sum", tf.pad(numbers, padding)), rows.dtype)
+        output = tf.convert_to_tensor(output)
+        return replicas.gather_examples(output if output.shape.rank else output[tf.newaxis])
 
-    return tf.nest.map_structure(put, tf.nest.map_structure(tf.convert_to_tensor, outputs))
-
-
-def _sums(values):
-    """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
-    replica = tf.distribute.get_replica_context()
-    values = [tf.convert_to_tensor(value) for value in values]
-    sums = [None] * len(values)
-    for dtype in {value.dtype: None for value in values}:
-        places = [place for place, value in enumerate(values) if value.dtype == dtype]
-        flat = [tf.reshape(values[place], [-1]) for place in places]
-        total = replica.all_reduce("sum", tf.concat(flat, axis=0))
-        parts = tf.split(total, [tf.size(one) for one in flat])
-        for place, part in zip(places, parts, strict=True):
-            sums[place] = tf.reshape(part, tf.shape(values[place]))
-    return sums
-
-
-def _only(logs, names):
-    return {name: log for name, log in logs.items() if name in names}
+    return tf.nest.map_structure(put, outputs)
 
 
 def _first(strategy, value):

@@ -1,0 +1,231 @@
+"""Tests of compiled and added losses on several replicas: shares add up to the true number."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+ONE_DEVICE = tf.distribute.get_strategy()
+GENERATOR = np.random.default_rng(0)
+# Rows of different lengths, so that the replicas hide different numbers of values; and a number of
+# them that leaves an odd batch at the end.
+TOKENS = GENERATOR.integers(1, 8, (15, 5))
+TOKENS[:5, 2:] = 0
+TARGETS = GENERATOR.normal(size=(15, 5, 1)).astype("float32")
+CLASSES = GENERATOR.integers(0, 3, 15)
+WEIGHTS = GENERATOR.uniform(0, 2, (15, 5)).astype("float32")
+X = GENERATOR.normal(size=(15, 3)).astype("float32")
+Y = GENERATOR.uniform(0, 1, (15, 1)).astype("float32")
+REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight", None]
+
+
+def numbers_of(model, x, y, **fit):
+    """Returns all numbers of a model: batches of 4, and one of 3 at the end of each pass."""
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, **fit).history
+    evaluated = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
+    return {
+        **history,
+        **{f"evaluated {name}": value for name, value in evaluated.items()},
+        "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]),
+    }
+
+
+def assert_equal_on(two_replicas, train, mode="graph"):
+    """Asserts that a function of strategy and mode returns the numbers of one device."""
+    keras.utils.set_random_seed(0)
+    expected = train(ONE_DEVICE, "graph")
+    keras.utils.set_random_seed(0)
+    numbers = train(two_replicas, mode)
+    assert set(numbers) == set(expected)
+    for name, value in numbers.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def train_masked(strategy, mode, loss, **fit):
+    with strategy.scope():
+        embedding = keras.layers.Embedding(8, 4, mask_zero=True)
+        layers = [keras.Input((5,), dtype="int32"), embedding, keras.layers.Dense(1)]
+        model = km.model.with_modes(keras.Sequential(layers))
+        model.compile("sgd", loss(), mode=mode)
+    return numbers_of(model, TOKENS, TARGETS, **fit)
+
+
+def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
+    with strategy.scope():
+        made = [make() for make in layers] or [keras.layers.Dense(1, "sigmoid")]
+        model = km.model.with_modes(keras.Sequential([keras.Input((3,)), *made]))
+        model.compile("sgd", loss, mode=mode)
+    return numbers_of(model, X, y, **fit)
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["mask", "mask and weights"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights):
+    loss = functools.partial(keras.losses.MeanSquaredError, reduction=reduction)
+    train = functools.partial(train_masked, loss=loss, sample_weight=weights)
+    assert_equal_on(two_replicas, train)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, reduction):
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:, 0])
+    assert_equal_on(two_replicas, train)
+
+
+def test_masked_losses_are_those_of_one_device_in_eager(two_replicas):
+    train = functools.partial(train_masked, loss=keras.losses.MeanSquaredError)
+    assert_equal_on(two_replicas, train, "eager")
+
+
+def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
+    layers = [functools.partial(keras.layers.Dense, 3, "softmax")]
+    train = functools.partial(train_dense, loss=loss, y=np.sort(CLASSES), layers=layers)
+    assert_equal_on(two_replicas, train)
+
+
+def test_class_weights_are_those_of_one_device(two_replicas):
+    weights = {"class_weight": {0: 1.0, 1: 3.0}}
+    train = functools.partial(train_dense, loss="binary_crossentropy", y=np.round(Y), **weights)
+    assert_equal_on(two_replicas, train)
+
+
+def root_of_the_mean(y_true, y_pred):
+    return tf.sqrt(tf.reduce_mean(tf.square(y_true - y_pred)))
+
+
+class Correlation(keras.losses.Loss):
+    """Of the examples of a batch: no mean over the replicas is right."""
+
+    def call(self, y_true, y_pred):
+        return -keras.ops.mean((y_true - keras.ops.mean(y_true)) * y_pred)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [root_of_the_mean, Correlation(), keras.losses.Dice(), keras.losses.CosineSimilarity(axis=0)],
+    ids=["function", "class", "Dice", "axis=0"],
+)
+def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss):
+    assert_equal_on(two_replicas, functools.partial(train_dense, loss=loss))
+
+
+def test_outputs_of_one_dimension_are_averaged_over_all_replicas(two_replicas):
+    layers = [functools.partial(keras.layers.Dense, 1), lambda: keras.layers.Reshape(())]
+    train = functools.partial(train_dense, loss="mae", y=Y[:, 0], layers=layers)
+    assert_equal_on(two_replicas, train)
+
+
+def train_two_outputs(strategy, mode):
+    with strategy.scope():
+        tokens = keras.Input((5,), dtype="int32")
+        embedded = keras.layers.Embedding(8, 4, mask_zero=True)(tokens)
+        first = keras.layers.Dense(1, name="p")(embedded)
+        second = keras.layers.Dense(3, "softmax", name="q")(keras.layers.SimpleRNN(4)(embedded))
+        model = km.Model(tokens, [first, second])
+        losses = ["mse", "sparse_categorical_crossentropy"]
+        model.compile("sgd", losses, loss_weights=[1.0, 0.5], mode=mode)
+    return numbers_of(
+        model, TOKENS, [TARGETS, CLASSES], sample_weight=[WEIGHTS, WEIGHTS[:, 0]], shuffle=False
+    )
+
+
+def test_the_losses_of_two_outputs_are_those_of_one_device(two_replicas):
+    assert_equal_on(two_replicas, train_two_outputs)
+
+
+class Adds(keras.layers.Layer):
+    """Adds a loss of its inputs, and hands them on."""
+
+    def __init__(self, average):
+        super().__init__()
+        self.average = average
+
+    def call(self, x):
+        self.add_loss(self.average(tf.reduce_mean(x**2, axis=-1)))
+        return x
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+@pytest.mark.parametrize("average", [tf.reduce_mean, km.average_loss])
+def test_what_layers_add_to_the_loss_counts_once(two_replicas, average, mode):
+    layers = [
+        functools.partial(
+            keras.layers.Dense, 4, kernel_regularizer="l2", activity_regularizer="l1"
+        ),
+        functools.partial(Adds, average),
+        # The replicas wait for each other here, with losses in their hands.
+        functools.partial(keras.layers.BatchNormalization, synchronized=True),
+        functools.partial(keras.layers.Dense, 1),
+    ]
+    train = functools.partial(train_dense, loss=root_of_the_mean, layers=layers)
+    assert_equal_on(two_replicas, train, mode)
+
+
+def test_an_added_loss_of_each_example_is_refused(two_replicas):
+    layers = [functools.partial(Adds, tf.identity), functools.partial(keras.layers.Dense, 1)]
+    words = r"must be given a scalar .* Received: a tensor with shape=\(2,\). Use km.average_loss"
+    with pytest.raises(ValueError, match=words):
+        train_dense(two_replicas, "graph", "mse", layers=layers)
+
+
+def train_on_single_batches(strategy, mode):
+    with strategy.scope():
+        embedding = keras.layers.Embedding(8, 4, mask_zero=True)
+        layers = [keras.Input((5,), dtype="int32"), embedding, keras.layers.Dense(1)]
+        model = km.model.with_modes(keras.Sequential(layers))
+        model.compile("sgd", "mse", mode=mode)
+    return {
+        "train": model.train_on_batch(TOKENS[:8], TARGETS[:8]),
+        "test": model.test_on_batch(TOKENS[3:8], TARGETS[3:8]),
+    }
+
+
+def test_masked_losses_of_single_batches_are_those_of_one_device(two_replicas):
+    assert_equal_on(two_replicas, train_on_single_batches)
+
+
+class OwnLossObject(km.Model):
+    """Calls a loss of Keras in its step, as the guides of keras.io do."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.embedding = keras.layers.Embedding(8, 4, mask_zero=True)
+        self.dense = keras.layers.Dense(1)
+        self.own_loss = loss
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    def build(self, input_shape):
+        self.embedding.build((None, 5))
+        self.dense.build((None, 5, 4))
+        self.built = True
+
+    def call(self, x):
+        return self.dense(self.embedding(x))
+
+    def train_step(self, data):
+        x, y, sample_weight = data
+        with tf.GradientTape() as tape:
+            loss = self.own_loss(y, self(x, training=True), sample_weight)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result(), "last_loss": loss}
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas, reduction):
+    def train(strategy, mode):
+        with strategy.scope():
+            model = OwnLossObject(keras.losses.MeanSquaredError(reduction=reduction))
+            model.build((None, 5))
+            model.compile("sgd", mode=mode)
+        data = {"x": TOKENS, "y": TARGETS, "sample_weight": WEIGHTS, "batch_size": 4}
+        return model.fit(**data, epochs=2, verbose=0).history
+
+    assert_equal_on(two_replicas, train)
