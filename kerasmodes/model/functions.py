@@ -78,6 +78,7 @@ class KerasHooks:
             is_distributed = isinstance(data, tf.distribute.DistributedIterator)
             return keras_function(data) if is_distributed else on_batch(data)
 
+        function.loops = getattr(on_pieces, "loops", None)
         return function
 
     def _predicting_function(self, step, mode, keras_function):

@@ -109,6 +109,8 @@ class ModesMixin(KerasHooks):
             self._chooser.end()
             history.params["microseconds_per_step"] = dict(self._chooser.microseconds)
         history.params["mode"] = self.mode
+        if self.mode == "fused" and self.train_function.loops:
+            history.params["loop"] = self.train_function.loops.kind
         return history
 
     @functools.wraps(keras.Model.save)
