@@ -18,6 +18,7 @@ from kerasmodes.fusing.super_batches import (
     of_batches,
     without_optionals,
 )
+from kerasmodes.fusing.traced_steps import convolves_on_a_cpu
 from kerasmodes.fusing.xla_errors import explain_xla_error
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "batches_of",
     "bytes_of_a_batch",
     "check_dense",
+    "convolves_on_a_cpu",
     "explain_xla_error",
     "is_dense",
     "make_predict_function",

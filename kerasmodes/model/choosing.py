@@ -6,9 +6,11 @@ not here: see `functions.py` and `fusing`.
 
 import time
 
+import numpy as np
 import tensorflow as tf
 
 from kerasmodes import fusing
+from kerasmodes.model import compiling
 
 CANDIDATES = ("graph", "fused", "xla")
 
@@ -23,6 +25,9 @@ TIMED_STEPS = (1, 4, 16, 64, 256)
 TIMED_SECONDS = 0.02
 # Steps that take that many seconds make up an execution once the mode is chosen.
 EXECUTION_SECONDS = 0.5
+
+# What is said of an error, in letters: XLA's go on for pages.
+REASON_LENGTH = 160
 
 
 class Chooser:
@@ -44,6 +49,7 @@ class Chooser:
         self.impossible = {}
         self._functions = {}
         self._compilation = 0.0
+        self._said = None
         self._model = model
 
     @property
@@ -73,13 +79,14 @@ class Chooser:
     def run(self, pieces):
         """Runs the pieces in the mode whose turn it is and returns the last step's logs."""
         mode, _ = self._next
+        values = None if mode == self.mode else self._values()
         start = time.perf_counter()
         try:
             outputs = self._function(mode)(pieces)
-        except ValueError as error:
-            if mode == self.mode:
+        except Exception as error:
+            if values is None or not self._have_kept(values):
                 raise
-            self.impossible[mode] = str(error)
+            self.impossible[mode] = _in_short(error)
             outputs = self._function(self.mode)(pieces)
         tf.test.experimental.sync_devices()
         seconds = time.perf_counter() - start
@@ -95,16 +102,27 @@ class Chooser:
             self._functions[mode] = fusing.make_step_function(step, run, mode)
         return self._functions[mode]
 
+    def _values(self):
+        """Returns each variable of the model and its optimizers, with its value."""
+        optimizers = compiling.optimizers(self._model).values()
+        variables = [*self._model.variables, *(v for one in optimizers for v in one.variables)]
+        return [(variable, np.array(variable.numpy())) for variable in variables]
+
+    def _have_kept(self, values):
+        """Returns whether the variables still have these values: an attempt has changed nothing."""
+        return all(v.numpy().tobytes() == value.tobytes() for v, value in values)
+
     def _try_all(self):
         """Yields the mode and the steps of each execution; is sent its seconds and steps."""
         for mode in self.untried:
+            if mode in self.impossible:
+                continue
             while self.microseconds and self._left is None and not self._pays():
                 yield self.mode, self._execution_steps()
             if not self.microseconds or self._pays():
                 yield from self._try(mode)
             if mode == CANDIDATES[0] and self._convolves_on_a_cpu():
-                self.impossible = dict.fromkeys(CANDIDATES[1:], "slow convolutions on a CPU")
-                break
+                self.impossible["fused"] = "it runs convolutions on a CPU as graph or xla do"
         self.steps = self._execution_steps()
         self._decide()
         while True:
@@ -119,6 +137,9 @@ class Chooser:
             if mode in self.impossible or total_seconds >= TIMED_SECONDS:
                 break
             seconds, steps = yield mode, wanted
+            if mode in self.impossible:
+                self.microseconds.pop(mode, None)
+                break
             total_seconds, total_steps = total_seconds + seconds, total_steps + steps
             self.microseconds[mode] = 1e6 * total_seconds / total_steps
         self.mode = min(self.microseconds, key=self.microseconds.get)
@@ -145,18 +166,13 @@ class Chooser:
             *(f"{mode}: too long to compile for this fit" for mode in self.untried),
             *(f"{mode}: ruled out, {why}" for mode, why in self.impossible.items()),
         ]
-        if self._verbose != 0:
+        if self._verbose != 0 and self._said != self.mode:
             print("\n" + "; ".join(word for word in words if word))
+            self._said = self.mode
 
     def _convolves_on_a_cpu(self):
-        """Returns whether XLA is not worth a trial, which can take minutes for large networks.
-
-        Its convolutions take up to 17 times as long as oneDNN's there.
-        """
-        if tf.config.list_physical_devices("GPU"):
-            return False
-        operations = self._function(CANDIDATES[0]).operations()
-        return any(name.startswith(("Conv", "DepthwiseConv")) for name in operations)
+        """Returns whether a fused loop would be that of another mode, after a trial of its own."""
+        return fusing.convolves_on_a_cpu(self._function(CANDIDATES[0]).loops.operations)
 
     def _pays(self):
         """Returns whether XLA's compilation is small beside what is left (or, unknown, was run)."""
@@ -168,3 +184,10 @@ class Chooser:
     def _execution_steps(self):
         steps = EXECUTION_SECONDS / (1e-6 * self.microseconds[self.mode])
         return self._asked or max(1, min(self._length, int(steps)))
+
+
+def _in_short(error):
+    """Returns the first line of what an error says, with its class if that is not ValueError."""
+    words = (str(error).strip() or repr(error)).splitlines()[0]
+    words = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+    return words if len(words) <= REASON_LENGTH else f"{words[: REASON_LENGTH - 3]}..."

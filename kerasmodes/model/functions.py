@@ -88,6 +88,7 @@ class StepFunctions:
                 return on_pieces(data)
             return [on_batch(iter([batch])) for batch in data][-1]
 
+        function.loops = getattr(on_pieces, "loops", None)
         return function
 
     def _predicting_function(self, step, mode, keras_function):

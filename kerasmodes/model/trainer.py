@@ -242,6 +242,8 @@ class Trainer(StepFunctions):
             self._chooser.end()
             self.history.params["microseconds_per_step"] = dict(self._chooser.microseconds)
         self.history.params["mode"] = self.mode
+        if self.mode == "fused" and self.train_function.loops:
+            self.history.params["loop"] = self.train_function.loops.kind
 
     def _build_for(self, reader):
         """Builds what is not built yet, where a step is too late or too dear to do it."""

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
+from kerasmodes.fusing import programs
 
 X, Y = km.data.sums(num_samples=22, num_features=3, seed=1)
 HALF = keras.initializers.Constant(0.5)  # of the sums: there is something to learn
@@ -332,3 +333,138 @@ def test_more_data_need_no_new_graph(mode):
     after_first = model.num_traces
     model.fit(X[:20], Y[:20], batch_size=4, verbose=0)
     assert model.num_traces == after_first
+
+
+def convolutional(**arguments):
+    """Returns a small convolutional network, compiled."""
+    layers = [
+        keras.layers.Conv2D(2, 3, strides=2, padding="same", activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(1),
+    ]
+    model = km.model.with_modes(keras.Sequential([keras.Input((6, 6, 1)), *layers]))
+    model.compile("sgd", "mse", **arguments)
+    return model
+
+
+def fit_images(model, num_batches=40):
+    images = np.random.default_rng(0).random((4 * num_batches, 6, 6, 1), dtype="float32")
+    return model.fit(images, images[:, 0, 0], batch_size=4, epochs=2, shuffle=False, verbose=0)
+
+
+def test_fused_convolutions_on_a_cpu_run_in_the_faster_of_two_loops_that_is_not_xla_s():
+    assert tf.config.list_physical_devices("GPU") == []
+    keras.utils.set_random_seed(0)
+    expected = fit_images(convolutional(mode="graph"))
+    keras.utils.set_random_seed(0)
+    model = convolutional(mode="fused")
+    history = fit_images(model)
+    assert (model.mode, history.params["mode"]) == ("fused", "fused")
+    assert history.params["loop"] in ("graph", "xla")
+    assert int(model.optimizer.iterations.numpy()) == 80
+    np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-5)
+
+
+def test_fused_steps_without_convolutions_are_one_loop_of_xla():
+    model = Counting()
+    model.compile("sgd", "mse", mode="fused")
+    assert model.fit(X, Y, verbose=0).params["loop"] == "fused"
+
+
+def test_a_trial_of_loops_loses_no_step_when_super_batches_end_in_it():
+    keras.utils.set_random_seed(0)
+    expected = fit_images(convolutional(mode="graph"), num_batches=5)
+    keras.utils.set_random_seed(0)
+    model = convolutional(mode="fused", steps_per_execution=2)
+    history = fit_images(model, num_batches=5)
+    assert int(model.optimizer.iterations.numpy()) == 10
+    np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+def test_fused_convolutions_predict_and_evaluate_as_in_a_graph(steps_per_execution):
+    model = convolutional(mode="graph")
+    images = np.random.default_rng(0).random((90, 6, 6, 1), dtype="float32")
+    expected = model.predict(images, batch_size=4, verbose=0)
+    loss = model.evaluate(images, images[:, 0, 0], batch_size=4, verbose=0)
+    model.compile("sgd", "mse", mode="fused", steps_per_execution=steps_per_execution)
+    predicted = model.predict(images, batch_size=4, verbose=0)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-5, atol=1e-6)
+    fused_loss = model.evaluate(images, images[:, 0, 0], batch_size=4, verbose=0)
+    np.testing.assert_allclose(fused_loss, loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_branches_can_be_differentiated(mode):
+    def choose(x):
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.exp(x) * x, lambda: x)
+
+    _, expected = fit("graph", {"x": X, "y": Y, "batch_size": 4}, takes=choose)
+    _, history = fit(mode, {"x": X, "y": Y, "batch_size": 4}, takes=choose)
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+
+
+class Lengths(Counting):
+    """A model that takes batches of any length of sequence."""
+
+    def call(self, x):
+        return self.dense(tf.reduce_mean(x, axis=1))
+
+
+def of_length(length, size=4):
+    return np.full((size, length, 3), 0.1 * length, "float32"), np.ones((size, 1), "float32")
+
+
+def test_many_shapes_need_few_graphs():
+    model = Lengths()
+    model.compile("sgd", "mse", mode="graph")
+    for length in range(1, 31):
+        model.fit(*of_length(length), verbose=0)
+    assert model.num_traces <= 4
+    assert int(model.train_steps.numpy()) == 30
+
+
+def test_predicting_any_number_of_examples_needs_few_graphs():
+    traces = []
+
+    def trace(x):
+        traces.append(x.shape)
+        return x
+
+    model = Counting(trace)
+    model.compile(mode="graph")
+    model.predict(X, verbose=0)
+    traces.clear()
+    for size in range(1, 23):
+        predicted = model.predict(X[:size], verbose=0)
+        np.testing.assert_allclose(predicted, Y[:size] / 2, rtol=1e-5, atol=1e-5)
+    assert len(traces) <= 3
+
+
+def test_a_step_that_asks_for_sizes_in_python_is_traced_for_each():
+    class Sizes(Lengths):
+        def train_step(self, data):
+            super().train_step(data)
+            return {"size": tf.zeros(()) + data[0].shape[1]}
+
+    model = Sizes()
+    model.compile("sgd", "mse", mode="graph")
+    sizes = [model.fit(*of_length(n), verbose=0).history["size"] for n in range(1, 7)]
+    assert sizes == [[n] for n in range(1, 7)]
+    assert int(model.train_steps.numpy()) == 6
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_programs_of_xla_are_bounded(mode, monkeypatch):
+    monkeypatch.setattr(programs, "MOST_PROGRAMS", 2)
+    model = Lengths()
+    model.compile("sgd", "mse", mode=mode)
+    for length in (1, 2, 1, 3, 1):
+        model.fit(*of_length(length), verbose=0)
+    kept = model.num_traces
+    model.fit(*of_length(1), verbose=0)
+    model.fit(*of_length(3), verbose=0)
+    assert model.num_traces == kept
+    model.fit(*of_length(2), verbose=0)
+    assert model.num_traces > kept
+    assert int(model.train_steps.numpy()) == 8

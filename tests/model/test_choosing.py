@@ -149,14 +149,67 @@ def test_it_is_saved_as_it_was_asked_for(tmp_path):
     assert keras.models.load_model(tmp_path / "model.keras").mode == "auto"
 
 
-def test_convolutions_on_a_cpu_end_in_graph_mode_without_a_trial(always_worth, capsys):
+class FailingInXLA(km.SumRegressor):
+    """A model whose step fails as it is told when it is traced once more after graph mode."""
+
+    def __init__(self, error, **kwargs):
+        super().__init__(units=(), **kwargs)
+        self.error = error
+
+    def train_step(self, data):
+        with tf.init_scope():
+            has_run = self.optimizer.built and int(self.optimizer.iterations.numpy()) > 0
+        if has_run:
+            raise self.error
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotImplementedError("no kernel\nand a long list"), "NotImplementedError: no kernel\n"),
+        (tf.errors.InternalError(None, None, "no kernel"), "InternalError: no kernel\n"),
+    ],
+    ids=["NotImplementedError", "InternalError"],
+)
+def test_any_error_of_a_trial_rules_the_mode_out(always_worth, capsys, error, words):
+    model = FailingInXLA(error)
+    model.compile("sgd", mode="auto")
+    fit(model, verbose=2)
+    assert model.mode == "graph"
+    assert int(model.optimizer.iterations.numpy()) == 2_000
+    assert f"xla: ruled out, {words}" in capsys.readouterr().out
+
+
+def test_a_trial_that_has_changed_something_is_not_run_again(always_worth):
+    class Counting(FailingInXLA):
+        def train_step(self, data):
+            with tf.init_scope():
+                self.count.assign_add(1)
+            return super().train_step(data)
+
+    model = Counting(NotImplementedError("no such kernel"))
+    model.count = model.add_weight(shape=(), dtype="int32", trainable=False)
+    model.compile("sgd", mode="auto")
+    with pytest.raises(NotImplementedError, match="no such kernel"):
+        fit(model)
+
+
+def test_a_choice_is_said_once(never_worth, capsys):
+    model, _ = trained("auto", epochs=1, verbose=2)
+    for _ in range(3):
+        fit(model, epochs=1, verbose=2)
+    assert capsys.readouterr().out.count("chosen with") == 1
+
+
+def test_convolutions_on_a_cpu_are_tried_in_graph_and_xla(always_worth, capsys):
     assert tf.config.list_physical_devices("GPU") == []
     convolution = keras.layers.Conv2D(2, 3)
     layers = [keras.Input((5, 5, 1)), convolution, keras.layers.Flatten(), keras.layers.Dense(1)]
     model = km.model.with_modes(keras.Sequential(layers))
     model.compile("sgd", "mse", mode="auto")
     history = fit(model, np.ones((400, 5, 5, 1)), Y, epochs=2, verbose=2)
-    assert model.mode == "graph"
-    assert list(history.params["microseconds_per_step"]) == ["graph"]
-    assert "fused: ruled out, slow convolutions on a CPU" in capsys.readouterr().out
+    assert list(history.params["microseconds_per_step"]) == ["graph", "xla"]
+    said = capsys.readouterr().out
+    assert "fused: ruled out, it runs convolutions on a CPU as graph or xla do" in said
     assert int(model.optimizer.iterations.numpy()) == 200

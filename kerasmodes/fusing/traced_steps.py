@@ -1,0 +1,88 @@
+"""A step as TensorFlow's graph of one batch, and what that graph says about how to run it."""
+
+import contextlib
+import functools
+
+import tensorflow as tf
+
+# Not public: the mark by which TensorFlow knows that XLA will compile what is being traced.
+from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
+
+CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
+CONVOLUTIONS = ("Conv", "DepthwiseConv")
+
+
+class TracedStep:
+    """A step traced for batches of given specs; tracing builds what was not built.
+
+    Args:
+        step: Function of one batch (nested tensors) that returns nested tensors.
+        run: Function that calls its argument on one batch in replica context.
+        specs: Nested `tf.TensorSpec` of a batch, with `None` for missing parts.
+
+    Attributes:
+        plain: The step as a concrete function of one batch.
+        specs: The specs.
+        operations: The names of TensorFlow's operations in it.
+    """
+
+    def __init__(self, step, run, specs):
+        self.specs = specs
+        self._step, self._run = step, run
+        self.plain = self._trace(contextlib.nullcontext)
+        self.operations = _operations(self.plain.graph.as_graph_def())
+
+    @functools.cached_property
+    def for_xla(self):
+        """The step as a concrete function that XLA can compile within a loop of its own."""
+        if self.operations & CONTROL_FLOW:
+            return self._trace(_built_for_xla)
+        return self.plain
+
+    @property
+    def outputs(self):
+        """The nested specs of what the step returns."""
+        return self.plain.structured_outputs
+
+    def _trace(self, context):
+        def one_step(batch):
+            with context():
+                return tf.nest.map_structure(_tensor, self._run(self._step, args=(batch,)))
+
+        return tf.function(one_step, autograph=False).get_concrete_function(self.specs)
+
+
+def convolves_on_a_cpu(operations):
+    """Returns whether there are convolutions among the names of operations, and no GPU for them."""
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return not has_gpu and any(name.startswith(CONVOLUTIONS) for name in operations)
+
+
+def differentiates_convolutions(operations):
+    """Returns whether there are gradients of convolutions among the names of operations."""
+    return any(name.startswith(CONVOLUTIONS) and "Backprop" in name for name in operations)
+
+
+@contextlib.contextmanager
+def _built_for_xla():
+    """While open, TensorFlow builds loops and branches as XLA needs them.
+
+    Otherwise the gradient of a loop takes the length of a list, a constant, from a stack that the
+    loop has filled: no constant any more, which XLA refuses where the loop is inside another.
+    """
+    context = XLAControlFlowContext()
+    context.Enter()
+    try:
+        yield
+    finally:
+        context.Exit()
+
+
+def _operations(graph):
+    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
+    return {node.op for some in nodes for node in some}
+
+
+def _tensor(output):
+    is_composite = isinstance(output, tf.__internal__.CompositeTensor)
+    return output if is_composite else tf.convert_to_tensor(output)

@@ -1,0 +1,159 @@
+"""Tests that layers of all kinds, wherever in a net, have stock Keras's numbers in every mode."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerasmodes as km
+
+layers = keras.layers
+SEQUENCE, IMAGE = (4, 3), (4, 4, 2)
+
+
+class OwnLayer(layers.Layer):
+    """A layer of a user's: a weight, a state that counts, a branch."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = self.add_weight(shape=(), initializer="ones")
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return keras.ops.cond(self.calls > 1, lambda: x * self.scale, lambda: x + self.scale)
+
+
+def attend(make_layer):
+    """Returns a function that makes a layer which attends to its own input."""
+
+    def make(shape=SEQUENCE):
+        x = keras.Input(shape)
+        attention = make_layer()
+        takes_list = isinstance(attention, layers.Attention)  # And its subclasses.
+        return keras.Model(x, attention([x, x]) if takes_list else attention(x, x))
+
+    return make
+
+
+def bin_into(*following):
+    """Returns a function that makes a layer for numbers, from layers for integers."""
+    return lambda: keras.Sequential([layers.Discretization([0.2, 0.5]), *(f() for f in following)])
+
+
+KINDS = {
+    "lstm": (SEQUENCE, [lambda: layers.LSTM(2, return_sequences=True)]),
+    "gru": (SEQUENCE, [lambda: keras.Sequential([layers.Masking(), layers.GRU(2)])]),
+    "bidirectional": (SEQUENCE, [lambda: layers.Bidirectional(layers.SimpleRNN(2))]),
+    "attention": (
+        SEQUENCE,
+        [
+            attend(lambda: layers.Attention(use_scale=True)),
+            attend(layers.AdditiveAttention),
+            attend(lambda: layers.MultiHeadAttention(2, 2)),
+            attend(lambda: layers.GroupQueryAttention(2, 2, 1)),
+        ],
+    ),
+    "normalisation": (
+        SEQUENCE,
+        [
+            layers.BatchNormalization,
+            layers.LayerNormalization,
+            lambda: layers.GroupNormalization(3),
+            layers.RMSNormalization,
+            layers.UnitNormalization,
+            lambda: layers.SpectralNormalization(layers.Dense(2)),
+        ],
+    ),
+    "embedding": (
+        (4,),
+        [
+            bin_into(lambda: layers.Embedding(3, 2)),
+            bin_into(lambda: layers.Embedding(3, 2, mask_zero=True), lambda: layers.LSTM(2)),
+            bin_into(lambda: layers.CategoryEncoding(3, "one_hot")),
+        ],
+    ),
+    "preprocessing": (
+        IMAGE,
+        [
+            lambda: layers.Normalization(mean=0.5, variance=2.0),
+            lambda: layers.Rescaling(2.0, offset=-1.0),
+            lambda: layers.Resizing(3, 5),
+            lambda: layers.CenterCrop(2, 3),
+        ],
+    ),
+    "convolution_1d": (
+        SEQUENCE,
+        [
+            lambda: layers.Conv1D(2, 2, padding="causal"),
+            lambda: layers.Conv1DTranspose(2, 2, strides=2),
+            lambda: layers.SeparableConv1D(2, 2),
+        ],
+    ),
+    "convolution_2d": (
+        IMAGE,
+        [
+            lambda: layers.Conv2D(2, 3, strides=2, padding="same"),
+            lambda: layers.Conv2DTranspose(2, 3, strides=2),
+            lambda: layers.DepthwiseConv2D(2),
+        ],
+    ),
+    "convolution_3d": (
+        (3, 3, 3, 1),
+        [lambda: layers.Conv3D(2, 2), lambda: layers.Conv3DTranspose(2, 2)],
+    ),
+    "pooling": (
+        IMAGE,
+        [
+            layers.MaxPooling2D,
+            lambda: layers.AveragePooling2D(3, padding="same"),
+            layers.GlobalMaxPooling2D,
+            lambda: layers.UpSampling2D(2, interpolation="bilinear"),
+        ],
+    ),
+    "others": (
+        SEQUENCE,
+        [
+            OwnLayer,
+            layers.PReLU,
+            lambda: layers.TimeDistributed(layers.Dense(2)),
+            lambda: layers.EinsumDense("abc,cd->abd", output_shape=(4, 2)),
+        ],
+    ),
+}
+
+
+def make_net(shape, makers):
+    """Returns a net with each layer twice: first, then with an input that needs a gradient.
+
+    All outputs of layers are outputs of the net: the second ones are in its middle and last as far
+    as gradients are concerned, and some layers let none through.
+    """
+    x = keras.Input(shape)
+    first = [make()(x) for make in makers]
+    joined = layers.Concatenate()([layers.Flatten()(one) for one in first])
+    middle = layers.Dense(int(np.prod(shape)), "tanh")(joined)
+    middle = layers.Reshape(shape)(middle)
+    return keras.Model(x, [*first, middle, *(make()(middle) for make in makers)])
+
+
+def train(mode, kind, num_steps=2):
+    keras.utils.set_random_seed(0)
+    shape, makers = KINDS[kind]
+    net = make_net(shape, makers)
+    x = np.random.default_rng(0).random((2 * num_steps, *shape), dtype="float32")
+    y = [np.ones((2 * num_steps, *one[1:]), "float32") for one in net.output_shape]
+    if mode == "keras":
+        net.compile("sgd", "mse")
+    else:
+        net = km.model.with_modes(net)
+        net.compile("sgd", "mse", mode=mode)
+    losses = net.fit(x, y, batch_size=2, shuffle=False, verbose=0).history["loss"]
+    return [losses, *net.get_weights()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_give_the_numbers_of_keras_in_every_mode(kind):
+    expected = train("keras", kind)
+    for mode in ("eager", "graph", "xla", "fused"):
+        for one, other in zip(train(mode, kind), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=mode)
