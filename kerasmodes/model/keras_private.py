@@ -19,14 +19,15 @@ __all__ = [
     "Functional",
     "TFEpochIterator",
     "arrays_of",
+    "attach",
+    "attached_to",
     "check_hooks",
     "compiled_loss",
     "concatenated",
     "concatenated_tensors",
     "dataset_of",
     "functional_init_arguments",
-    "functions_of_losses",
-    "functions_of_metric",
+    "group_attached",
     "is_built",
     "is_in_memory",
     "is_plain_dense",
@@ -48,6 +49,9 @@ HOOKS = {
     keras.optimizers.LossScaleOptimizer: "check_finite",
 }
 
+# The mask of time steps, and the logits from which a softmax or sigmoid was made.
+ATTACHED = ("_keras_mask", "_keras_logits")
+
 
 def check_hooks():
     """Raises a `RuntimeError` when Keras lacks a method that the modes override."""
@@ -62,6 +66,23 @@ def check_hooks():
             f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "
             f"Keras 3.15.1). Received: Keras {keras.__version__}"
         )
+
+
+def attached_to(tensor):
+    """Returns what layers have hung on a tensor for losses and metrics, `None` for what is not."""
+    return [getattr(tensor, name, None) for name in ATTACHED]
+
+
+def group_attached(flat):
+    """Returns the lists of `attached_to`, for some tensors, that were put into one."""
+    return [flat[place : place + len(ATTACHED)] for place in range(0, len(flat), len(ATTACHED))]
+
+
+def attach(tensor, attached):
+    """Hangs on a tensor what `attached_to` has returned for another."""
+    for name, value in zip(ATTACHED, attached, strict=True):
+        if value is not None:
+            setattr(tensor, name, value)
 
 
 def refusing_layers(model):
@@ -89,18 +110,6 @@ def is_built(model):
 def compiled_loss(model):
     """Returns the one loss that `compile` makes of what it was given, or `None`."""
     return model._compile_loss
-
-
-def functions_of_losses(compiled_loss):
-    """Returns the losses in what `compile` made, and the plain functions in these."""
-    losses = [one.loss for one in compiled_loss._flat_losses]
-    return [*losses, *(loss.fn for loss in losses if hasattr(loss, "fn"))]
-
-
-def functions_of_metric(metric):
-    """Returns the metric with the metrics in it and their plain functions."""
-    inner = getattr(metric, "metrics", [])  # `compile` holds its metrics in one.
-    return [metric, *inner, *(one._fn for one in [metric, *inner] if hasattr(one, "_fn"))]
 
 
 def names_of_metric(metric):
