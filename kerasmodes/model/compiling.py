@@ -32,15 +32,21 @@ def remembered(compile):
 
 
 def for_class(compile, args, kwargs, settings):
-    """Returns the arguments for the class's own `compile`: settings it knows, losses spread."""
+    """Returns the arguments for the class's own `compile`, with the settings that it knows."""
     signature = inspect.signature(compile)
     parameters = signature.parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {name: value for name, value in settings.items() if takes_all or name in parameters}
     bound = signature.bind(*args, **kwargs, **known)
-    if "loss" in bound.arguments:
-        bound.arguments["loss"] = averaging.spread_scalar(bound.arguments["loss"])
     return bound.args, bound.kwargs
+
+
+def replace_compiled_loss(model):
+    """Gives a model that Keras has compiled the loss that is averaged by one rule in all modes."""
+    loss = keras_private.compiled_loss(model)
+    if loss is not None and not isinstance(loss, keras_private.CompileLoss):
+        loss = keras_private.CompileLoss(loss, averaging.spread_scalar)
+        keras_private.set_compiled_loss(model, loss)
 
 
 def config_of(model, found=None):

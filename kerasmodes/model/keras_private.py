@@ -10,12 +10,15 @@ from keras.src.backend.tensorflow.trainer import (
     convert_to_np_if_not_ragged,
     potentially_ragged_concat,
 )
+from keras.src.losses.loss import unscale_loss_for_distribution
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
+from keras.src.trainers import compile_utils
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
 
 __all__ = [
+    "CompileLoss",
     "Functional",
     "TFEpochIterator",
     "arrays_of",
@@ -34,6 +37,7 @@ __all__ = [
     "layers_of",
     "refusing_layers",
     "restored_epoch",
+    "set_compiled_loss",
     "set_restored_epoch",
     "shuffle_of",
     "symbolic_batch",
@@ -110,6 +114,60 @@ def is_built(model):
 def compiled_loss(model):
     """Returns the one loss that `compile` makes of what it was given, or `None`."""
     return model._compile_loss
+
+
+def set_compiled_loss(model, loss):
+    """Puts another loss in the place of the one that `compile` has made."""
+    model._compile_loss = loss
+
+
+class CompileLoss(compile_utils.CompileLoss):
+    """What Keras's `compile` makes of the losses, with means over the examples for each output.
+
+    Keras weights a batch by the size that is known before it comes. In a graph for batches of any
+    size that is none, and a smaller last batch counts as much there as the others do.
+
+    Args:
+        given: The loss that Keras's `compile` has made.
+        change: Function of what the user gave to `compile(loss=...)` that returns what to use.
+    """
+
+    def __init__(self, given, change):
+        losses, weights = given._user_loss, given._user_loss_weights
+        super().__init__(change(losses), weights, output_names=given.output_names)
+
+    def build(self, y_true, y_pred):
+        super().build(y_true, y_pred)
+        # A single loss has no metric; `loss` itself is its mean.
+        self._metrics[:] = [_MeanOfLoss(name=metric.name) for metric in self._metrics]
+        if self._metrics:
+            self._flat_losses = [
+                one._replace(loss=_TrackedLoss(one.loss, metric))
+                for one, metric in zip(self._flat_losses, self._metrics, strict=True)
+            ]
+
+
+class _TrackedLoss:
+    """A loss of one output that adds itself to its mean."""
+
+    def __init__(self, loss, mean):
+        self._loss, self._mean = loss, mean
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        loss = self._loss(y_true, y_pred, sample_weight)
+        num_examples = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
+        self._mean.add_batch(unscale_loss_for_distribution(loss), num_examples)
+        return loss
+
+
+class _MeanOfLoss(keras.metrics.Mean):
+    """The mean of the losses of one output."""
+
+    def add_batch(self, loss, num_examples):
+        super().update_state(loss, sample_weight=num_examples)
+
+    def update_state(self, values, sample_weight=None):
+        """Keras's own call for a batch, which the loss has added already."""
 
 
 def names_of_metric(metric):

@@ -75,6 +75,7 @@ class ModesMixin(KerasHooks):
         args, kwargs = compiling.for_class(super().compile, args, kwargs, settings)
         with self.distribute_strategy.scope():
             super().compile(*args, **kwargs)
+            compiling.replace_compiled_loss(self)
         if mode is not None:
             # A `compile` of the user's own may not have handed them on to Keras.
             for setting, value in settings.items():
@@ -192,6 +193,7 @@ def with_modes(model):
     """
     if not isinstance(model, ModesMixin):
         model.__class__ = type(model.__class__.__name__, (ModesMixin, model.__class__), {})
+        compiling.replace_compiled_loss(model)
     return model
 
 
