@@ -60,6 +60,14 @@ def compiles_as_keras(model):
     return all(name.startswith(("keras.", "kerasmodes.model.")) for name in owners)
 
 
+def replace_compiled_loss(model):
+    """Gives a model that Keras has compiled the loss that is averaged by one rule in all modes."""
+    loss = keras_private.compiled_loss(model)
+    if loss is not None and not isinstance(loss, keras_private.CompileLoss):
+        loss = keras_private.CompileLoss(loss)
+        keras_private.set_compiled_loss(model, loss)
+
+
 def config_of(model, found=None):
     """Returns what `compile_from` needs, ready for a JSON file.
 

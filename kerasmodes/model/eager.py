@@ -4,6 +4,9 @@ The other modes are not here: see `functions.py` and `fusing`.
 """
 
 import contextlib
+import functools
+import threading
+import types
 
 import keras
 import tensorflow as tf
@@ -11,15 +14,19 @@ import tensorflow as tf
 from kerasmodes import fusing
 from kerasmodes.model import compiling, keras_private, single_steps
 
+# Whatever else is called may be the user's.
+OWN_MODULES = ("keras.", "tensorflow.", "kerasmodes.model.")
 ACTIVATIONS = {keras.activations.relu: tf.nn.relu, keras.activations.linear: None}
+
+_LOCK = threading.Lock()  # Held while methods are replaced, not while a step runs.
 
 
 def make_step_function(step, model, run=None):
     """Returns the function of pieces, or of an iterator, that runs steps in Python.
 
     While a step runs, each optimizer's `apply`, each metric's `update_state` and the loss given to
-    `compile` are `tf.function`s if they are Keras's own; a class or function of the user's runs
-    line by line.
+    `compile` are `tf.function`s if all they call is Keras's; what calls a class or function of the
+    user's, be it a schedule or a constraint, runs line by line.
 
     Args:
         step: Function of one batch.
@@ -27,16 +34,18 @@ def make_step_function(step, model, run=None):
         run: Function that calls its argument on each replica's part of a batch, if there are
             several; nothing is a `tf.function` then.
     """
-    graphs = []
+    replacements = None
 
     def one_step(batch):
+        nonlocal replacements
         batch = single_steps.in_tensors(fusing.without_optionals(batch))
         if run:
             return run(step, (batch,))
-        if not graphs and _is_ready(model):
-            graphs.extend(_graphs(model))
-        with _patched(graphs):
-            return tf.nest.map_structure(tf.convert_to_tensor, step(batch))
+        with _replace_methods(replacements or ()):
+            logs = tf.nest.map_structure(tf.convert_to_tensor, step(batch))
+        if replacements is None:  # The first step, as it is, has made what was not there yet.
+            replacements = _find_replacements(model)
+        return logs
 
     def function(data):
         iterator = fusing.batches_of(data) if isinstance(data, list) else data
@@ -52,90 +61,137 @@ def make_step_function(step, model, run=None):
     return function
 
 
+class _Replacement:
+    """What takes the place of an object's method, for as long as any step needs it.
+
+    Steps may run at once, in threads or one within another, and have parts in common: the first
+    one puts the replacement there, the last one takes it away. One of the same method that another
+    step's model has put there is as good, and one that the user has put there stays.
+    """
+
+    def __init__(self, owner, name, make_call):
+        self._owner, self._name = owner, name
+        self._call = make_call(types.MethodType(getattr(type(owner), name), owner))
+        self._num_steps = 0
+
+    def __call__(self, *args, **kwargs):
+        return self._call(*args, **kwargs)
+
+    def begin_step(self):
+        """Returns the replacement that serves the step: this one, or that which is there."""
+        with _LOCK:
+            found = vars(self._owner).setdefault(self._name, self)
+            serving = found if isinstance(found, _Replacement) else self
+            serving._num_steps += 1
+            return serving
+
+    def end_step(self):
+        with _LOCK:
+            self._num_steps -= 1
+            if self._num_steps == 0 and vars(self._owner).get(self._name) is self:
+                del vars(self._owner)[self._name]
+
+
 @contextlib.contextmanager
-def _patched(graphs):
-    """While open, methods are replaced by their graphs."""
-    for owner, name, graph in graphs:
-        object.__setattr__(owner, name, graph)
+def _replace_methods(replacements):
+    """While open, a step has its methods replaced."""
+    serving = []
     try:
+        serving.extend(replacement.begin_step() for replacement in replacements)
         yield
     finally:
-        for owner, name, _ in graphs:
-            object.__delattr__(owner, name)
+        for replacement in serving:
+            replacement.end_step()
 
 
-def _is_ready(model):
-    """Returns whether optimizers, metrics and losses are built: before that a step runs as is."""
-    parts = [*compiling.optimizers(model).values(), *model.metrics]
-    parts.append(keras_private.compiled_loss(model))
-    return all(getattr(part, "built", True) for part in parts)
-
-
-def _graphs(model):
-    """Returns (owner, name of the method, graph) for what a step need not run in Python."""
-    optimizers = {id(one): one for one in compiling.optimizers(model).values()}
-    applying = [
-        (optimizer, "apply", _apply_graph(optimizer.apply))
-        for optimizer in optimizers.values()
-        if all(map(_is_keras, (optimizer, getattr(optimizer, "inner_optimizer", optimizer))))
-    ]
-    updating = [
-        (metric, "update_state", _call_graph(metric.update_state))
-        for metric in model.metrics
-        if all(map(_is_keras, keras_private.functions_of_metric(metric)))
-    ]
+def _find_replacements(model):
+    """Returns the replacements of what a step need not run in Python."""
     loss = keras_private.compiled_loss(model)
-    losing = []
-    if loss is not None and all(map(_is_keras, keras_private.functions_of_losses(loss))):
-        losing = [(loss, "call", _call_graph(loss.call))]
-    denses = [
-        (layer, "call", _dense_call(layer))
-        for layer in keras_private.layers_of(model)
-        if type(layer) is keras.layers.Dense and keras_private.is_plain_dense(layer)
+    found = [
+        *((one, "apply", _apply_graph) for one in compiling.optimizers(model).values()),
+        *((metric, "update_state", _call_graph) for metric in model.metrics),
+        *([(loss, "call", _call_graph)] if loss is not None else ()),
     ]
-    return applying + updating + losing + denses
+    found = [(owner, *how) for owner, *how in found if _calls_only_keras(owner)]
+    layers = [one for one in keras_private.layers_of(model) if type(one) is keras.layers.Dense]
+    denses = [(layer, "call", _dense_call) for layer in layers if "call" not in vars(layer)]
+    return [_Replacement(*one) for one in found + denses]
 
 
-def _is_keras(part):
-    module = (
-        part.__module__ if callable(part) and hasattr(part, "__name__") else type(part).__module__
-    )
-    return module.partition(".")[0] == "keras"
+def _calls_only_keras(part):
+    """Returns whether an object, and each function and object that it keeps to call, is Keras's."""
+    left, seen = [part], set()
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            left.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            left.extend(part)
+        elif isinstance(part, _Replacement) or id(part) in seen:
+            continue
+        elif callable(part) or isinstance(part, keras.optimizers.Optimizer):
+            module = getattr(part, "__module__", None) or ""
+            if not module.startswith(OWN_MODULES):
+                return False
+            seen.add(id(part))
+            left.extend(_values_of(part))
+    return True
+
+
+def _values_of(part):
+    if isinstance(part, type):
+        return []
+    # What TensorFlow notes for its checkpoints is the same objects once more.
+    values = getattr(part, "__dict__", {}).items()
+    return [value for name, value in values if not name.startswith("_self_")]
 
 
 def _apply_graph(apply):
     graphs = {}
+    optimizer = apply.__self__
 
     def graph(grads, trainable_variables=None):
+        if not optimizer.built:
+            return apply(grads, trainable_variables)
         variables = trainable_variables and list(trainable_variables)
         # A gradient has its variable's shape, but for slices of it.
         key = (*map(type, grads), *map(id, variables or ()))
         if key not in graphs:
-            graphs[key] = _traced(lambda grads: apply(grads, variables))
-        graphs[key](list(grads))
+            updated = variables or keras_private.variables_of_optimizer(optimizer)
+            constraints = [getattr(variable, "constraint", None) for variable in updated]
+            is_traced = _calls_only_keras(constraints)
+            on_gradients = functools.partial(_apply_to, apply, variables)
+            graphs[key] = _traced(on_gradients) if is_traced else on_gradients
+        return graphs[key](list(grads))
 
     return graph
+
+
+def _apply_to(apply, variables, gradients):
+    return apply(gradients, variables)
 
 
 def _call_graph(method):
     traced = _traced(lambda args, kwargs: method(*args, **kwargs))
 
     def graph(*args, **kwargs):
-        return traced(args, kwargs)
+        is_built = getattr(method.__self__, "built", True)
+        return traced(args, kwargs) if is_built else method(*args, **kwargs)
 
     return graph
 
 
-def _dense_call(layer):
-    """Returns a `call` of a dense layer by TensorFlow's own operations.
+def _dense_call(call):
+    """Returns the `call` of a dense layer by TensorFlow's own operations.
 
     Keras's choose among kinds of tensors each time: with their gradients, twice the cost.
     """
-    call = layer.call
+    layer = call.__self__
     activation = ACTIVATIONS.get(layer.activation, layer.activation)
 
     def plain_call(inputs, training=None):
-        if inputs.shape.rank != 2 or inputs.dtype != layer.variable_dtype:
+        is_plain = inputs.shape.rank == 2 and inputs.dtype == layer.variable_dtype
+        if not (is_plain and keras_private.is_plain_dense(layer)):
             return call(inputs, training=training)
         outputs = tf.matmul(inputs, layer.kernel.value)
         outputs = tf.nn.bias_add(outputs, layer.bias.value) if layer.use_bias else outputs
@@ -147,27 +203,46 @@ def _dense_call(layer):
 def _traced(function):
     """Returns the function as graphs, one for each structure of tensors that it is called with.
 
-    A Python number is made a tensor: it would be traced as a constant.
+    A Python number is made a tensor: it would be traced as a constant. What Keras has hung on a
+    tensor, its mask say, is an input of the graph too.
     """
     graphs = {}
 
     def call(*args):
-        flat = [_tensor(part) for part in tf.nest.flatten(args)]
-        key = tuple(map(_kind, flat))
+        tensors = [_tensor(part) for part in tf.nest.flatten(args)]
+        attached = [keras_private.attached_to(tensor) for tensor in tensors]
+        inputs = [*tensors, *(one for some in attached for one in some)]
+        key = tuple(map(_kind, inputs))
         if key not in graphs:
-            structure = tf.nest.map_structure(lambda _: 0, args)
-            present = [part is not None for part in flat]
-
-            def on_tensors(tensors):
-                parts = iter(tensors)
-                leaves = [next(parts) if there else None for there in present]
-                return function(*tf.nest.pack_sequence_as(structure, leaves))
-
-            traced = tf.function(on_tensors, autograph=False)
-            graphs[key] = traced.get_concrete_function([p for p in flat if p is not None])
-        return graphs[key]([part for part in flat if part is not None])
+            graphs[key] = _trace(function, args, inputs)
+        return graphs[key]([part for part in inputs if part is not None])
 
     return call
+
+
+def _trace(function, args, inputs):
+    """Returns the graph of a function of tensors, for each of the inputs that is there.
+
+    Args:
+        function: What is traced.
+        args: Arguments to call it with, any structure of leaves.
+        inputs: The leaves, and behind them what is attached to each; `None` for what is not there.
+    """
+    structure = tf.nest.map_structure(lambda _: 0, args)
+    num_leaves = len(tf.nest.flatten(args))
+    present = [part is not None for part in inputs]
+
+    def on_tensors(tensors):
+        parts = iter(tensors)
+        parts = [next(parts) if there else None for there in present]
+        leaves = parts[:num_leaves]
+        attached = keras_private.group_attached(parts[num_leaves:])
+        for leaf, some in zip(leaves, attached, strict=True):
+            keras_private.attach(leaf, some)
+        return function(*tf.nest.pack_sequence_as(structure, leaves))
+
+    traced = tf.function(on_tensors, autograph=False)
+    return traced.get_concrete_function([part for part in inputs if part is not None])
 
 
 def _tensor(part):

@@ -14,9 +14,10 @@ from keras.src.backend.tensorflow.trainer import (
     potentially_ragged_concat,
 )
 from keras.src.losses import loss as loss_module
+from keras.src.losses.loss import unscale_loss_for_distribution
 from keras.src.models.functional import Functional
 from keras.src.models.model import functional_init_arguments
-from keras.src.trainers.compile_utils import CompileMetrics
+from keras.src.trainers import compile_utils
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.array_data_adapter import (
     ArrayDataAdapter,
@@ -29,14 +30,19 @@ from keras.src.trainers.data_adapters.array_slicing import (
 from keras.src.utils.python_utils import pythonify_logs
 from keras.src.utils.traceback_utils import filter_traceback
 
+from kerasmodes import replicas
+
 __all__ = [
     "COMPILE_ARGUMENTS",
+    "CompileLoss",
     "Functional",
     "adds_up",
     "all_metrics",
     "arrays_of",
     "can_shuffle",
     "check_compiled",
+    "attach",
+    "attached_to",
     "check_hooks",
     "compile_arguments_of",
     "compiled_loss",
@@ -44,10 +50,9 @@ __all__ = [
     "concatenated_tensors",
     "filter_traceback",
     "functional_init_arguments",
-    "functions_of_losses",
-    "functions_of_metric",
     "get_data_adapter",
     "has_all_weights",
+    "group_attached",
     "is_built",
     "get_keras_mask",
     "is_by_example",
@@ -63,6 +68,7 @@ __all__ = [
     "replace_losses",
     "restored_epoch",
     "set_keras_mask",
+    "set_compiled_loss",
     "set_restored_epoch",
     "shuffle_of",
     "symbolic_batch",
@@ -156,6 +162,9 @@ ADDING = frozenset(
     ]
 )
 
+# The mask of time steps, and the logits from which a softmax or sigmoid was made.
+ATTACHED = ("_keras_mask", "_keras_logits")
+
 
 def check_hooks():
     """Raises a `RuntimeError` when Keras lacks a method that the modes override."""
@@ -170,6 +179,23 @@ def check_hooks():
             f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "
             f"Keras 3.15.1). Received: Keras {keras.__version__}"
         )
+
+
+def attached_to(tensor):
+    """Returns what layers have hung on a tensor for losses and metrics, `None` for what is not."""
+    return [getattr(tensor, name, None) for name in ATTACHED]
+
+
+def group_attached(flat):
+    """Returns the lists of `attached_to`, for some tensors, that were put into one."""
+    return [flat[place : place + len(ATTACHED)] for place in range(0, len(flat), len(ATTACHED))]
+
+
+def attach(tensor, attached):
+    """Hangs on a tensor what `attached_to` has returned for another."""
+    for name, value in zip(ATTACHED, attached, strict=True):
+        if value is not None:
+            setattr(tensor, name, value)
 
 
 def refusing_layers(model):
@@ -199,16 +225,60 @@ def compiled_loss(model):
     return model._compile_loss
 
 
-def functions_of_losses(compiled_loss):
-    """Returns the losses in what `compile` made, and the plain functions in these."""
-    losses = [one.loss for one in compiled_loss._flat_losses]
-    return [*losses, *(loss.fn for loss in losses if hasattr(loss, "fn"))]
+def set_compiled_loss(model, loss):
+    """Puts another loss in the place of the one that `compile` has made."""
+    model._compile_loss = loss
 
 
-def functions_of_metric(metric):
-    """Returns the metric with the metrics in it and their plain functions."""
-    inner = getattr(metric, "metrics", [])  # `compile` holds its metrics in one.
-    return [metric, *inner, *(one._fn for one in [metric, *inner] if hasattr(one, "_fn"))]
+class CompileLoss(compile_utils.CompileLoss):
+    """What Keras's `compile` makes of the losses, with means over the examples for each output.
+
+    Keras weights a batch by the size that is known before it comes. In a graph for batches of any
+    size that is none, and a smaller last batch counts as much there as the others do.
+
+    Args:
+        given: The loss that Keras's `compile` has made.
+    """
+
+    def __init__(self, given):
+        losses, weights = given._user_loss, given._user_loss_weights
+        super().__init__(losses, weights, output_names=given.output_names)
+
+    def build(self, y_true, y_pred):
+        super().build(y_true, y_pred)
+        # A single loss has no metric; `loss` itself is its mean.
+        self._metrics[:] = [_MeanOfLoss(name=metric.name) for metric in self._metrics]
+        if self._metrics:
+            self._flat_losses = [
+                one._replace(loss=_TrackedLoss(one.loss, metric))
+                for one, metric in zip(self._flat_losses, self._metrics, strict=True)
+            ]
+
+
+class _TrackedLoss:
+    """A loss of one output that adds itself to its mean."""
+
+    def __init__(self, loss, mean):
+        self.loss, self._mean = loss, mean
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        loss = self.loss(y_true, y_pred, sample_weight)
+        num_examples = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
+        self._mean.add_batch(unscale_loss_for_distribution(loss), num_examples)
+        return loss
+
+
+class _MeanOfLoss(keras.metrics.Mean):
+    """The mean of the losses of one output."""
+
+    def add_batch(self, loss, num_examples):
+        number = tf.cast(num_examples, self.dtype)
+        if replicas.has_equal_parts() and replicas.num_parts() == 1:
+            number /= tf.distribute.get_replica_context().num_replicas_in_sync  # Each holds all.
+        super().update_state(loss, sample_weight=number)
+
+    def update_state(self, values, sample_weight=None):
+        """Keras's own call for a batch, which the loss has added already."""
 
 
 def is_by_example(wrapper):
@@ -225,13 +295,20 @@ def is_by_example(wrapper):
 def adds_up(metric):
     """Returns whether a metric's states, of several parts of the data, may be added up."""
     is_keras = type(metric).__module__.startswith("keras.")
-    return is_keras and (type(metric).__name__ in ADDING or is_by_example(metric))
+    return (
+        isinstance(metric, _MeanOfLoss)
+        or is_keras
+        and (type(metric).__name__ in ADDING or is_by_example(metric))
+    )
 
 
 def replace_losses(compiled_loss, replace):
     """Puts what a function makes of it in the place of each loss that `compile` made."""
-    losses = [one._replace(loss=replace(one.loss)) for one in compiled_loss._flat_losses]
-    compiled_loss._flat_losses = losses
+    for place, one in enumerate(compiled_loss._flat_losses):
+        if isinstance(one.loss, _TrackedLoss):
+            one.loss.loss = replace(one.loss.loss)
+        else:
+            compiled_loss._flat_losses[place] = one._replace(loss=replace(one.loss))
 
 
 def reduce_losses_by(reduce):
@@ -265,7 +342,7 @@ def all_metrics(model):
 
 def parts_of(metric):
     """Returns the metrics that `compile` was given, if this is what it made of them; or itself."""
-    return metric.metrics if isinstance(metric, CompileMetrics) else [metric]
+    return metric.metrics if isinstance(metric, compile_utils.CompileMetrics) else [metric]
 
 
 def keep_losses_apart(model):

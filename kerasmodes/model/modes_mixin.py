@@ -98,6 +98,7 @@ class ModesMixin(Trainer):
         args, kwargs = compiling.for_class(super().compile, args, kwargs, settings)
         with self.distribute_strategy.scope():
             super().compile(*args, **kwargs)
+            compiling.replace_compiled_loss(self)
         self._set_mode(**given)
 
     def _resolve_mode(
@@ -247,6 +248,7 @@ def with_modes(model):
         model.__class__ = type(cls.__name__, (cls, Model), {})
         model.steps_per_execution = steps_per_execution
         model.train_function = model.test_function = model.predict_function = None
+        compiling.replace_compiled_loss(model)
         if arguments is not None and compiling.compiles_as_keras(model):
             model._compile_arguments = types.SimpleNamespace(args=(), kwargs=arguments)
     return model

@@ -1,5 +1,8 @@
 """Tests of eager steps: the user's lines run in Python, Keras's own parts compiled."""
 
+import concurrent.futures
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -148,3 +151,164 @@ def test_several_steps_an_execution():
     model.compile("sgd", mode="eager", steps_per_execution=2)
     fit(model)
     assert int(model.optimizer.iterations.numpy()) == 3
+
+
+def noting(seen, function):
+    """Returns the function that also notes whether it runs in Python."""
+
+    def noted(*args):
+        seen.append(tf.executing_eagerly())
+        return function(*args)
+
+    return noted
+
+
+class OwnRate(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, seen):
+        self.rate = noting(seen, lambda step: 0.1 / (1.0 + keras.ops.cast(step, "float32")))
+
+    def __call__(self, step):
+        return self.rate(step)
+
+
+class OwnConstraint(keras.constraints.Constraint):
+    def __init__(self, seen):
+        self.limit = noting(seen, lambda weight: keras.ops.clip(weight, -0.1, 0.1))
+
+    def __call__(self, weight):
+        return self.limit(weight)
+
+
+class OwnOptimizer(keras.optimizers.SGD):
+    def __init__(self, seen):
+        super().__init__(0.1)
+        self.note = noting(seen, lambda: None)
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.note()
+        super().update_step(gradient, variable, learning_rate)
+
+
+def make_dense(optimizer="sgd", **arguments):
+    model = km.Model(inputs := keras.Input((3,)), keras.layers.Dense(1, **arguments)(inputs))
+    model.compile(optimizer, "mse", mode="eager")
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seen: make_dense(keras.optimizers.SGD(OwnRate(seen))),
+        lambda seen: make_dense(keras.optimizers.SGD(noting(seen, lambda: 0.1))),
+        lambda seen: make_dense(keras.optimizers.LossScaleOptimizer(OwnOptimizer(seen))),
+        lambda seen: make_dense(kernel_constraint=OwnConstraint(seen)),
+        lambda seen: make_dense(kernel_regularizer=noting(seen, keras.ops.sum)),
+        lambda seen: make_dense(activity_regularizer=noting(seen, keras.ops.sum)),
+        lambda seen: make_dense(activation=noting(seen, keras.ops.tanh)),
+    ],
+    ids=["schedule", "rate", "inner", "constraint", "regularizer", "activity", "activation"],
+)
+def test_what_the_user_gives_to_a_part_of_keras_runs_in_python(make):
+    seen = []
+    model = make(seen)
+    fit(model)
+    seen.clear()
+    fit(model, epochs=2)
+    assert len(seen) >= 6
+    assert all(seen)
+
+
+def test_a_method_that_the_user_has_replaced_stays_and_runs_in_python():
+    seen = []
+    model = make_dense()
+    apply = model.optimizer.apply
+    model.optimizer.apply = noting(seen, apply)
+    replaced = model.optimizer.apply
+    fit(model, epochs=2)
+    assert seen == [True] * 6
+    assert model.optimizer.apply is replaced
+
+
+class Listing(km.SumRegressor):
+    """Lists a metric of its own twice: as an attribute, and by itself."""
+
+    def __init__(self):
+        super().__init__(units=())
+        self.error = keras.metrics.MeanAbsoluteError(name="error")
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self.error]
+
+    def compute_metrics(self, x, y, y_pred, sample_weight):
+        self.error.update_state(y, y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def test_a_metric_may_be_listed_twice():
+    histories = []
+    for mode in ("eager", "graph"):
+        keras.utils.set_random_seed(0)
+        model = Listing()
+        model.compile("sgd", mode=mode)
+        histories.append(fit(model, epochs=2).history["error"])
+    np.testing.assert_allclose(*histories, rtol=1e-6)
+    assert "update_state" not in vars(model.error)
+
+
+def test_steps_at_once_in_threads_leave_the_parts_as_they_were():
+    both_run = threading.Barrier(2)
+
+    class Meeting(km.SumRegressor):
+        def test_step(self, data):
+            both_run.wait(timeout=20)
+            logs = super().test_step(data)
+            both_run.wait(timeout=20)
+            return logs
+
+    model = Meeting(units=())
+    model.compile("sgd", metrics=["mae"], mode="eager")
+    fit(model)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(model.evaluate, X, Y, batch_size=4, verbose=0) for _ in range(2)]
+        assert len([run.result() for run in runs]) == 2
+    for part in [*model.metrics, model.optimizer, *model.layers]:
+        assert not {"update_state", "apply", "call"} & vars(part).keys()
+
+
+@pytest.mark.parametrize(("activation", "units"), [("sigmoid", 1), ("softmax", 2)])
+def test_a_cross_entropy_sees_the_logits_of_saturated_outputs(activation, units):
+    losses = {1: "binary_crossentropy", 2: "categorical_crossentropy"}
+    layer = keras.layers.Dense(units, activation, kernel_initializer="ones")
+    model = km.Model(inputs := keras.Input((3,)), layer(inputs))
+    evaluated = []
+    for mode in ("eager", "graph"):
+        model.compile(loss=losses[units], mode=mode)
+        weights = [np.linspace(0, 100, units)[np.newaxis].repeat(3, 0), np.zeros(units)]
+        model.set_weights(weights if units > 1 else [np.full((3, 1), 100.0), np.zeros(1)])
+        targets = np.tile([[0.0] if units == 1 else [1.0, 0.0]], (12, 1))
+        evaluated.append(model.evaluate(np.abs(X), targets, batch_size=4, verbose=0))
+    assert evaluated[0] > 100
+    assert evaluated[0] == pytest.approx(evaluated[1], rel=1e-5)
+
+
+def test_a_step_may_take_a_step_of_another_model_with_the_same_parts():
+    shared = keras.layers.Dense(1)
+    inputs = keras.Input((3,))
+    inner = km.Model(inputs, shared(inputs))
+    inner.compile("sgd", "mse", mode="eager")
+
+    class Outer(km.SumRegressor):
+        def __init__(self):
+            super().__init__(units=())
+            self.output_layer = shared
+
+        def train_step(self, data):
+            inner.train_on_batch(*data)
+            return super().train_step(data)
+
+    outer = Outer()
+    outer.compile("sgd", mode="eager")
+    fit(outer, epochs=2)
+    assert int(inner.optimizer.iterations.numpy()) == 6
+    assert "call" not in vars(shared)
