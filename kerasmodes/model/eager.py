@@ -154,15 +154,17 @@ def _apply_graph(apply):
         if not optimizer.built:
             return apply(grads, trainable_variables)
         variables = trainable_variables and list(trainable_variables)
+        rates = keras_private.rates_of_optimizer(optimizer)
         # A gradient has its variable's shape, but for slices of it.
-        key = (*map(type, grads), *map(id, variables or ()))
+        key = (*map(type, grads), *map(id, variables or ()), *map(id, rates))
         if key not in graphs:
             updated = variables or keras_private.variables_of_optimizer(optimizer)
             constraints = [getattr(variable, "constraint", None) for variable in updated]
-            is_traced = _calls_only_keras(constraints)
+            is_traced = _calls_only_keras([*constraints, *rates])
             on_gradients = functools.partial(_apply_to, apply, variables)
-            graphs[key] = _traced(on_gradients) if is_traced else on_gradients
-        return graphs[key](list(grads))
+            # The rates are kept: another object must not get the number of one that is gone.
+            graphs[key] = _traced(on_gradients) if is_traced else on_gradients, rates
+        return graphs[key][0](list(grads))
 
     return graph
 
@@ -172,11 +174,15 @@ def _apply_to(apply, variables, gradients):
 
 
 def _call_graph(method):
-    traced = _traced(lambda args, kwargs: method(*args, **kwargs))
+    traced = {}
 
     def graph(*args, **kwargs):
-        is_built = getattr(method.__self__, "built", True)
-        return traced(args, kwargs) if is_built else method(*args, **kwargs)
+        if not getattr(method.__self__, "built", True):
+            return method(*args, **kwargs)
+        names = len(args), *kwargs
+        if names not in traced:
+            traced[names] = _traced(lambda args, kwargs: method(*args, **kwargs))
+        return traced[names](args, kwargs)
 
     return graph
 

@@ -64,6 +64,7 @@ __all__ = [
     "loss_trackers",
     "refusing_layers",
     "parts_of",
+    "rates_of_optimizer",
     "reduce_losses_by",
     "replace_losses",
     "restored_epoch",
@@ -369,6 +370,12 @@ class ListOfThread(threading.local):
 
     def __len__(self):
         return len(self._items)
+
+
+def rates_of_optimizer(optimizer):
+    """Returns the learning rate, a variable, schedule or function, of an optimizer."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return [getattr(inner, "_learning_rate", None)]
 
 
 def variables_of_optimizer(optimizer):

@@ -312,3 +312,40 @@ def test_a_step_may_take_a_step_of_another_model_with_the_same_parts():
     fit(outer, epochs=2)
     assert int(inner.optimizer.iterations.numpy()) == 6
     assert "call" not in vars(shared)
+
+
+def test_names_of_arguments_tell_them_apart():
+    class Both(km.SumRegressor):
+        def train_step(self, data):
+            x, y = data
+            logs = super().train_step(data)
+            self.metrics[1].reset_state()
+            self.metrics[1].update_state(y, y + 1.0)
+            self.metrics[1].update_state(y_pred=0.0 * y, y_true=y)
+            return logs | {"error": self.metrics[1].result()["mean_absolute_percentage_error"]}
+
+    errors = []
+    for mode in ("eager", "graph"):
+        model = Both(units=())
+        model.compile(
+            keras.optimizers.SGD(0.0), metrics=["mean_absolute_percentage_error"], mode=mode
+        )
+        x, y = km.data.sums(num_samples=8, num_features=3, seed=1)
+        history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+        errors.append(history["error"])
+    np.testing.assert_allclose(*errors, rtol=1e-5)
+
+
+def test_a_schedule_set_between_fits_is_followed():
+    rates = []
+    for mode in ("eager", "graph"):
+        keras.utils.set_random_seed(0)
+        model = km.SumRegressor(units=())
+        model.compile(keras.optimizers.SGD(0.1), mode=mode)
+        x, y = km.data.sums(num_samples=8, num_features=3, seed=1)
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(0.01, 1, 0.5)
+        model.train_function = None  # Keras's graphs keep the old rate
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        rates.append(model.get_weights()[0])
+    np.testing.assert_allclose(*rates, rtol=1e-5)
