@@ -22,12 +22,13 @@ def wrap_compile(compile):
     """
     parameters = inspect.signature(compile).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    taken_out = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
+    unknown = [name for name in modes.SETTINGS if name not in parameters]
 
     @functools.wraps(compile)
     def compile_in_mode(self, *args, **kwargs):
-        own = {name: value for name, value in kwargs.items() if name not in taken_out}
-        settings = {name: value for name, value in kwargs.items() if name in taken_out}
+        settings = {name: value for name, value in kwargs.items() if name in unknown}
+        # What takes all keywords may hand them on to Keras, or lose them.
+        own = kwargs if takes_all else {n: kwargs[n] for n in kwargs if n not in settings}
         self._resolve_mode(**settings)  # An error comes before anything has changed.
         is_outermost = not self._is_compiling
         self._is_compiling = True
@@ -92,6 +93,7 @@ def config_of(model, found=None):
         return _config_of_keras(model, args, kwargs, settings)
     kwargs |= settings
     names = [*bound.signature.parameters][1 : 1 + len(args)]
+    names += [f"argument {place}" for place in range(len(names), len(args))]
     values, lost = _serialize({**dict(zip(names, args, strict=True)), **kwargs})
     if lost:
         return {"not_saved": lost}
@@ -106,14 +108,24 @@ def compile_from(model, config):
     """Compiles a model as a config says, and builds each optimizer for the weights it had."""
     if "not_saved" in config:
         lost = ", ".join(f"{name} ({kind})" for name, kind in config["not_saved"].items())
-        warnings.warn(
-            "`compile()` was not called as part of model loading because Keras could not save all "
-            f"of its arguments: {lost}. Call `compile()` after loading, or give these classes "
-            "`get_config()`.",
-            stacklevel=4,
-        )
+        _warn_of_no_compile(f"Keras could not save {lost}")
         return
     config = dict(config)
+    is_own = "kwargs" in config
+    try:
+        args, kwargs, weights = _read_config(config)
+    except (TypeError, ValueError) as error:
+        if not is_own:  # As Keras, of its own arguments.
+            raise
+        _warn_of_no_compile(f"an argument could not be read: {error}")
+        return
+    model.compile(*args, **kwargs)
+    with model.distribute_strategy.scope():
+        _build_optimizers(model, **weights)
+
+
+def _read_config(config):
+    """Returns arguments of `compile` and what `_build_optimizers` needs."""
     args = keras.saving.deserialize_keras_object(config.pop("args", []))
     weights = {name: config.pop(name, {}) for name in ("optimizer_weights", "num_weights")}
     kwargs = config.pop("kwargs", None)
@@ -125,9 +137,15 @@ def compile_from(model, config):
             weights = own["weights"]
             kwargs = {name: kwargs[name] for name in kwargs if name not in modes.SETTINGS}
             kwargs |= own["settings"]
-    model.compile(*args, **keras.saving.deserialize_keras_object(kwargs))
-    with model.distribute_strategy.scope():
-        _build_optimizers(model, **weights)
+    return args, keras.saving.deserialize_keras_object(kwargs), weights
+
+
+def _warn_of_no_compile(reason):
+    warnings.warn(
+        f"`compile()` was not called as part of model loading because {reason}. Call `compile()` "
+        "after loading; to have it saved, give classes `get_config()` and register them.",
+        stacklevel=5,
+    )
 
 
 def _config_of_keras(model, args, kwargs, settings):
@@ -157,7 +175,7 @@ def _serialize(values):
     for name, value in values.items():
         try:
             found[name] = keras.saving.serialize_keras_object(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, NotImplementedError):
             lost[name] = type(value).__name__
     return found, lost
 

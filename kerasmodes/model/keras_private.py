@@ -392,6 +392,8 @@ def can_shuffle(x, y, sample_weight):
 
 def check_compiled(model, method):
     """Raises Keras's `ValueError` if a model was not compiled."""
+    if not hasattr(model, "optimizer"):  # Keras calls each loaded model compiled.
+        model.compiled = False
     model._assert_compile_called(method)
 
 

@@ -56,6 +56,8 @@ class MSGGAN(MultiScaleNetworks):
     ```
     """
 
+    _tests_average = True  # Whether `evaluate` looks at the averaged weights.
+
     def compile(
         self,
         generator_optimizer=None,
@@ -128,7 +130,6 @@ class MSGGAN(MultiScaleNetworks):
         self.adversarial_loss = loss
         self.penalties = penalties
         self.discriminator_steps = discriminator_steps
-        self._tests_average = True
 
     def get_compile_config(self):
         """Returns what `compile` was given, and in its place what was the preset's."""

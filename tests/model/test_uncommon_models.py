@@ -157,6 +157,50 @@ def test_an_argument_that_cannot_be_saved_does_not_stop_a_fit_and_is_named_on_lo
     with pytest.warns(UserWarning, match=r"`compile\(\)` was not called .*thing \(Thing\)"):
         loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.get_weights()[0], model.get_weights()[0])
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)` before"):
+        fit(loaded)
+
+
+def unregistered(x):
+    return x
+
+
+class WithoutConfig:
+    def get_config(self):
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable("uncommon")
+class OwnArguments(Subclassed):
+    def compile(self, first, *rest, **swallowed):
+        super().compile(first, "mse")
+        self.rest = rest
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("thing", [lambda x: x, unregistered, WithoutConfig()])
+def test_an_argument_that_cannot_be_read_does_not_stop_loading(thing, tmp_path):
+    model = OwnCompile()
+    model.compile(keras.optimizers.SGD(0.1), thing)
+    # The loaded file is that of another program, which does not know the names of this one.
+    fit(model).save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match=r"`compile\(\)` was not called"):
+        keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_positional_arguments_are_saved_and_a_mode_is_not_swallowed(tmp_path):
+    model = OwnArguments()
+    model.compile("sgd", 1, 2.0, "three", mode="fused", anything=None)
+    assert fit(model).mode == "fused"
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert (loaded.mode, list(loaded.rest)) == ("fused", [1, 2.0, "three"])
+
+
+def test_a_gan_that_was_never_compiled_says_so():
+    images = km.data.images("fashion_mnist_sample", batch_size=4).take(1)
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)` before"):
+        km.MSGGAN(preset=km.presets.Default(8, 8)).evaluate(images)
 
 
 @pytest.mark.parametrize("kind", ["functional", "Sequential", "subclass", "SumRegressor"])
