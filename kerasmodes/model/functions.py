@@ -17,6 +17,7 @@ from kerasmodes.model import (
     sharing,
     single_steps,
     summed_gradients,
+    used_metrics,
 )
 from kerasmodes.model.epochs import Epochs
 
@@ -99,6 +100,11 @@ class KerasHooks:
         """Keras's own functions, which serve data that are not dense, or distributed already."""
         step = step_function if self.mode == "xla" else single_steps.after_its_batch(step_function)
         return super()._make_function(step)
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Called by `fit` and `evaluate` at the end of an epoch, with the last step's logs."""
+        results = super()._get_metrics_result_or_logs(logs)
+        return logs if results is logs else used_metrics.keep_own_values(self, results, logs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `fit` and `evaluate` with the iterator that cuts an epoch into executions."""

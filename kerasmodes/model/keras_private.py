@@ -46,7 +46,7 @@ __all__ = [
 
 HOOKS = {
     keras.Model: "make_train_function make_test_function make_predict_function "
-    "_maybe_symbolic_build _flatten_layers _make_function",
+    "_maybe_symbolic_build _flatten_layers _make_function _get_metrics_result_or_logs",
     TFEpochIterator: "_enumerate_iterator _interrupted_warning",
     ArrayDataAdapter: "num_batches batch_size",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",

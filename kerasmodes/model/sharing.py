@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import checks, fusing, replicas
-from kerasmodes.model import keras_private
+from kerasmodes.model import keras_private, used_metrics
 
 
 class TrainingRun:
@@ -21,15 +21,16 @@ class TrainingRun:
     def __init__(self, strategy, model):
         self._strategy = strategy
         self._states = [state for metric in model.metrics for state in metric.variables]
-        tracker, *others = model.metrics
-        self._loss = tracker.name
-        self._names = {n for metric in others for n in keras_private.names_of_metric(metric)}
+        self._names = [(one, set(keras_private.names_of_metric(one))) for one in model.metrics]
+        self._used = set()
         self._model = model
         self._read = tf.function(self._results, autograph=False)
 
     def __call__(self, step, args):
         """Like `strategy.run`, of a function of one global batch."""
         logs = _on_replicas(self._strategy, step, args, self._states)
+        metrics = [metric for metric, _ in self._names]
+        self._used = {id(metric) for metric in used_metrics.metrics_of_step(metrics)}
         metrics = self._metrics_among(logs)
         return {
             name: _first(self._strategy, log) if name in metrics else self._mean(log)
@@ -62,8 +63,11 @@ class TrainingRun:
         As in Keras, `loss` is that of `compile` only if the step returns all metrics: the loss of
         a step of the user's own need not be in the tracker of that name.
         """
-        with_loss = self._names | {self._loss}
-        return (with_loss if set(logs) == with_loss else self._names) & set(logs)
+        (tracker, loss), *others = self._names
+        is_all = set(logs) == loss.union(*(names for _, names in others))
+        among = [(tracker, loss), *others] if is_all else others
+        used = [names for metric, names in among if id(metric) in self._used]
+        return set(logs).intersection(set().union(*used))
 
 
 def predicting_run(strategy):
