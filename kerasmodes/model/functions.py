@@ -19,6 +19,7 @@ from kerasmodes.model import (
     sharing,
     single_steps,
     summed_gradients,
+    used_metrics,
 )
 
 
@@ -125,6 +126,11 @@ class StepFunctions:
         """Keras's own functions, which serve data that are not dense, or distributed already."""
         step = step_function if self.mode == "xla" else single_steps.after_its_batch(step_function)
         return super()._make_function(step)
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Called by `fit` and `evaluate` at the end of an epoch, with the last step's logs."""
+        results = super()._get_metrics_result_or_logs(logs)
+        return logs if results is logs else used_metrics.keep_own_values(self, results, logs)
 
 
 def _is_made_for(function, mode, in_loop):

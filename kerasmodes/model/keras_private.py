@@ -64,6 +64,7 @@ __all__ = [
     "loss_trackers",
     "refusing_layers",
     "parts_of",
+    "names_of_metric",
     "rates_of_optimizer",
     "reduce_losses_by",
     "replace_losses",
@@ -370,6 +371,12 @@ class ListOfThread(threading.local):
 
     def __len__(self):
         return len(self._items)
+
+
+def names_of_metric(metric):
+    """Returns the names of a metric's results in the logs."""
+    results = metric.result()
+    return list(results) if isinstance(results, dict) else [metric.name]
 
 
 def rates_of_optimizer(optimizer):

@@ -212,10 +212,12 @@ class Model(ModesMixin, keras.Model):
         def train_step(self, data):
             x, y = data
             with tf.GradientTape() as tape:
-                loss = km.average_loss(tf.square(self(x, training=True) - y))
+                losses = keras.losses.mean_squared_error(y, self(x, training=True))
+                loss = km.average_loss(losses)
             gradients = tape.gradient(loss, self.trainable_variables)
             self.optimizer.apply(gradients, self.trainable_variables)
-            return {"loss": loss}
+            self.track_loss(loss, num_examples=tf.shape(x)[0])
+            return self.get_metrics_result()
     ```
     """
 
