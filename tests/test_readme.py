@@ -19,3 +19,15 @@ def test_there_are_blocks():
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, str(README), "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = [block for block in BLOCKS if "class Regressor" in block]
+    program = {"__name__": "readme"}
+    exec(compile(block, str(README), "exec"), program)
+    model, x, y = program["model"], program["x"], program["y"]
+    expected = model.evaluate(x, y, verbose=0)
+    model.compile("adam", mode=mode)
+    assert model.evaluate(x, y[:, 0], verbose=0) == pytest.approx(expected, rel=1e-5)
