@@ -45,7 +45,9 @@ def replace_compiled_loss(model):
     """Gives a model that Keras has compiled the loss that is averaged by one rule in all modes."""
     loss = keras_private.compiled_loss(model)
     if loss is not None and not isinstance(loss, keras_private.CompileLoss):
-        loss = keras_private.CompileLoss(loss, averaging.spread_scalar)
+        is_shared = model.distribute_strategy.num_replicas_in_sync > 1
+        change = averaging.spread_scalar if is_shared else lambda given: given
+        loss = keras_private.CompileLoss(loss, change)
         keras_private.set_compiled_loss(model, loss)
 
 
