@@ -9,10 +9,10 @@ import pytest
 from kerasmodes.model import with_modes
 
 GENERATOR = np.random.default_rng(0)
-WORDS = GENERATOR.integers(0, 6, (10, 5))  # 0 is masked.
-LABELS = GENERATOR.integers(0, 3, (10, 5))
-TARGETS = GENERATOR.normal(size=(10, 5, 1)).astype("float32")
-WEIGHT = GENERATOR.uniform(0.1, 2, (10, 5)).astype("float32")
+WORDS = GENERATOR.integers(0, 6, (12, 5))  # 0 is masked.
+LABELS = GENERATOR.integers(0, 3, (12, 5))
+TARGETS = GENERATOR.normal(size=(12, 5, 1)).astype("float32")
+WEIGHT = GENERATOR.uniform(0.1, 2, (12, 5)).astype("float32")
 
 
 def make_model():
@@ -24,8 +24,13 @@ def make_model():
     return keras.Model(words, [numbers, classes])
 
 
+def mean_of_squares(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+
 SETTINGS = {
     "one output": {"loss": "mse", "metrics": ["mae"], "weighted_metrics": ["mse"]},
+    "a function": {"loss": mean_of_squares, "metrics": ["mae"]},
     "several outputs": {
         "loss": {"numbers": "mse", "classes": "sparse_categorical_crossentropy"},
         "metrics": {"numbers": "mae", "classes": "accuracy"},
@@ -39,14 +44,14 @@ def results(setting, mode):
     """Returns the history of a fit, the results of `evaluate` and the weights."""
     keras.utils.set_random_seed(0)
     model, targets, weight = make_model(), [TARGETS, LABELS], [WEIGHT, WEIGHT]
-    if setting == "one output":
+    if setting != "several outputs":
         model, targets, weight = keras.Model(model.input, model.outputs[0]), TARGETS, None
     optimizer = keras.optimizers.SGD(0.05)
     if mode.startswith("keras"):
         model.compile(optimizer, run_eagerly=mode.endswith("eager"), **SETTINGS[setting])
     else:
         with_modes(model).compile(optimizer, mode=mode, **SETTINGS[setting])
-    arguments = {"sample_weight": weight, "batch_size": 5, "verbose": 0}
+    arguments = {"sample_weight": weight, "batch_size": 4, "verbose": 0}
     history = model.fit(WORDS, targets, epochs=2, shuffle=False, **arguments).history
     evaluated = model.evaluate(WORDS, targets, return_dict=True, **arguments)
     return history, evaluated, model.get_weights()
