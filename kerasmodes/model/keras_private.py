@@ -1,6 +1,6 @@
 """The one place for names of Keras beyond its documented interface, checked with Keras 3.15.1.
 
-What they are used for is in `functions.py`, `epochs.py` and `summed_gradients.py`.
+What they are used for is in `trainer.py`, `readers.py`, `eager.py` and `shared_losses.py`.
 """
 
 import functools
