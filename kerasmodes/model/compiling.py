@@ -22,27 +22,45 @@ def wrap_compile(compile):
     """
     parameters = inspect.signature(compile).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = [name for name in modes.SETTINGS if name not in parameters]
+    taken_out = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
+
+    knows_mode = "mode" in parameters  # Perhaps another one than ours: the class sees to it.
 
     @functools.wraps(compile)
     def compile_in_mode(self, *args, **kwargs):
-        settings = {name: value for name, value in kwargs.items() if name in unknown}
-        # What takes all keywords may hand them on to Keras, or lose them.
-        own = kwargs if takes_all else {n: kwargs[n] for n in kwargs if n not in settings}
-        self._resolve_mode(**settings)  # An error comes before anything has changed.
+        own = {name: value for name, value in kwargs.items() if name not in taken_out}
+        given = {n: kwargs[n] for n in modes.SETTINGS if kwargs.get(n) is not None}
+        not_passed = {name: value for name, value in given.items() if name in taken_out}
+        # An error comes before anything has changed.
+        self._resolve_mode(**(not_passed if knows_mode else given))
         is_outermost = not self._is_compiling
         self._is_compiling = True
+        if is_outermost:
+            self._handed_mode = None
         try:
             compile(self, *args, **own)
         finally:
             self._is_compiling = not is_outermost
-        if settings:
-            self._set_mode(**settings)
+        is_lost = "mode" in given and not knows_mode and self._handed_mode is None
+        _set_lost(self, given if is_lost else not_passed)
         if is_outermost:
             # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
             self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
 
     return compile_in_mode
+
+
+def _set_lost(model, settings):
+    """Sets what a class's `compile` has not handed on to Keras, beside what it has.
+
+    A class that repeats Keras's signature hands on a 1 for `steps_per_execution` that nobody said.
+    """
+    if not settings:
+        return
+    handed = {"mode": model._handed_mode}
+    if not model._finds_steps_per_execution and (model._handed_mode or model._steps > 1):
+        handed["steps_per_execution"] = model._steps
+    model._set_mode(**{**handed, **settings})
 
 
 def for_class(compile, args, kwargs, settings):

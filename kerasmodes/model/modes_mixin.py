@@ -48,7 +48,7 @@ class ModesMixin(Trainer):
 
     # What holds of a model that was not compiled.
     _is_compiling = _is_fused = _finds_steps_per_execution = False
-    _chooser = _compile_arguments = None
+    _chooser = _compile_arguments = _handed_mode = None
     _steps = 1
 
     def __init_subclass__(cls, **kwargs):
@@ -100,6 +100,7 @@ class ModesMixin(Trainer):
             super().compile(*args, **kwargs)
             compiling.replace_compiled_loss(self)
         self._set_mode(**given)
+        self._handed_mode = mode
 
     def _resolve_mode(
         self, mode=None, run_eagerly=None, jit_compile="auto", steps_per_execution=None

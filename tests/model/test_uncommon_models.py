@@ -301,3 +301,92 @@ def test_the_old_file_format_is_read_again(make, mode, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.h5", custom_objects=own)
     # It does not train on in stock Keras either: its optimizer is built for other variables.
     np.testing.assert_allclose(loaded.predict(X), model.predict(X), rtol=1e-6)
+
+
+def make_own(compile):
+    """Returns a model whose class has that `compile`."""
+    return type("Own", (Subclassed,), {"compile": compile})()
+
+
+def compile_and_drop(self, optimizer, **kwargs):
+    super(type(self), self).compile(optimizer, "mse")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_compile_that_hands_nothing_on_does_not_lose_the_mode(mode):
+    model = make_own(compile_and_drop)
+    model.compile("sgd", mode=mode, steps_per_execution=2)
+    assert (fit(model).mode, model.steps_per_execution) == (mode, 2)
+
+
+def test_a_compile_that_decides_the_mode_itself_decides():
+    def compile(self, optimizer, **kwargs):
+        super(type(self), self).compile(optimizer, "mse", **{**kwargs, "mode": "xla"})
+
+    model = make_own(compile)
+    model.compile("sgd", mode="eager")
+    assert model.mode == "xla"
+
+
+def test_a_compile_with_a_mode_of_another_meaning_keeps_it():
+    def compile(self, optimizer, mode="triplets"):
+        super(type(self), self).compile(optimizer, "mse")
+        self.kind = mode
+
+    model = make_own(compile)
+    model.compile("sgd", mode="pairs", steps_per_execution=2)
+    assert (model.kind, model.mode, model.steps_per_execution) == ("pairs", "graph", 2)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "auto"])
+def test_a_compile_that_knows_the_mode_alone_takes_what_goes_with_it(mode):
+    def compile(self, optimizer, mode=None):
+        super(type(self), self).compile(optimizer, "mse", mode=mode)
+
+    model = make_own(compile)
+    model.compile("sgd", mode=mode, steps_per_execution=2)
+    assert (model.mode, model.steps_per_execution) == (mode, 2)
+    with pytest.raises(ValueError, match="`run_eagerly` must agree with mode"):
+        model.compile("sgd", mode=mode, run_eagerly=mode != "eager")
+
+
+def test_a_compile_that_knows_steps_per_execution_alone_decides_it():
+    def compile(self, optimizer, steps_per_execution=3):
+        super(type(self), self).compile(optimizer, "mse", steps_per_execution=steps_per_execution)
+
+    model = make_own(compile)
+    model.compile("sgd", mode="fused")
+    assert (model.mode, model.steps_per_execution) == ("fused", 3)
+    model.compile("sgd", mode="fused", steps_per_execution=2)
+    ends = []
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
+    fit(model, callbacks=[note])
+    assert ends == [1, 2]
+
+
+def test_a_compile_that_knows_run_eagerly_alone_is_told_of_a_contradiction():
+    def compile(self, optimizer, run_eagerly=False):
+        super(type(self), self).compile(optimizer, "mse", run_eagerly=run_eagerly)
+
+    model = make_own(compile)
+    model.compile("sgd", mode="eager")
+    assert model.mode == "eager"
+    with pytest.raises(ValueError, match="`run_eagerly` must agree with mode='fused'"):
+        model.compile("sgd", mode="fused", run_eagerly=True)
+
+
+def test_a_compile_with_the_signature_of_keras_lets_fit_find_the_steps():
+    def compile(self, optimizer, loss=None, run_eagerly=False, steps_per_execution=1):
+        super(type(self), self).compile(
+            optimizer, loss, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution
+        )
+
+    model = make_own(compile)
+    model(X)
+    ends = []
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
+    model.compile("sgd", "mse", mode="fused")
+    fit(model, callbacks=[note])
+    model.compile("sgd", "mse", mode="fused", steps_per_execution=1)
+    fit(model, callbacks=[note])
+    assert ends == [2, 0, 1, 2]
