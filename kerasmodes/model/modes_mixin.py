@@ -240,15 +240,17 @@ keras.saving.get_custom_objects()["FunctionalModel"] = FunctionalModel
 def with_modes(model):
     """Returns the same model, its class extended by the modes.
 
-    For a model whose class is not yours to change. Such a model trains in every mode, but is not
-    meant to be saved: its new class is known to this process only. What its class overrides, it
-    still does. A compiled model stays compiled, in Keras's own rules.
+    For a model whose class is not yours to change. What its class overrides, it still does. A
+    compiled model stays compiled, in Keras's own rules. Files, clones and copies of it have the
+    class that it had (name one of your own in `custom_objects`): call `with_modes` on them again.
     """
     if not isinstance(model, ModesMixin):
         cls, arguments = model.__class__, keras_private.compile_arguments_of(model)
         steps_per_execution = model.steps_per_execution
         del model.steps_per_execution  # From here on a property of the class.
-        model.__class__ = type(cls.__name__, (cls, Model), {})
+        # A file names a class by its module: it finds the one that everybody knows.
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        model.__class__ = type(cls.__name__, (cls, Model), names)
         model.steps_per_execution = steps_per_execution
         model.train_function = model.test_function = model.predict_function = None
         compiling.replace_compiled_loss(model)

@@ -1,5 +1,7 @@
 """Tests of models never compiled, cloned, wrapped, adapted, or compiled in ways of their own."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -390,3 +392,29 @@ def test_a_compile_with_the_signature_of_keras_lets_fit_find_the_steps():
     model.compile("sgd", "mse", mode="fused", steps_per_execution=1)
     fit(model, callbacks=[note])
     assert ends == [2, 0, 1, 2]
+
+
+@pytest.mark.parametrize("make", [make_functional, make_sequential])
+@pytest.mark.parametrize("mode", [None, "fused"])
+def test_a_file_of_a_model_with_modes_holds_the_class_that_it_had(make, mode, tmp_path):
+    cls = keras.Model if make is make_functional else keras.Sequential
+    model = make(cls)
+    stock = type(model)
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    with_modes(model)
+    if mode is not None:
+        model.compile(keras.optimizers.Adam(0.1), "mse", mode=mode)
+    fit(model).save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is stock
+    fit(loaded), fit(model)
+    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_a_copy_of_a_model_with_modes_has_the_class_that_it_had():
+    model = with_modes(make_sequential(keras.Sequential))
+    model.compile("sgd", "mse", mode="fused")
+    copied = copy.deepcopy(model)
+    assert type(copied) is keras.Sequential
+    np.testing.assert_allclose(copied.predict(X), model.predict(X), rtol=1e-5)
