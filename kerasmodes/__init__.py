@@ -19,11 +19,11 @@ from kerasmodes import quiet_start
 quiet_start.import_tensorflow()
 
 from kerasmodes import callbacks, data, launching, metrics, random
-from kerasmodes.averaging import average_loss
+from kerasmodes.averaging import average_loss, global_mean
 from kerasmodes.comparing import compare_modes
-from kerasmodes.model import Model, ModesMixin
-from kerasmodes.models import MSGGAN, SumRegressor, augmentation, penalties, presets
-from kerasmodes.models import adversarial_losses as losses
+from kerasmodes.engine import Model, ModesMixin, build_optimizer, with_modes
+from kerasmodes.models import MSGGAN, SumRegressor
+from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
 from kerasmodes.strategies import get_strategy, is_chief
 
 __version__ = "0.1.0"
@@ -35,10 +35,12 @@ __all__ = [
     "SumRegressor",
     "augmentation",
     "average_loss",
+    "build_optimizer",
     "callbacks",
     "compare_modes",
     "data",
     "get_strategy",
+    "global_mean",
     "is_chief",
     "launching",
     "losses",
@@ -47,6 +49,7 @@ __all__ = [
     "presets",
     "random",
     "tuning",
+    "with_modes",
 ]
 
 

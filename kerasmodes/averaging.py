@@ -56,7 +56,7 @@ def average_loss(per_example_loss, sample_weight=None):
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
         return tf.reduce_mean(per_example_loss)
-    if replicas.has_equal_parts():
+    if replicas.has_shard():
         share = tf.reduce_mean(per_example_loss) / replica.num_replicas_in_sync
         return replicas.mark_share(share)
     num_examples = tf.cast(tf.size(per_example_loss), per_example_loss.dtype)

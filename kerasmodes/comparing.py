@@ -15,9 +15,8 @@ import rich.progress
 import rich.table
 import tensorflow as tf
 
-from kerasmodes import checks
-from kerasmodes.data import whole_files
-from kerasmodes.model import with_modes
+from kerasmodes import arguments, atomic_files
+from kerasmodes.engine import with_modes
 
 BASELINE = "keras"
 SEED = 0
@@ -201,9 +200,9 @@ def _or_dash(value, form):
 
 
 def _save(rows, directory):
-    with whole_files.whole_file(directory / "modes.json") as temporary:
+    with atomic_files.atomic_write(directory / "modes.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=2) + "\n")
-    with whole_files.whole_file(directory / "modes.png") as temporary:
+    with atomic_files.atomic_write(directory / "modes.png") as temporary:
         _figure(rows).savefig(temporary, dpi=120)
 
 
@@ -266,6 +265,6 @@ def _check_arguments(build_model, modes, steps, repeats, batch_size):
             "`build_model` must be a function without arguments that returns a new model. "
             f"Received: build_model={build_model!r}"
         )
-    checks.positive_integers(steps=steps, repeats=repeats, batch_size=batch_size)
+    arguments.check_positive_integers(steps=steps, repeats=repeats, batch_size=batch_size)
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")

@@ -1,12 +1,12 @@
 """The modes as plain data: what each one asks of Keras, and where it can run.
 
-No TensorFlow here, and no code that runs a step: that is `model.py` and `fusing.py`.
+No TensorFlow here, and no code that runs a step: that is `engine`.
 """
 
 import dataclasses
 import math
 
-from kerasmodes import checks
+from kerasmodes import arguments
 
 # A super-batch holds no more input than this, and no more batches than the next two say: of data in
 # memory, so that an epoch's progress is seen, and of a stream, which has to be waited for.
@@ -87,7 +87,7 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
         names = ", ".join(repr(name) for name in (*MODES, AUTO))
         raise ValueError(f"`mode` must be one of {names}, or None. Received: mode={mode!r}")
     if steps_per_execution is not None:
-        checks.positive_integers(steps_per_execution=steps_per_execution)
+        arguments.check_positive_integers(steps_per_execution=steps_per_execution)
         steps_per_execution = int(steps_per_execution)
     if mode is None:
         return {

@@ -215,7 +215,7 @@ def _place(count, of_a_block):
         count: How many numbers this replica draws.
         of_a_block: How many a block holds.
     """
-    place = replicas.place()
+    place = replicas.shard_index()
     if place == 0:
         return 0, 0
     first = place * tf.cast(count, tf.int64)

@@ -25,41 +25,41 @@ _present = threading.local()  # A replica of MirroredStrategy runs in a thread o
 
 
 @contextlib.contextmanager
-def holding(place, num_parts):
+def shard_scope(place, num_shards):
     """While open, this replica (thread) holds the global batch's part of that place.
 
     The parts are equal, so a mean over the global batch is the mean of the replicas' means.
 
     Args:
         place: Int: the parts that come before it; 0 on every replica if each holds all examples.
-        num_parts: Int: parts of the global batch; 1 if each replica holds all examples.
+        num_shards: Int: parts of the global batch; 1 if each replica holds all examples.
     """
-    before = getattr(_present, "part", None)
-    _present.part = (place, num_parts)
+    before = getattr(_present, "shard", None)
+    _present.shard = (place, num_shards)
     try:
         yield
     finally:
-        _present.part = before
+        _present.shard = before
 
 
-def has_equal_parts():
+def has_shard():
     """Returns whether `fit`, `evaluate` or `predict` gave this replica its examples."""
-    return getattr(_present, "part", None) is not None
+    return getattr(_present, "shard", None) is not None
 
 
-def place():
+def shard_index():
     """Returns how many parts of the global batch come before this replica's, an int."""
     replica = tf.distribute.get_replica_context()
-    if has_equal_parts():
-        return _present.part[0]
+    if has_shard():
+        return _present.shard[0]
     return 0 if replica is None else replica_id(replica)
 
 
-def num_parts():
+def num_shards():
     """Returns of how many parts, each as large as this replica's, the global batch consists."""
     replica = tf.distribute.get_replica_context()
-    if has_equal_parts():
-        return _present.part[1]
+    if has_shard():
+        return _present.shard[1]
     return 1 if replica is None else replica.num_replicas_in_sync
 
 
@@ -68,7 +68,7 @@ def replica_id(replica):
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
 
 
-def total(number):
+def sum_over_replicas(number):
     """Returns the sum over the replicas of a number that counts this replica's examples."""
     return tf.distribute.get_replica_context().all_reduce("sum", number)
 
@@ -90,13 +90,13 @@ def sum_each(values):
 
 def mark_share(loss):
     """Returns the loss, marked: of the replicas' shares of it the sum is the loss, not the mean."""
-    if has_equal_parts():
+    if has_shard():
         loss = tf.identity(loss)
         loss._is_share = True
     return loss
 
 
-def is_marked_share(loss):
+def is_marked(loss):
     """Returns whether `mark_share` returned that very tensor."""
     return getattr(loss, "_is_share", False)
 
@@ -107,7 +107,7 @@ def is_share(loss):
     Args:
         loss: Tensor, or any other value.
     """
-    if is_marked_share(loss):
+    if is_marked(loss):
         return True
     if not tf.is_tensor(loss) or tf.executing_eagerly() or loss.shape.rank != 0:
         return False
@@ -132,10 +132,10 @@ def gather_examples(tensor):
     Args:
         tensor: Tensor `[examples, ...]` of what this replica holds.
     """
-    if num_parts() == 1:
+    if num_shards() == 1:
         return tensor
     replica = tf.distribute.get_replica_context()
-    if tensor.shape[0] is None or not has_equal_parts():
+    if tensor.shape[0] is None or not has_shard():
         return replica.all_gather(tensor, axis=0)
     number, size = replica_id(replica), tensor.shape[0]
     before, after = number * size, (replica.num_replicas_in_sync - 1 - number) * size
@@ -183,10 +183,10 @@ def num_workers(strategy):
 
 def is_chief(strategy):
     """Returns whether this process is the one that writes files."""
-    return is_chief_of(strategy.cluster_resolver)
+    return is_chief_task(strategy.cluster_resolver)
 
 
-def is_chief_of(resolver):
+def is_chief_task(resolver):
     """Returns whether this process is the chief of a `tf.distribute` cluster resolver, or alone."""
     if resolver is None or not resolver.task_type:
         return True
@@ -194,7 +194,7 @@ def is_chief_of(resolver):
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def from_first(strategy, number):
+def broadcast_from_chief(strategy, number):
     """Returns the first replica's 64-bit number on every worker."""
     if num_workers(strategy) == 1:
         return number

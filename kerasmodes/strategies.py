@@ -79,7 +79,7 @@ def is_chief():
     callbacks = [keras.callbacks.CSVLogger("history.csv")] if km.is_chief() else []
     ```
     """
-    return replicas.is_chief_of(_resolver_or_none())
+    return replicas.is_chief_task(_resolver_or_none())
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import numpy as np
 
 import kerasmodes as km
 from kerasmodes.metrics.feature_network import WEIGHTS_FILE, make_network, set_weights
-from kerasmodes.models import layers
+from kerasmodes.models.msg_gan.layers import convolutions
 
 SEED = 0
 BATCH_SIZE = 128
@@ -78,7 +78,7 @@ def normalised_convolution(x, filters, strides, name):
     x = keras.layers.Conv2D(
         filters, 3, strides, "same", use_bias=False, dtype="mixed_bfloat16", name=name
     )(x)
-    x = layers.BatchNormalization(
+    x = convolutions.BatchNormalization(
         momentum=0.99, epsilon=EPSILON, dtype="mixed_bfloat16", name=f"{name}_normalisation"
     )(x)
     return keras.layers.ReLU(dtype="mixed_bfloat16")(x)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kerasmodes as km
-from kerasmodes.models import adversarial_losses
+from kerasmodes.models.msg_gan import losses
 
 MODES = ("eager", "graph", "xla", "fused")
 # Two executions of two steps each when fused, so that a loop and its end are both seen.
@@ -130,7 +130,7 @@ def logs_with(loss, mode):
 
 # `fused` is XLA, too; a mode more costs a quarter of a minute.
 @pytest.mark.parametrize("mode", ["eager", "fused"])
-@pytest.mark.parametrize("loss", adversarial_losses.LOSSES)
+@pytest.mark.parametrize("loss", losses.LOSSES)
 def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
     expected, logs = logs_with(loss, "graph"), logs_with(loss, mode)
     assert list(logs) == ([1, 3] if mode == "fused" else [0, 1, 2, 3])

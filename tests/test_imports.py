@@ -12,10 +12,9 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("checks", "quiet_start", "replicas"),
+    ("arguments", "atomic_files", "quiet_start", "replicas"),
     ("modes", "random", "averaging"),
-    ("fusing",),
-    ("model",),
+    ("engine",),
     ("models", "data", "metrics", "strategies"),
     ("callbacks", "comparing", "launching", "tuning"),
     ("__init__",),
@@ -65,8 +64,8 @@ def test_imports_lead_down_the_ladder(path):
     [
         ("modes", "from kerasmodes import random"),  # sideways
         ("models", "import kerasmodes.data.synthetic"),  # sideways
-        ("fusing", "def f():\n    from kerasmodes.model import Model"),  # up, and hidden
-        ("model", "from kerasmodes.cli.flags import x"),  # up
+        ("random", "def f():\n    from kerasmodes.engine import Model"),  # up, and hidden
+        ("engine", "from kerasmodes.cli.flags import x"),  # up
         ("callbacks", "import kerasmodes as km"),  # up
         ("tuning", "from kerasmodes import __version__"),  # up
     ],
@@ -78,7 +77,7 @@ def test_a_step_up_or_sideways_is_found(room, source):
 @pytest.mark.parametrize(
     ("room", "source"),
     [
-        ("fusing", "from kerasmodes import random"),
+        ("engine", "from kerasmodes import random"),
         ("models", "from kerasmodes.models.msg_gan import MSGGAN"),
         ("cli", "import kerasmodes\nfrom kerasmodes import data, tuning"),
         ("modes", "import dataclasses\nimport kerasmodesque"),

@@ -6,20 +6,20 @@ from kerasmodes import replicas
 
 
 def test_one_device_holds_the_first_part():
-    assert replicas.place() == 0
-    assert not replicas.has_equal_parts()
+    assert replicas.shard_index() == 0
+    assert not replicas.has_shard()
 
 
 def test_each_replica_holds_the_part_of_its_number(two_replicas):
-    places = two_replicas.run(lambda: tf.constant(replicas.place()))
+    places = two_replicas.run(lambda: tf.constant(replicas.shard_index()))
     assert [place.numpy() for place in places.values] == [0, 1]
 
 
 def test_a_part_that_is_given_counts_in_its_thread_while_it_is_held(two_replicas):
     def on_replica():
-        with replicas.holding(5, 8):
-            held = replicas.place(), replicas.has_equal_parts(), replicas.num_parts()
-        return tf.constant([*map(int, held), replicas.place(), replicas.num_parts()])
+        with replicas.shard_scope(5, 8):
+            held = replicas.shard_index(), replicas.has_shard(), replicas.num_shards()
+        return tf.constant([*map(int, held), replicas.shard_index(), replicas.num_shards()])
 
     found = two_replicas.run(on_replica)
     assert [values.numpy().tolist() for values in found.values] == [
@@ -29,5 +29,5 @@ def test_a_part_that_is_given_counts_in_its_thread_while_it_is_held(two_replicas
 
 
 def test_a_number_of_the_only_worker_is_its_own(two_replicas):
-    assert replicas.from_first(two_replicas, 2**63 + 5) == 2**63 + 5
+    assert replicas.broadcast_from_chief(two_replicas, 2**63 + 5) == 2**63 + 5
     assert replicas.num_workers(two_replicas) == 1

@@ -8,7 +8,7 @@ import copy
 import keras
 import numpy as np
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.callbacks import real_images
 from kerasmodes.metrics import image_judge
 
@@ -75,8 +75,8 @@ class GenerationMetrics(keras.callbacks.Callback):
     ):
         super().__init__()
         image_judge.check_metrics(metrics)
-        checks.positive_integers(num_images=num_images, every=every)
-        checks.seed(seed)
+        arguments.check_positive_integers(num_images=num_images, every=every)
+        arguments.check_seed(seed)
         self.images = images
         self.network = network
         self.metrics = tuple(metrics)

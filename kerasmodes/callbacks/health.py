@@ -10,7 +10,7 @@ import warnings
 import keras
 import numpy as np
 
-from kerasmodes import checks, replicas
+from kerasmodes import arguments, replicas
 from kerasmodes.callbacks import generation_metrics, real_images
 
 WON = 0.98  # share of both real and fake images that the discriminator tells right
@@ -55,10 +55,10 @@ class HealthCheck(keras.callbacks.Callback):
 
     def __init__(self, images=None, patience=3, num_images=64, seed=0):
         super().__init__()
-        checks.positive_integers(patience=patience, num_images=num_images)
+        arguments.check_positive_integers(patience=patience, num_images=num_images)
         if num_images < 2:
             raise ValueError(f"`num_images` must be at least 2. Received: num_images={num_images}")
-        checks.seed(seed)
+        arguments.check_seed(seed)
         self.images = images
         self.patience = patience
         self.num_images = num_images

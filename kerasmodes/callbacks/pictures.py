@@ -10,8 +10,7 @@ import pathlib
 import keras
 import numpy as np
 
-from kerasmodes import checks, data, random, replicas
-from kerasmodes.data import whole_files
+from kerasmodes import arguments, atomic_files, data, random, replicas
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
@@ -44,7 +43,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def __init__(self, directory, num_images=8, seed=0, averaged=True):
         super().__init__()
-        checks.positive_integers(num_images=num_images)
+        arguments.check_positive_integers(num_images=num_images)
         self.directory = pathlib.Path(directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
@@ -137,7 +136,7 @@ def _draw_curves(curves, path):
         axes.grid(alpha=0.3)
         if f"val_{name}" in curves:
             axes.legend()
-    with whole_files.whole_file(path) as temporary:
+    with atomic_files.atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120, metadata={CURVES_KEY: json.dumps(curves)})
 
 

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.data import whole_files
+from kerasmodes import atomic_files
 from kerasmodes.metrics import image_judge
 
 NUM_PROBED = 16
@@ -83,7 +83,7 @@ def features(network, images, cache_dir=None):
     found = _read(path, key, len(images))
     if found is None:
         found = image_judge.features_of(network, images)
-        with whole_files.whole_file(path) as temporary, temporary.open("wb") as file:
+        with atomic_files.atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, key=key, features=found)
     return found
 

@@ -8,9 +8,8 @@ import pathlib
 
 import keras
 
-from kerasmodes import replicas
-from kerasmodes.data import whole_files
-from kerasmodes.model import compiling, keras_private
+from kerasmodes import atomic_files, replicas
+from kerasmodes.engine import compile_config, keras_private
 
 
 class Resume(keras.callbacks.Callback):
@@ -53,7 +52,7 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         kept = self._kept()
         if kept:
-            compiling.load_with_optimizers(self.model, kept[-1])
+            compile_config.load_with_optimizers(self.model, kept[-1])
             keras_private.set_restored_epoch(self.model, _epoch_of(kept[-1]))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -61,7 +60,7 @@ class Resume(keras.callbacks.Callback):
             return
         before = self._kept()
         path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
-        with whole_files.whole_file(path) as temporary:
+        with atomic_files.atomic_write(path) as temporary:
             self.model.save_weights(temporary)
         for old in before:
             old.unlink()

@@ -6,10 +6,9 @@ import pathlib
 import numpy as np
 import rich.table
 
-from kerasmodes import callbacks, metrics
+from kerasmodes import atomic_files, callbacks, metrics
 from kerasmodes.cli import runs
 from kerasmodes.cli.flags import console, pick
-from kerasmodes.data import whole_files
 from kerasmodes.metrics import image_judge
 
 CLASSES = (
@@ -55,7 +54,7 @@ def evaluate(parser):
                 "real": _class_shares(images),
             }
         path = pathlib.Path(flags.run) / "evaluation.json"
-        with whole_files.whole_file(path) as temporary:
+        with atomic_files.atomic_write(path) as temporary:
             temporary.write_text(json.dumps(evaluation, indent=2) + "\n")
         _show(evaluation)
         console.print(f"Written: {path}")

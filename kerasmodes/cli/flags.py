@@ -6,7 +6,7 @@ import keras
 import rich.console
 
 from kerasmodes import data, models
-from kerasmodes.models import presets
+from kerasmodes.models.msg_gan import presets
 
 FIT_HELP = {
     "batch_size": "Examples in the global batch; null is Keras's 32.",

@@ -11,8 +11,8 @@ from kerasmodes import data, models, random
 from kerasmodes.cli import runs
 from kerasmodes.cli.flags import console, pick
 from kerasmodes.metrics import image_judge, memorisation, nearest_neighbours
-from kerasmodes.models import labels as image_labels
-from kerasmodes.models import latents as latent_paths
+from kerasmodes.models.msg_gan import labels as image_labels
+from kerasmodes.models.msg_gan import latents as latent_paths
 
 ZOOM = 4
 STOPS, STEPS, FRAME_SECONDS = 5, 12, 0.1  # of the interpolation: 6 seconds

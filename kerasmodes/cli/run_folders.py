@@ -7,8 +7,7 @@ import json
 import pathlib
 
 import kerasmodes
-from kerasmodes import replicas
-from kerasmodes.data import whole_files
+from kerasmodes import atomic_files, replicas
 
 CONFIG, HISTORY, PROGRESS = "config.json", "history.csv", "progress"
 # What may be another when a run goes on: none of it changes the numbers.
@@ -46,7 +45,7 @@ def find(flags, model, strategy):
 def write_config(folder, flags, model):
     """Writes the run's settings, its folder made if missing."""
     config = {"model": model, "kerasmodes": kerasmodes.__version__, **_plain(flags)}
-    with whole_files.whole_file(folder / CONFIG) as temporary:
+    with atomic_files.atomic_write(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -94,4 +93,4 @@ def _next_free(strategy, parent, model):
     number = 1
     while pathlib.Path(parent, f"{model}-{number:03d}").exists():
         number += 1
-    return pathlib.Path(parent, f"{model}-{replicas.from_first(strategy, number):03d}")
+    return pathlib.Path(parent, f"{model}-{replicas.broadcast_from_chief(strategy, number):03d}")

@@ -5,7 +5,7 @@ import random
 
 import keras
 
-from kerasmodes import callbacks, checks, data, models, replicas, strategies
+from kerasmodes import arguments, atomic_files, callbacks, data, models, replicas, strategies
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import (
     add_data_argument,
@@ -14,9 +14,8 @@ from kerasmodes.cli.flags import (
     console,
     pick,
 )
-from kerasmodes.data import whole_files
+from kerasmodes.engine import replication
 from kerasmodes.metrics import image_judge
-from kerasmodes.model import sharing
 
 NUM_VALIDATION_SUMS = 100
 SAMPLE_NOTE = (
@@ -78,7 +77,7 @@ def train_msggan(parser):
             callbacks.HealthCheck(data.images(flags.data, **pick(flags, of_data), seed=0)),
         ]
         if flags.metrics_every is not None:
-            checks.positive_integers(metrics_every=flags.metrics_every)
+            arguments.check_positive_integers(metrics_every=flags.metrics_every)
             test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
             judge = callbacks.GenerationMetrics(test, every=flags.metrics_every)
             image_judge.network_for(gan.image_shape)  # There is one for such images.
@@ -126,13 +125,13 @@ def _begin(flags):
 
     Workers must draw the same, and a run that goes on what it drew before.
     """
-    checks.positive_integers(epochs=flags.epochs)
+    arguments.check_positive_integers(epochs=flags.epochs)
     strategy = strategies.get_strategy(flags.strategy)
-    sharing.check_batch_size(strategy, flags.batch_size)
+    replication.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = run_folders.seed_of(flags.run)
     if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):
-        flags.seed = replicas.from_first(strategy, random.getrandbits(31))
+        flags.seed = replicas.broadcast_from_chief(strategy, random.getrandbits(31))
     if flags.seed is not None:
         keras.utils.set_random_seed(flags.seed)
     return strategy
@@ -175,6 +174,6 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
 
 
 def _save(model, folder):
-    with whole_files.whole_file(folder / "model.keras") as temporary:
+    with atomic_files.atomic_write(folder / "model.keras") as temporary:
         model.save(temporary)
     console.print(f"Model:       {folder}/model.keras")

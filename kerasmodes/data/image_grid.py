@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from kerasmodes.data import whole_files
+from kerasmodes import atomic_files
 
 
 def image_grid(scales, num_images=8, zoom=1):
@@ -84,7 +84,7 @@ def plot_batch(scales, num_images=8, path=None):
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if path is not None:
-        with whole_files.whole_file(path) as temporary:
+        with atomic_files.atomic_write(path) as temporary:
             figure.savefig(temporary, format="png")
     return figure
 
@@ -105,7 +105,7 @@ def save_image(array, path):
         >>> km.data.save_image(np.zeros((28, 28), "uint8"), "black.png")
     """
     _check_suffix(path, ".png")
-    with whole_files.whole_file(path) as temporary:
+    with atomic_files.atomic_write(path) as temporary:
         _as_picture(array).save(temporary, format="PNG")
 
 
@@ -133,7 +133,7 @@ def save_gif(frames, path, seconds=0.1):
         )
     _check_suffix(path, ".gif")
     first, *others = [_as_picture(frame).convert("P") for frame in frames]
-    with whole_files.whole_file(path) as temporary:
+    with atomic_files.atomic_write(path) as temporary:
         first.save(
             temporary,
             save_all=True,

@@ -10,7 +10,7 @@ import urllib.parse
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.data import fashion_mnist
 
 SAMPLE = "fashion_mnist_sample"
@@ -95,7 +95,7 @@ def _check_arguments(name, split, batch_size, seed):
     for key, value in (("name", name), ("split", split)):
         if not isinstance(value, str) or not value:
             raise ValueError(f"`{key}` must be a string. Received: {key}={value!r}")
-    checks.positive_integers(batch_size=batch_size)
+    arguments.check_positive_integers(batch_size=batch_size)
     if seed is not None and not isinstance(seed, numbers.Integral):
         raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
 

@@ -5,7 +5,7 @@ NumPy arrays only. Batches, shuffling and devices are not here: `fit` makes them
 
 import numpy as np
 
-from kerasmodes import checks
+from kerasmodes import arguments
 
 
 def sums(num_samples=10_000, num_features=20, seed=None):
@@ -30,8 +30,8 @@ def sums(num_samples=10_000, num_features=20, seed=None):
         >>> x.shape, y.shape
         ((100, 20), (100, 1))
     """
-    checks.positive_integers(num_samples=num_samples, num_features=num_features)
-    if seed is not None and not checks.is_integer(seed, 0):
+    arguments.check_positive_integers(num_samples=num_samples, num_features=num_features)
+    if seed is not None and not arguments.is_integer(seed, 0):
         raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
     x = np.random.default_rng(seed).standard_normal((num_samples, num_features), dtype="float32")
     return x, x.sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.metrics import examples, two_samples
 
 
@@ -67,7 +67,7 @@ class NeighbourMetric(FeatureMetric):
     """
 
     def __init__(self, num_features, network, k, max_samples, name):
-        checks.positive_integers(k=k, max_samples=max_samples)
+        arguments.check_positive_integers(k=k, max_samples=max_samples)
         make_side = functools.partial(examples.Examples, max_samples=max_samples)
         super().__init__(num_features, network, name, make_side)
         self.k = k
@@ -94,7 +94,7 @@ def feature_width(num_features, network):
             f"Received: num_features={num_features!r}, network={network!r}"
         )
     if network is None:
-        checks.positive_integers(num_features=num_features)
+        arguments.check_positive_integers(num_features=num_features)
         return num_features
     if not isinstance(network, keras.Model):
         raise TypeError(f"`network` must be a Keras model. Received: network={network!r}")

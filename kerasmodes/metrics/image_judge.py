@@ -6,7 +6,7 @@ not here.
 
 import numpy as np
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.metrics import feature_metric
 from kerasmodes.metrics.density_coverage import DensityCoverage
 from kerasmodes.metrics.feature_network import IMAGE_SHAPE, feature_network
@@ -54,7 +54,7 @@ class ImageJudge:
 
     def __init__(self, images, network=None, metrics=METRICS, num_images=1_000, features=None):
         check_metrics(metrics)
-        checks.positive_integers(num_images=num_images)
+        arguments.check_positive_integers(num_images=num_images)
         self.image_shape = tuple(images.shape[1:])
         self.num_real = len(images)
         self.num_equal = min(num_images, self.num_real)

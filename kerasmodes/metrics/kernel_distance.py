@@ -8,7 +8,7 @@ import functools
 import keras
 import numpy as np
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.metrics import examples, feature_metric
 
 
@@ -53,13 +53,13 @@ class KernelDistance(feature_metric.FeatureMetric):
         seed=0,
         name="kernel",
     ):
-        checks.positive_integers(num_subsets=num_subsets, max_samples=max_samples)
+        arguments.check_positive_integers(num_subsets=num_subsets, max_samples=max_samples)
         if isinstance(subset_size, bool) or not isinstance(subset_size, int) or subset_size < 2:
             raise ValueError(
                 "`subset_size` must be an integer, at least 2. "
                 f"Received: subset_size={subset_size!r}"
             )
-        checks.seed(seed)
+        arguments.check_seed(seed)
         make_side = functools.partial(examples.Examples, max_samples=max_samples)
         super().__init__(num_features, network, name, make_side)
         self.num_subsets = num_subsets

@@ -6,7 +6,7 @@ It needs no network. How images come in and are kept is in `two_samples.py`.
 import keras
 import numpy as np
 
-from kerasmodes import checks
+from kerasmodes import arguments
 from kerasmodes.metrics import examples, two_samples
 
 PATCH = 7  # pixels wide and high
@@ -58,8 +58,8 @@ class SlicedWassersteinDistance(two_samples.TwoSampleMetric):
     min_examples = 1
 
     def __init__(self, image_shape, num_scales=3, max_samples=2_048, seed=0, name="swd"):
-        checks.positive_integers(num_scales=num_scales, max_samples=max_samples)
-        checks.seed(seed)
+        arguments.check_positive_integers(num_scales=num_scales, max_samples=max_samples)
+        arguments.check_seed(seed)
         _check_image_shape(image_shape, num_scales)
         real, generated = (
             examples.Examples(side, image_shape, max_samples) for side in ("real", "generated")

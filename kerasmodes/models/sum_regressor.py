@@ -6,7 +6,7 @@ How the step is run (eager, compiled, fused) is not here: that is `model.py`.
 import keras
 import tensorflow as tf
 
-from kerasmodes.model import Model
+from kerasmodes.engine import Model
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

@@ -44,7 +44,7 @@ class OneScale(km.presets.Default):
     """
 
     depth = 3
-    judges_each_alone = True
+    has_per_example_logits = True
 
     def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
         whole = super().make_generator(image_shape, self.depth, latent_dim, num_classes)

@@ -1,0 +1,309 @@
+"""What `compile` was given: kept for saving, and each optimizer built for its weights on loading.
+
+Which mode the arguments mean is not here: see `modes.py`.
+"""
+
+import functools
+import inspect
+import types
+import warnings
+
+import keras
+
+from kerasmodes import modes
+from kerasmodes.engine import keras_private
+
+
+def wrap_compile(compile):
+    """Returns a class's `compile` that also takes a mode, and keeps its outermost arguments.
+
+    What goes with a mode and the class's own `compile` does not know is taken out here, so that
+    each model has `mode`, whatever arguments its class has thought of.
+    """
+    parameters = inspect.signature(compile).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    taken_out = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
+
+    knows_mode = "mode" in parameters  # Perhaps another one than ours: the class sees to it.
+
+    @functools.wraps(compile)
+    def compile_in_mode(self, *args, **kwargs):
+        own = {name: value for name, value in kwargs.items() if name not in taken_out}
+        given = {n: kwargs[n] for n in modes.SETTINGS if kwargs.get(n) is not None}
+        not_passed = {name: value for name, value in given.items() if name in taken_out}
+        # An error comes before anything has changed.
+        self._resolve_mode(**(not_passed if knows_mode else given))
+        is_outermost = not self._is_compiling
+        self._is_compiling = True
+        if is_outermost:
+            self._handed_mode = None
+        try:
+            compile(self, *args, **own)
+        finally:
+            self._is_compiling = not is_outermost
+        is_lost = "mode" in given and not knows_mode and self._handed_mode is None
+        _set_lost(self, given if is_lost else not_passed)
+        if is_outermost:
+            # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
+            self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
+
+    return compile_in_mode
+
+
+def _set_lost(model, settings):
+    """Sets what a class's `compile` has not handed on to Keras, beside what it has.
+
+    A class that repeats Keras's signature hands on a 1 for `steps_per_execution` that nobody said.
+    """
+    if not settings:
+        return
+    handed = {"mode": model._handed_mode}
+    if not model._finds_steps_per_execution and (model._handed_mode or model._steps > 1):
+        handed["steps_per_execution"] = model._steps
+    model._set_mode(**{**handed, **settings})
+
+
+def for_class(compile, args, kwargs, settings):
+    """Returns the arguments for the class's own `compile`, with the settings that it knows."""
+    signature = inspect.signature(compile)
+    parameters = signature.parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = {name: value for name, value in settings.items() if takes_all or name in parameters}
+    bound = signature.bind(*args, **kwargs, **known)
+    return bound.args, bound.kwargs
+
+
+def compiles_as_keras(model):
+    """Returns whether `compile` is that of Keras and of the modes: no class has one of its own."""
+    owners = {cls.__module__ for cls in type(model).__mro__ if "compile" in vars(cls)}
+    return all(name.startswith(("keras.", "kerasmodes.engine.")) for name in owners)
+
+
+def replace_compiled_loss(model):
+    """Gives a model that Keras has compiled the loss that is averaged by one rule in all modes."""
+    loss = keras_private.compiled_loss(model)
+    if loss is not None and not isinstance(loss, keras_private.CompileLoss):
+        loss = keras_private.CompileLoss(loss)
+        keras_private.set_compiled_loss(model, loss)
+
+
+def config_of(model, found=None):
+    """Returns what `compile_from` needs, ready for a JSON file.
+
+    Arguments of Keras's own `compile` are written as Keras does, since it hands them to models
+    without modes, too (`clone_model` makes such); what belongs to the modes stands beside the
+    optimizer's settings, where Keras does not look. Those of a `compile` of the user's own are
+    written as they were given.
+
+    Args:
+        model: A compiled model.
+        found: Arguments of `compile` by name, with what the model made of them: written in place of
+            what was given, so that a default that changes later does not change the file's model.
+    """
+    arguments = model._compile_arguments
+    settings = {n: value for n, value in arguments.kwargs.items() if n in modes.SETTINGS}
+    own = {n: value for n, value in arguments.kwargs.items() if n not in modes.SETTINGS}
+    bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **own)
+    known = {n: value for n, value in (found or {}).items() if n in bound.signature.parameters}
+    bound.arguments |= known
+    (_, *args), kwargs = bound.args, bound.kwargs
+    if compiles_as_keras(model):
+        return _config_of_keras(model, args, kwargs, settings)
+    kwargs |= settings
+    names = [*bound.signature.parameters][1 : 1 + len(args)]
+    names += [f"argument {place}" for place in range(len(names), len(args))]
+    values, lost = _serialize({**dict(zip(names, args, strict=True)), **kwargs})
+    if lost:
+        return {"not_saved": lost}
+    return {
+        "args": [values.pop(name) for name in names],
+        "kwargs": values,
+        **_optimizer_weights(model),
+    }
+
+
+def compile_from(model, config):
+    """Compiles a model as a config says, and builds each optimizer for the weights it had."""
+    if "not_saved" in config:
+        lost = ", ".join(f"{name} ({kind})" for name, kind in config["not_saved"].items())
+        _warn_of_no_compile(f"Keras could not save {lost}")
+        return
+    config = dict(config)
+    is_own = "kwargs" in config
+    try:
+        args, kwargs, weights = _read_config(config)
+    except (TypeError, ValueError) as error:
+        if not is_own:  # As Keras, of its own arguments.
+            raise
+        _warn_of_no_compile(f"an argument could not be read: {error}")
+        return
+    model.compile(*args, **kwargs)
+    with model.distribute_strategy.scope():
+        _build_optimizers(model, **weights)
+
+
+def _read_config(config):
+    """Returns arguments of `compile` and what `_build_optimizers` needs."""
+    args = keras.saving.deserialize_keras_object(config.pop("args", []))
+    weights = {name: config.pop(name, {}) for name in ("optimizer_weights", "num_weights")}
+    kwargs = config.pop("kwargs", None)
+    if kwargs is None:  # As Keras writes it.
+        kwargs = config
+        if isinstance(kwargs.get("optimizer"), dict) and "kerasmodes" in kwargs["optimizer"]:
+            kwargs["optimizer"] = dict(kwargs["optimizer"])
+            own = kwargs["optimizer"].pop("kerasmodes")
+            weights = own["weights"]
+            kwargs = {name: kwargs[name] for name in kwargs if name not in modes.SETTINGS}
+            kwargs |= own["settings"]
+    return args, keras.saving.deserialize_keras_object(kwargs), weights
+
+
+def _warn_of_no_compile(reason):
+    warnings.warn(
+        f"`compile()` was not called as part of model loading because {reason}. Call `compile()` "
+        "after loading; to have it saved, give classes `get_config()` and register them.",
+        stacklevel=5,
+    )
+
+
+def _config_of_keras(model, args, kwargs, settings):
+    bound = inspect.signature(keras.Model.compile).bind(model, *args, **kwargs)
+    bound.apply_defaults()
+    values = {name: bound.arguments[name] for name in keras_private.COMPILE_ARGUMENTS}
+    if not isinstance(values["optimizer"], keras.optimizers.Optimizer):
+        values["optimizer"] = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    # For a clone without modes: what this model was told, in Keras's words.
+    values |= {
+        "run_eagerly": model.run_eagerly,
+        "jit_compile": model.jit_compile,
+        "steps_per_execution": settings.get("steps_per_execution") or 1,
+    }
+    values, lost = _serialize(values)
+    if lost:
+        return {"not_saved": lost}
+    own = {"settings": _serialize(settings)[0], "weights": _optimizer_weights(model)}
+    if values["optimizer"] is None:
+        return {"args": [], "kwargs": {**values, **own["settings"]}, **own["weights"]}
+    return {**values, "optimizer": {**values["optimizer"], "kerasmodes": own}}
+
+
+def _serialize(values):
+    """Returns the values ready for a JSON file, and the types of those that cannot be, by name."""
+    found, lost = {}, {}
+    for name, value in values.items():
+        try:
+            found[name] = keras.saving.serialize_keras_object(value)
+        except (TypeError, ValueError, NotImplementedError):
+            lost[name] = type(value).__name__
+    return found, lost
+
+
+def _build_optimizers(model, optimizer_weights, num_weights):
+    """Builds each optimizer for the weights it had: its state can be loaded only then."""
+    if optimizer_weights and not model.built:
+        raise ValueError(
+            "The model must be built before its optimizers' state can be loaded. Received: "
+            f"{model.__class__.__name__} with built=False. Define `build(input_shape)`, or load "
+            "with compile=False."
+        )
+    built_from, weights = find_optimizers(model), model.weights
+    # Adapters (LoRA) and quantized layers are other weights than those of the model in the file.
+    if num_weights != len(weights):
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        return
+    for name, places in optimizer_weights.items():
+        if not built_from[name].built:
+            built_from[name].build([weights[place] for place in places])
+
+
+def load_with_optimizers(model, path):
+    """Loads what `save_weights` wrote, the optimizers' state too.
+
+    Raises:
+        ValueError: If the model or an optimizer is not built, and what it had would be lost.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built before a fit can go on. Received: "
+            f"{model.__class__.__name__} with built=False. Call `build(input_shape)`."
+        )
+    with model.distribute_strategy.scope():
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        check_optimizers_built(model)
+        try:
+            model.load_weights(path)
+        except OSError as error:
+            raise ValueError(
+                f"{path} must be a whole file of weights. Received: {error}"
+            ) from error
+
+
+def build_optimizer(optimizer, network):
+    """Returns an optimizer, or that of the name, built for the weights that a network trains.
+
+    It could not be restored else, nor run on replicas. Under float16 it scales its loss.
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if network.compute_dtype == "float16" and not is_scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if not optimizer.built:
+        optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def build_optimizer_of_plain_step(model):
+    """Builds the optimizer before a step is traced, if the model is built and the step is Keras's.
+
+    A variable that is made while a step is traced keeps that graph in memory for good, 3.5 MB of a
+    small model. Which weights a step of the user's own updates, it alone knows.
+    """
+    is_plain = type(model).train_step is keras.Model.train_step
+    if is_plain and model.built and model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+
+
+def check_optimizers_built(model):
+    """Raises if an optimizer has no variables yet, where a step is too late to make them."""
+    unbuilt = [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]
+    if unbuilt:
+        raise ValueError(
+            "Optimizers must be built before `fit` under several replicas, or before it goes on "
+            f"from a file. Received: {unbuilt} not built. Call `build(trainable_variables)` of "
+            "each in `compile`, under `self.distribute_strategy.scope()`."
+        )
+
+
+def _optimizer_weights(model):
+    """Returns the places in `model.weights` of what each built optimizer updates, and their number.
+
+    Left out is an optimizer of weights that the model has no longer, such as quantized ones.
+    """
+    places = {id(weight): place for place, weight in enumerate(model.weights)}
+    found = {
+        name: [places.get(id(v)) for v in keras_private.variables_of_optimizer(optimizer)]
+        for name, optimizer in find_optimizers(model).items()
+        if optimizer.built
+    }
+    found = {name: own for name, own in found.items() if None not in own}
+    return {"optimizer_weights": found, "num_weights": len(places)}
+
+
+def find_optimizers(model):
+    """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
+    return {
+        name if place is None else f"{name}/{place}": part
+        for name, value in sorted(vars(model).items())
+        if not name.startswith("_self_")  # TensorFlow's own lists of the same objects
+        for place, part in _places(value)
+        if isinstance(part, keras.optimizers.Optimizer)
+    }
+
+
+def _places(value):
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]

@@ -1,0 +1,193 @@
+"""`mode="auto"`: training steps run in each mode that can be had, are timed, and the fastest stays.
+
+Since numbers do not depend on the mode, these are steps like any others. The modes themselves are
+not here: see `functions.py` and `fusing`.
+"""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from kerasmodes.engine import compile_config
+from kerasmodes.engine.executors import loops, traced_steps
+
+CANDIDATES = ("graph", "fused", "xla")
+
+# A mode is tried only if what it is expected to cost, XLA's compilation, is a quarter at the most
+# of what is left of the fit. It is expected to take twice as long as the first step in graph mode,
+# which is mostly tracing.
+COMPILATION_SHARE = 0.25
+COMPILATION_TIMES_TRACING = 2.0
+
+# Executions of so many steps are timed, until that many seconds were measured.
+TIMED_STEPS = (1, 4, 16, 64, 256)
+TIMED_SECONDS = 0.02
+# Steps that take that many seconds make up an execution once the mode is chosen.
+EXECUTION_SECONDS = 0.5
+
+# What is said of an error, in letters: XLA's go on for pages.
+REASON_LENGTH = 160
+
+
+class Chooser:
+    """Decides, from one execution of a model's fit to the next, in which mode it runs.
+
+    Attributes:
+        decided: Whether a mode is chosen. A later, longer fit may try those that are left.
+        mode: The fastest mode so far.
+        steps: Steps of its executions.
+        microseconds: Measured time of a step, by mode.
+        impossible: Why a mode is ruled out (what it said of the step, say), by mode.
+    """
+
+    def __init__(self, model):
+        self.decided = False
+        self.mode = CANDIDATES[0]
+        self.steps = 1
+        self.microseconds = {}
+        self.impossible = {}
+        self._functions = {}
+        self._compilation = 0.0
+        self._said = None
+        self._model = model
+
+    @property
+    def untried(self):
+        """The modes that were not tried yet."""
+        return [m for m in CANDIDATES if m not in self.microseconds and m not in self.impossible]
+
+    def begin(self, num_steps, length, asked, verbose):
+        """Called at the start of a fit.
+
+        Args:
+            num_steps: Steps of the whole fit, or `None` if that is unknown.
+            length: Most steps of an execution.
+            asked: Steps of an execution that the user asked for, or `None`.
+            verbose: That of the fit: 0 says nothing.
+        """
+        self._verbose = verbose
+        self._left, self._spent = num_steps, 0.0
+        self._length, self._asked = length, asked
+        self._trials = self._try_all()
+        self._next = next(self._trials)
+
+    def next_steps(self):
+        """Returns how many steps the next execution should run at the most."""
+        return self._asked or min(self._length, self._next[1])
+
+    def run(self, pieces):
+        """Runs the pieces in the mode whose turn it is and returns the last step's logs."""
+        mode, _ = self._next
+        values = None if mode == self.mode else self._values()
+        start = time.perf_counter()
+        try:
+            outputs = self._function(mode)(pieces)
+        except Exception as error:
+            if values is None or not self._have_kept(values):
+                raise
+            self.impossible[mode] = _in_short(error)
+            outputs = self._function(self.mode)(pieces)
+        tf.test.experimental.sync_devices()
+        seconds = time.perf_counter() - start
+        steps = sum(piece.stop - piece.start for piece in pieces)
+        self._left = None if self._left is None else self._left - steps
+        self._spent += seconds
+        self._next = self._trials.send((seconds, steps))
+        return outputs
+
+    def _function(self, mode):
+        if mode not in self._functions:
+            step, run = self._model.train_step, self._model.distribute_strategy.run
+            self._functions[mode] = loops.make_step_function(step, run, mode)
+        return self._functions[mode]
+
+    def _values(self):
+        """Returns each variable of the model and its optimizers, with its value."""
+        optimizers = compile_config.find_optimizers(self._model).values()
+        variables = [*self._model.variables, *(v for one in optimizers for v in one.variables)]
+        return [(variable, np.array(variable.numpy())) for variable in variables]
+
+    def _have_kept(self, values):
+        """Returns whether the variables still have these values: an attempt has changed nothing."""
+        return all(v.numpy().tobytes() == value.tobytes() for v, value in values)
+
+    def _try_all(self):
+        """Yields the mode and the steps of each execution; is sent its seconds and steps."""
+        for mode in self.untried:
+            if mode in self.impossible:
+                continue
+            while self.microseconds and self._left is None and not self._pays():
+                yield self.mode, self._execution_steps()
+            if not self.microseconds or self._pays():
+                yield from self._try(mode)
+            if mode == CANDIDATES[0] and self._convolves_on_a_cpu():
+                self.impossible["fused"] = "it runs convolutions on a CPU as graph or xla do"
+        self.steps = self._execution_steps()
+        self._decide()
+        while True:
+            yield self.mode, self.steps
+
+    def _try(self, mode):
+        first, _ = yield mode, 1
+        if not self.microseconds:
+            self._compilation = max(self._compilation, COMPILATION_TIMES_TRACING * first)
+        total_seconds = total_steps = 0
+        for wanted in TIMED_STEPS:
+            if mode in self.impossible or total_seconds >= TIMED_SECONDS:
+                break
+            seconds, steps = yield mode, wanted
+            if mode in self.impossible:
+                self.microseconds.pop(mode, None)
+                break
+            total_seconds, total_steps = total_seconds + seconds, total_steps + steps
+            self.microseconds[mode] = 1e6 * total_seconds / total_steps
+        self.mode = min(self.microseconds, key=self.microseconds.get)
+
+    def settle_for_graph(self, reason, verbose):
+        """Decides without trying, for data on which no other mode runs."""
+        self._verbose = verbose
+        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
+        self._decide()
+
+    def end(self):
+        """Called at the end of a fit: one too short for a decision has been run in graph mode."""
+        if not self.decided:
+            self.steps = self._execution_steps() if self.microseconds else self._asked or 1
+            self._decide()
+
+    def _decide(self):
+        self.decided = True
+        self._model.run_in(self.mode, self.steps)
+        measured = ", ".join(f"{mode} {time:,.1f}" for mode, time in self.microseconds.items())
+        words = [
+            f"mode={self.mode!r} chosen with steps_per_execution={self.steps}",
+            f"µs per step: {measured}" if measured else "",
+            *(f"{mode}: too long to compile for this fit" for mode in self.untried),
+            *(f"{mode}: ruled out, {why}" for mode, why in self.impossible.items()),
+        ]
+        if self._verbose != 0 and self._said != self.mode:
+            print("\n" + "; ".join(word for word in words if word))
+            self._said = self.mode
+
+    def _convolves_on_a_cpu(self):
+        """Returns whether a fused loop would be that of another mode, after a trial of its own."""
+        return traced_steps.convolves_on_a_cpu(self._function(CANDIDATES[0]).loops.operations)
+
+    def _pays(self):
+        """Returns whether XLA's compilation is small beside what is left (or, unknown, was run)."""
+        if self._left is None:
+            return self._compilation <= COMPILATION_SHARE * self._spent
+        left = self._left * 1e-6 * self.microseconds[self.mode]
+        return self._compilation <= COMPILATION_SHARE * left
+
+    def _execution_steps(self):
+        steps = EXECUTION_SECONDS / (1e-6 * self.microseconds[self.mode])
+        return self._asked or max(1, min(self._length, int(steps)))
+
+
+def _in_short(error):
+    """Returns the first line of what an error says, with its class if that is not ValueError."""
+    words = (str(error).strip() or repr(error)).splitlines()[0]
+    words = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+    return words if len(words) <= REASON_LENGTH else f"{words[: REASON_LENGTH - 3]}..."

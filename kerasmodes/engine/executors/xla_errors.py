@@ -1,0 +1,138 @@
+"""What XLA cannot compile, said in the user's words."""
+
+import contextlib
+import pathlib
+import re
+import site
+import sysconfig
+import typing
+
+import keras
+import tensorflow as tf
+
+# How TensorFlow says that XLA cannot compile a function. The messages of nested functions follow
+# each other, and the innermost one, where the cause is, comes first.
+FAILED = "tf2xla conversion failed"
+# How XLA's own passes say so later on: of sizes that follow from the data, as a rule.
+FAILED_LATER = re.compile(
+    r"RET_CHECK failure \(external/xla/\S+\) (.*?)(?:, metadata=|\[Op:|$)", re.MULTILINE
+)
+
+UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(", re.DOTALL)
+NOT_CONSTANT = re.compile(r"Input \d+ to node \S+ with op (\w+) must be a compile-time constant")
+STACK = "Stack trace for op definition"
+FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+
+PACKAGE = pathlib.Path(__file__).parents[2]
+ENGINE = (PACKAGE / "engine",)
+TENSORFLOW = (pathlib.Path(tf.__file__).parent,)
+
+
+class Frame(typing.NamedTuple):
+    """One line of the call stack in which an operation was made."""
+
+    path: pathlib.Path
+    line: str
+    function: str
+
+
+@contextlib.contextmanager
+def explain_xla_error(mode):
+    """Turns TensorFlow's error about a step that XLA cannot compile into one with the way out.
+
+    Args:
+        mode: The mode of the step that runs inside; other modes than XLA's raise as they are.
+
+    Raises:
+        ValueError: If XLA cannot compile the step.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        received = _find_cause(error.message) if mode in ("xla", "fused") else None
+        if received is None:
+            raise
+        raise ValueError(
+            f"mode={mode!r} must be given a step of operations that XLA can compile. "
+            f"Received: {received}. Use mode='graph' for this model."
+        ) from error
+
+
+def _find_cause(message):
+    """Returns what XLA cannot compile, or `None` if the message is about anything else."""
+    innermost, failed, _ = message.partition(FAILED)
+    if failed:
+        what, frame = _find_operation(innermost), _find_place(innermost)
+        place = f", made in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
+        return what + place
+    found = FAILED_LATER.search(message)
+    return f"a step that XLA's own passes refuse ({found.group(1).strip()})" if found else None
+
+
+def _find_operation(innermost):
+    unsupported, not_constant = UNSUPPORTED.search(innermost), NOT_CONSTANT.search(innermost)
+    if not_constant:
+        return f"{not_constant.group(1)} with a size that follows from the data"
+    if not unsupported:
+        return _find_sentence(innermost)
+    if unsupported.group(1) != "_Arg":
+        return unsupported.group(1)
+    dtype = re.search(r"T=DT_(\w+)", innermost)
+    return f"an input of dtype={dtype.group(1).lower() if dtype else 'unknown'}"
+
+
+def _find_sentence(innermost):
+    """Returns TensorFlow's own sentence: the last one in front of stack and node."""
+    lines = [line.strip() for line in innermost.partition(STACK)[0].splitlines()]
+    return next(line.rstrip(".") for line in reversed(lines) if line and line[:2] != "[[")
+
+
+def _find_place(innermost):
+    """Returns the last frame of the user's own in the step; where it has none, the last one.
+
+    TensorFlow leaves its own frames out of the message, but not where "keras" is in the path of its
+    installation, such as in a virtual environment in a folder `kerasmodes`.
+    """
+    frames = [Frame(pathlib.Path(path), *rest) for path, *rest in FRAME.findall(innermost)]
+    root = _find_root(frames)
+    frames = [
+        frame._replace(path=root / frame.path) if (root / frame.path).exists() else frame
+        for frame in frames
+    ]
+    while any(_is_in(ENGINE, frame) for frame in frames):
+        frames.pop(0)
+    frames = [frame for frame in frames if not _is_in(TENSORFLOW, frame)]
+    own = [frame for frame in frames if not _is_in(_library_folders(), frame)]
+    return next(reversed(own or frames), None)
+
+
+def _find_root(frames):
+    """Returns the folder to which the frames' paths belong.
+
+    TensorFlow leaves out what all paths begin with; this package is among them in every step.
+    """
+    for root in PACKAGE.parents:
+        paths = [root / frame.path for frame in frames]
+        if any(PACKAGE in path.parents and path.exists() for path in paths):
+            return root
+    return pathlib.Path()
+
+
+def _library_folders():
+    """Returns the folders of code that is not the user's: Python's and that of packages.
+
+    Some packages are installed elsewhere; a package that the user works on counts as the user's.
+    """
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = [sysconfig.get_path(name) for name in names]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    packages = [pathlib.Path(module.__file__).parent for module in (tf, keras)]
+    return (*map(pathlib.Path, folders), *packages, PACKAGE)
+
+
+def _is_in(folders, frame):
+    """Returns whether a frame's file is in one of the folders, which may be links."""
+    return any(
+        folder in frame.path.parents or folder.resolve() in frame.path.resolve().parents
+        for folder in folders
+    )

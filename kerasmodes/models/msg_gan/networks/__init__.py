@@ -1,0 +1,1 @@
+"""Pairs of a generator and a discriminator, one file each."""

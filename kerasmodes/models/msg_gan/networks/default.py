@@ -1,0 +1,172 @@
+"""The default generator and discriminator, layer by layer, for any number of scales.
+
+The tutorial's and the paper's are in `tutorial_networks.py` and `paper_networks.py`; which
+networks, losses and optimizers belong together is in `presets.py`. The multi-scale connections are
+those of Karnewar and Wang 2019 (arXiv 1903.06048), section 2.
+"""
+
+import keras
+
+from kerasmodes import arguments
+from kerasmodes.models.msg_gan.layers import convolutions
+
+LEAKY_RELU_SLOPE = 0.2
+LEAST_WIDTH = 8
+
+
+def check_shape(image_shape):
+    """Raises a `ValueError` if it is not (height, width, channels)."""
+    is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
+    if not is_shape or not all(arguments.is_integer(n, 1) for n in image_shape):
+        raise ValueError(
+            "`image_shape` must be (height, width, channels). "
+            f"Received: image_shape={image_shape!r}"
+        )
+
+
+def scale_sizes(image_shape, num_scales):
+    """Returns (height, width) of every scale, smallest first; each doubles the one before.
+
+    Raises:
+        ValueError: If the image does not halve evenly that often.
+    """
+    height, width, _ = image_shape
+    factor = 2 ** (num_scales - 1)
+    if height % factor or width % factor:
+        nearest = (max(1, round(height / factor)) * factor, max(1, round(width / factor)) * factor)
+        raise ValueError(
+            f"`image_shape` must have height and width divisible by {factor} for "
+            f"num_scales={num_scales}. Received: image_shape={tuple(image_shape)}. "
+            f"{(*nearest, image_shape[-1])} works."
+        )
+    return [(height >> s, width >> s) for s in reversed(range(num_scales))]
+
+
+def scale_inputs(image_shape, num_scales):
+    """Returns a Keras input for the image of every scale, smallest first."""
+    return [
+        keras.Input((*size, image_shape[-1]), name=f"image_{scale}")
+        for scale, size in enumerate(scale_sizes(image_shape, num_scales))
+    ]
+
+
+def with_classes(latents, num_classes):
+    """Returns the generator's inputs, and what its first layer sees of them.
+
+    Of `num_classes` classes, an embedding as wide as the latents stands beside these (Mirza and
+    Osindero 2014, arXiv 1411.1784, section 3).
+
+    Args:
+        latents: Keras input `[batch, latent_dim]`.
+        num_classes: Int or `None`.
+    """
+    if num_classes is None:
+        return latents, latents
+    classes = keras.Input((num_classes,), name="classes")
+    embedding = keras.layers.Dense(latents.shape[-1], use_bias=False, name="embedding")(classes)
+    return [latents, classes], keras.layers.Concatenate()([latents, embedding])
+
+
+def judged(images, features, num_classes, dense=keras.layers.Dense):
+    """Returns the discriminator that ends in one logit an example.
+
+    With classes, the logit has a second part: the product of the features with an embedding of the
+    class (Miyato and Koyama 2018, "cGANs with projection discriminator", equation 4).
+
+    Args:
+        images: List of Keras inputs.
+        features: Tensor `[batch, width]`.
+        num_classes: Int or `None`; with it, the last input is `[batch, num_classes]`, one-hot.
+        dense: Layer that makes the logit.
+    """
+    logits = dense(1, dtype="float32", name="logit")(features)
+    if num_classes is None:
+        return keras.Model(images, logits, name="discriminator")
+    classes = keras.Input((num_classes,), name="classes")
+    options = {"use_bias": False, "dtype": "float32", "name": "projection"}
+    projection = dense(features.shape[-1], **options)(classes)
+    product = keras.layers.Dot(axes=1, dtype="float32")([projection, features])
+    logits = keras.layers.Add(dtype="float32")([logits, product])
+    return keras.Model([*images, classes], logits, name="discriminator")
+
+
+def scale_widths(filters, num_scales):
+    """Returns the width of each scale's convolutions, smallest scale first.
+
+    The second scale has three quarters of the first one's, each after that half of the one before.
+    """
+    widths = [filters, *(3 * filters // 4 >> scale for scale in range(num_scales - 1))]
+    return [max(LEAST_WIDTH, width) for width in widths]
+
+
+def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filters=64):
+    """Returns the generator: latents `[batch, latent_dim]` to images of all scales.
+
+    Args:
+        image_shape: (height, width, channels) of the largest scale.
+        num_scales: Number of scales.
+        latent_dim: Width of the latents.
+        num_classes: Number of classes, for a second input `[batch, num_classes]`, one-hot; `None`
+            for none.
+        filters: Width at the smallest scale; see `scale_widths`.
+
+    Returns:
+        A functional model with `num_scales` outputs in [-1, 1], smallest first.
+    """
+    (height, width), channels = scale_sizes(image_shape, num_scales)[0], image_shape[-1]
+    inputs, x = with_classes(keras.Input((latent_dim,), name="latents"), num_classes)
+    x = normalised(keras.layers.Dense(height * width * filters, use_bias=False)(x))
+    x = keras.layers.Reshape((height, width, filters))(x)
+    images = []
+    for scale, width in enumerate(scale_widths(filters, num_scales)):
+        if scale:
+            x = keras.layers.UpSampling2D()(x)
+        for _ in range(2):
+            x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+            x = normalised(x)
+        head = keras.layers.Conv2D(
+            channels, 1, activation="tanh", dtype="float32", name=f"image_{scale}"
+        )
+        images.append(head(x))
+    return keras.Model(inputs, images, name="generator")
+
+
+def make_discriminator(image_shape, num_scales, num_classes=None, filters=64):
+    """Returns the discriminator: images of all scales, smallest first, to one logit an example.
+
+    Args:
+        image_shape: (height, width, channels) of the largest scale.
+        num_scales: Number of scales.
+        num_classes: Number of classes, for a last input `[batch, num_classes]`, one-hot; `None` for
+            none.
+        filters: Width at the smallest scale; each larger one has half.
+
+    Returns:
+        A functional model with an output `[batch, 1]`.
+    """
+    images = scale_inputs(image_shape, num_scales)
+    features = None
+    for scale in reversed(range(num_scales)):
+        width = max(LEAST_WIDTH, filters >> scale)
+        x = _convolved(images[scale], max(LEAST_WIDTH, filters // 4), 3)
+        if features is not None:
+            x = keras.layers.Concatenate()([x, features])
+        if features is not None or scale == 0:
+            x = _convolved(x, width, 3)
+        features = _convolved(x, 2 * width, 4, strides=2) if scale else x
+    return judged(images, keras.layers.Flatten()(features), num_classes)
+
+
+def normalised(x, slope=LEAKY_RELU_SLOPE):
+    """Returns it after batch norm over the global batch and leaky ReLU.
+
+    Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
+    does not depend on it.
+    """
+    x = convolutions.BatchNormalization(momentum=0.9, synchronized=True)(x)
+    return keras.layers.LeakyReLU(slope)(x)
+
+
+def _convolved(x, filters, kernel_size, strides=1):
+    x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same")(x)
+    return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)

@@ -1,0 +1,208 @@
+"""`MultiScaleNetworks`: `MSGGAN` without its training: two networks, made, kept and generating.
+
+How they are trained is in `msg_gan.py`, their layers in the `*_networks.py`.
+"""
+
+import contextlib
+import math
+import random as python_random
+
+import keras
+import tensorflow as tf
+
+from kerasmodes import arguments, random, replicas
+from kerasmodes.engine import Model
+from kerasmodes.models.msg_gan import augmentation as augmenting
+from kerasmodes.models.msg_gan import labels as image_labels
+from kerasmodes.models.msg_gan import presets
+from kerasmodes.models.msg_gan.moving_average import MovingAverage
+from kerasmodes.models.msg_gan.networks import default
+
+GENERATE_BATCH_SIZE = 64
+SERIALIZED = ("preset", "augmentation")  # Arguments that are objects.
+
+
+class MultiScaleNetworks(Model):
+    """A preset's generator, with the average of its weights, and discriminator.
+
+    The arguments are those of `MSGGAN`, the only class that needs this one.
+    """
+
+    def __init__(
+        self,
+        image_shape=(28, 28, 1),
+        num_scales=3,
+        latent_dim=None,
+        num_classes=None,
+        preset="default",
+        augmentation=None,
+        seed=None,
+        **kwargs,
+    ):
+        preset = presets.get(preset)
+        latent_dim = preset.latent_dim if latent_dim is None else latent_dim
+        default.check_shape(image_shape)
+        arguments.check_positive_integers(num_scales=num_scales, latent_dim=latent_dim)
+        if num_classes is not None:
+            arguments.check_positive_integers(num_classes=num_classes)
+        super().__init__(**kwargs)
+        self.image_shape = tuple(image_shape)
+        self.num_scales = num_scales
+        self.latent_dim = latent_dim
+        self.num_classes = num_classes
+        self.preset = preset
+        self.augmentation = augmenting.get(augmentation)
+        self.seed = seed
+        with _global_policy(self.dtype_policy):  # That of a file may differ from the program's.
+            self._make_networks()
+        self.seed_generator = random.SeedGenerator(seed)
+        # Validation has its own stream: it must not change what training draws next.
+        self.test_seed_generator = random.SeedGenerator(seed)
+        self.means = [
+            keras.metrics.Mean(name=name)
+            for name in ("g_loss", "d_loss", "real_accuracy", "fake_accuracy")
+        ]
+        self.built = True
+
+    def _make_networks(self):
+        sizes = (self.image_shape, self.num_scales, self.latent_dim, self.num_classes)
+        self.generator = self.preset.make_generator(*sizes)
+        self.average = None
+        if self.preset.half_life is not None:
+            copy = self.preset.make_generator(*sizes)
+            self.average = MovingAverage(copy, self.preset.half_life)
+            copy.set_weights(self.generator.get_weights())
+        self.discriminator = self.preset.make_discriminator(*sizes[:2], self.num_classes, self.seed)
+
+    @classmethod
+    def from_preset(cls, preset, **kwargs):
+        """Returns a model with the networks and the training of a preset.
+
+        Args:
+            preset: `"default"`, `"tutorial"`, `"paper"`, or one of `km.presets`.
+            **kwargs: As in the constructor.
+
+        Raises:
+            ValueError: If there is no such preset, or an argument is wrong.
+
+        Example:
+
+        ```python
+        gan = km.MSGGAN.from_preset("paper", image_shape=(32, 32, 3), num_scales=4)
+        ```
+        """
+        return cls(preset=preset, **kwargs)
+
+    def call(self, latents, labels=None, training=False, averaged=True):
+        """Returns the images of all scales, but in training those of the averaged weights.
+
+        Args:
+            latents: Float tensor `[batch, latent_dim]`, or a pair of such and labels.
+            labels: With `num_classes`, ints `[batch]` or one-hot `[batch, num_classes]`; `None`
+                takes the classes in turn.
+            training: Bool.
+            averaged: Whether the averaged weights make them, if not in training and the preset has
+                an average.
+        """
+        if isinstance(latents, (tuple, list)):
+            latents, labels = latents
+        network = self._network(averaged and not training)
+        return self._images(network, latents, labels, training)
+
+    def pyramid(self, images):
+        """Returns the images at every scale, smallest first.
+
+        Args:
+            images: Float tensor `[batch, height, width, channels]`.
+
+        Returns:
+            A list of `num_scales` tensors; the last is `images`, the preset makes the others.
+        """
+        sizes = default.scale_sizes(self.image_shape, self.num_scales)
+        return [self.preset.smaller(images, size) for size in sizes[:-1]] + [images]
+
+    def generate(self, num_images=16, seed=None, labels=None, averaged=True):
+        """Returns new images at every scale.
+
+        Args:
+            num_images: Positive int.
+            seed: Int for the same images each time; `None` draws a new seed. Neither touches the
+                random state of training.
+            labels: With `num_classes`, an int for all images or one an image; `None` takes the
+                classes in turn.
+            averaged: Whether the averaged weights make them, if the preset has an average.
+
+        Returns:
+            A list of float32 NumPy arrays `[num_images, height, width, channels]` in [-1, 1],
+            smallest scale first. (The paper's linear heads may leave it.)
+
+        Raises:
+            ValueError: If `num_images` is not a positive integer, `seed` no integer, or labels do
+                not fit.
+        """
+        arguments.check_positive_integers(num_images=num_images)
+        if self.num_classes is not None:
+            labels = image_labels.of_images(num_images, labels, self.num_classes)
+        elif labels is not None:
+            raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
+        network = self._network(averaged)
+        if seed is not None and not arguments.is_integer(seed, -math.inf):
+            raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        # No generator: its variable would have to be made on all workers at once.
+        seed = python_random.getrandbits(31) if seed is None else int(seed)
+        latents = self._latents(num_images, seed)
+        batches = []
+        for start in range(0, num_images, GENERATE_BATCH_SIZE):
+            part = slice(start, start + GENERATE_BATCH_SIZE)
+            own = None if labels is None else labels[part]
+            batches.append(self._images(network, latents[part], own))
+        return [tf.concat(scale, axis=0).numpy() for scale in zip(*batches, strict=True)]
+
+    def export(self, filepath, *args, input_signature=None, **kwargs):
+        """As Keras's `export`: a SavedModel that maps latents to the images of all scales.
+
+        Its weights are the averaged ones; with `num_classes`, it takes the classes in turn.
+
+        Args:
+            filepath, *args, **kwargs: As in Keras.
+            input_signature: As in Keras; `None` is latents `[batch, latent_dim]`, float32.
+        """
+        if input_signature is None:
+            input_signature = [tf.TensorSpec((None, self.latent_dim), tf.float32, "latents")]
+        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+    def get_config(self):
+        names = ("image_shape", "num_scales", "latent_dim", "num_classes", "seed")
+        config = {name: getattr(self, name) for name in names}
+        parts = {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in SERIALIZED}
+        return {**super().get_config(), **config, **parts}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {n: keras.saving.deserialize_keras_object(config[n]) for n in SERIALIZED}
+        return cls(**{**config, **parts})
+
+    def _network(self, averaged):
+        return self.average if averaged and self.average is not None else self.generator
+
+    def _images(self, network, latents, labels, training=False):
+        if labels is None and self.num_classes is not None:
+            size = tf.shape(latents)[0]
+            labels = (replicas.shard_index() * size + tf.range(size)) % self.num_classes
+        inputs = image_labels.beside([latents], labels, self.num_classes)
+        images = network(inputs if labels is not None else latents, training=training)
+        return images if isinstance(images, list) else [images]  # Keras unpacks a single output
+
+    def _latents(self, num_images, seed):
+        return random.normal((num_images, self.latent_dim), seed=seed)
+
+
+@contextlib.contextmanager
+def _global_policy(policy):
+    """While open, layers are made under a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

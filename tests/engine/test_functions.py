@@ -1,0 +1,207 @@
+"""Tests of how Keras is made to run a model's mode, and exactly its steps."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.engine import keras_private
+
+X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
+MODES = ("eager", "graph", "xla", "fused")
+
+
+def fit(model, epochs=1, **arguments):
+    return model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0, **arguments)
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+def test_run_eagerly_can_be_switched_on_and_off_after_compile(mode):
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode=mode)
+    executions = count_executions(model)
+    model.run_eagerly = True
+    fit(model)
+    assert model.mode == "eager"
+    assert executions == [True] * 3
+    model.run_eagerly = False
+    fit(model)
+    assert model.mode == mode
+    assert executions[3:].count(True) == 0
+    assert int(model.optimizer.iterations.numpy()) == 6
+
+
+def count_executions(model):
+    """Returns a list that grows by "eager or not" whenever Python runs through the train step."""
+    executions, train_step = [], model.train_step
+
+    def counted_step(data):
+        executions.append(tf.executing_eagerly())
+        return train_step(data)
+
+    model.train_step = counted_step
+    return executions
+
+
+def test_compile_again_changes_the_mode():
+    model = km.SumRegressor()
+    for mode in (*MODES, "graph"):
+        model.compile(mode=mode)
+        fit(model)
+        assert model.mode == mode
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_on_a_single_batch_sees_tensors(mode):
+    class Own(km.SumRegressor):
+        def train_step(self, data):
+            assert all(tf.is_tensor(part) for part in data[:2])
+            return super().train_step(data)
+
+    model = Own(units=())
+    model.compile("sgd", mode=mode)
+    model.train_on_batch(X, Y)
+    assert int(model.optimizer.iterations.numpy()) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_validation_step_runs_in_the_mode(mode):
+    model = km.SumRegressor()
+    model.compile(mode=mode, metrics=["mae"])
+    logs = fit(model, validation_data=(X, Y)).history
+    assert logs["val_loss"] == pytest.approx([model.evaluate(X, Y, verbose=0)[0]])
+    assert logs["val_mae"] == pytest.approx([np.abs(model.predict(X, verbose=0) - Y).mean()])
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "steps_per_execution"), [(5, 100), (5, 2), (4, 2), (1, 3), (7, 7)]
+)
+def test_an_epoch_has_exactly_the_steps_asked_for(mode, steps_per_epoch, steps_per_execution):
+    if mode == "graph":
+        steps_per_execution = 1
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode=mode, steps_per_execution=steps_per_execution)
+    data = tf.data.Dataset.from_tensors((X, Y)).repeat()
+    model.fit(data, steps_per_epoch=steps_per_epoch, epochs=3, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 3 * steps_per_epoch
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_epochs_of_some_steps_go_on_in_the_data(mode):
+    class Sum(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.total = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def train_step(self, data):
+            self.total.assign_add(tf.reduce_sum(data))
+            return {"total": self.total}
+
+    model = Sum()
+    model.compile(mode=mode)
+    data = tf.data.Dataset.from_tensor_slices(10.0 ** np.arange(6, dtype="float32"))
+    history = model.fit(data, steps_per_epoch=2, epochs=3, shuffle=False, verbose=0).history
+    assert history["total"] == [11, 1111, 111111]
+
+
+def test_validation_has_exactly_the_steps_asked_for():
+    losses = []
+    for mode in ("graph", "fused"):
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.set_weights([np.ones((3, 1)), np.zeros(1)])
+        model.compile(keras.optimizers.SGD(0.0), mode=mode)
+        data = tf.data.Dataset.from_tensor_slices((X, Y + np.arange(12)[:, np.newaxis])).batch(1)
+        history = fit(model, validation_data=data.repeat(), validation_steps=3).history
+        losses.append([*history["val_loss"], model.evaluate(data.repeat(), steps=3, verbose=0)])
+    np.testing.assert_allclose(losses, (0 + 1 + 4) / 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_predict_gives_exactly_the_steps_asked_for(mode):
+    model = km.SumRegressor()
+    model.compile(mode=mode)
+    data = tf.data.Dataset.from_tensor_slices(X).batch(2).repeat()
+    assert model.predict(data, steps=3, verbose=0).shape == (6, 1)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize("mode", MODES)
+def test_the_end_of_data_of_unknown_length_runs_no_step(mode):
+    model = km.SumRegressor(units=())
+    model.compile("adam", mode=mode)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: True)
+    model.fit(data, epochs=2, shuffle=False, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 6
+
+
+def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
+    model = km.SumRegressor(units=())
+    monkeypatch.setitem(keras_private.HOOKS, keras.Model, "make_train_function _make_gone")
+    words = rf"Keras must have Model._make_gone, .*3.15.1.*Received: Keras {keras.__version__}"
+    with pytest.raises(RuntimeError, match=words):
+        model.compile("sgd")
+
+
+def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
+    """Where this fails, Keras has changed: look at `keras_private.py` for each name."""
+    used = {
+        keras_private.get_data_adapter(X, Y): "_shuffle _inputs num_batches batch_size",
+        km.SumRegressor(): "_compile_loss _compile_metrics _distribute_strategy "
+        "_metrics train_function test_function predict_function",
+        keras.metrics.MeanSquaredError(): "_fn",
+        keras.optimizers.Adam(): "_trainable_variables",
+    }
+    for owner, names in used.items():
+        if isinstance(owner, keras.Model):
+            owner.compile("sgd")
+        if isinstance(owner, keras.optimizers.Optimizer):
+            owner.build([])
+        gone = [name for name in names.split() if not hasattr(owner, name)]
+        assert not gone, f"{type(owner).__name__} of Keras {keras.__version__} lost {gone}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_epoch_of_arrays_has_an_order_of_its_own_the_same_in_every_mode(mode):
+    """Keras itself repeats one order where a seed is set."""
+
+    class Order(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.number = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def train_step(self, data):
+            self.number.assign(4.0 * self.number + data[0, 0])
+            return {"order": self.number}
+
+    def orders(mode):
+        keras.utils.set_random_seed(0)
+        model = Order()
+        model.compile(mode=mode)
+        epochs = model.fit(np.arange(4.0)[:, np.newaxis], batch_size=1, epochs=3, verbose=0)
+        ends = np.array([0, *epochs.history["order"]])
+        return list(ends[1:] - 4.0**4 * ends[:-1])
+
+    found = orders(mode)
+    assert found == orders("graph")
+    assert len(set(found)) > 1
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+def test_a_deleted_model_leaves_no_more_than_its_step_behind(mode):
+    def count_graphs():
+        gc.collect()
+        return sum(isinstance(one, tf.__internal__.FuncGraph) for one in gc.get_objects())
+
+    before = count_graphs()
+    layers = [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)]
+    model = km.model.with_modes(keras.Sequential(layers))
+    model.compile("adam", "mse", mode=mode)
+    fit(model)
+    del model, layers
+    # TensorFlow itself keeps the graph of a step; those of variables made in it would be 18 more.
+    assert count_graphs() <= before + 1

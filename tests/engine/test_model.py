@@ -1,0 +1,232 @@
+"""Tests of `km.Model` and `km.ModesMixin`: choosing a mode, debugging in it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.engine import with_modes
+
+X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
+MODES = ("eager", "graph", "xla", "fused")
+
+
+@keras.saving.register_keras_serializable("tests")
+class SequentialWithModes(km.ModesMixin, keras.Sequential):
+    """The mixin before a class of Keras."""
+
+
+class NotForXla(keras.layers.Layer):
+    """A layer that XLA cannot compile."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_jit = False
+
+    def call(self, x):
+        return x
+
+
+def make_sequential(cls=keras.Sequential):
+    return cls([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+
+
+def make_functional(cls=keras.Model):
+    inputs = keras.Input((3,))
+    return cls(inputs, keras.layers.Dense(1)(inputs))
+
+
+def fit(model, epochs=1, **arguments):
+    return model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0, **arguments)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_model_runs_in_the_mode_asked_for(mode):
+    model = km.SumRegressor()
+    model.compile(mode=mode)
+    assert model.mode == mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        ({}, "graph"),
+        ({"run_eagerly": True}, "eager"),
+        ({"jit_compile": True}, "xla"),
+        ({"jit_compile": False}, "graph"),
+        ({"steps_per_execution": 3}, "graph"),
+        ({"steps_per_execution": 3, "jit_compile": True}, "xla"),
+    ],
+)
+def test_without_a_mode_the_rules_of_keras_hold(arguments, mode):
+    model = km.SumRegressor()
+    model.compile(**arguments)
+    assert model.mode == mode
+    assert model.steps_per_execution == arguments.get("steps_per_execution", 1)
+
+
+def test_an_unknown_mode_is_refused():
+    words = (
+        "`mode` must be one of 'eager', 'graph', 'xla', 'fused', 'auto', or None. "
+        "Received: mode='grpah'"
+    )
+    with pytest.raises(ValueError, match=words):
+        km.SumRegressor().compile(mode="grpah")
+
+
+@pytest.mark.parametrize(
+    ("mode", "argument"),
+    [("graph", {"run_eagerly": True}), ("eager", {"jit_compile": True})],
+)
+def test_a_contradicting_argument_is_refused(mode, argument):
+    with pytest.raises(ValueError, match=f"must agree with mode='{mode}'"):
+        km.SumRegressor().compile(mode=mode, **argument)
+
+
+@pytest.mark.parametrize("make_model", [km.SumRegressor, km.MSGGAN, make_functional])
+def test_an_unknown_argument_is_refused(make_model):
+    with pytest.raises(TypeError, match="mood"):
+        with_modes(make_model()).compile(mood="fused")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mode": "grpah"},
+        {"mode": "graph", "run_eagerly": True},
+        {"mode": "graph", "steps_per_execution": 0},
+        {"mode": "graph", "mood": "good"},
+        {"mode": "graph", "optimizer": "adamm"},
+    ],
+    ids=lambda arguments: list(arguments)[-1],
+)
+def test_a_failed_compile_leaves_the_model_as_it_was(arguments):
+    model = km.SumRegressor()
+    model.compile(optimizer="sgd", mode="eager")
+    fit(model)
+    optimizer, config = model.optimizer, model.get_compile_config()
+    with pytest.raises((ValueError, TypeError)):
+        model.compile(**arguments)
+    assert model.mode == "eager"
+    assert model.optimizer is optimizer
+    assert model.get_compile_config() == config
+    fit(model)
+    assert int(optimizer.iterations.numpy()) == 6
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_replicas_and_xla_do_not_go_together_yet(two_replicas, mode):
+    with two_replicas.scope():
+        model = km.SumRegressor()
+    with pytest.raises(ValueError, match="`mode` must be 'eager' or 'graph' under a strategy"):
+        model.compile(mode=mode)
+
+
+@pytest.mark.parametrize("arguments", [{"mode": "xla"}, {"mode": "fused"}, {"jit_compile": True}])
+def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
+    model = SequentialWithModes([keras.Input((3,)), NotForXla(name="stubborn")])
+    with pytest.raises(ValueError, match=r"must be 'graph' or 'eager' .*\['stubborn'\]"):
+        model.compile(loss="mse", **arguments)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", None])
+def test_a_layer_that_refuses_xla_runs_without_it(mode):
+    model = SequentialWithModes([keras.Input((3,)), NotForXla(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", mode=mode)
+    assert fit(model).history["loss"]
+
+
+def make_watched_model(mode):
+    """Returns a model and the lists of what Python saw in its step, call and loss."""
+    seen = {"train_step": [], "call": [], "loss": []}
+
+    def look(place, tensor):
+        seen[place].append(tensor.numpy() if hasattr(tensor, "numpy") else "symbolic")
+
+    class Watched(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            look("call", x)
+            return self.dense(x)
+
+        def train_step(self, data):
+            look("train_step", data[0])
+            return super().train_step(data)
+
+    def loss(y_true, y_pred):
+        look("loss", y_pred)
+        return tf.square(y_true - y_pred)
+
+    model = Watched()
+    model.compile("sgd", loss, mode=mode)
+    return model, seen
+
+
+def test_in_eager_mode_python_sees_every_number_of_every_step():
+    model, seen = make_watched_model("eager")
+    model.dense.build((None, 3))
+    fit(model, epochs=2)
+    for place in ("train_step", "call"):
+        np.testing.assert_array_equal(seen[place], [X[:4], X[4:8], X[8:]] * 2)
+    assert len(seen["loss"]) == 6
+    assert all(isinstance(value, np.ndarray) for value in seen["loss"])
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+def test_in_compiled_modes_python_runs_only_to_trace(mode):
+    model, seen = make_watched_model(mode)
+    fit(model)
+    traces = {place: len(values) for place, values in seen.items()}
+    fit(model, epochs=3)
+    assert {place: len(values) for place, values in seen.items()} == traces
+    assert {value for values in seen.values() for value in values} == {"symbolic"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_model_that_cannot_be_changed_gets_modes(mode):
+    model = make_functional()
+    weights = model.get_weights()
+    assert with_modes(model) is model
+    assert with_modes(model) is model  # a second time does nothing
+    model.compile("sgd", "mse", mode=mode)
+    assert model.mode == mode
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+    assert fit(model).history["loss"]
+
+
+def test_other_models_of_its_class_stay_without_modes():
+    with_modes(make_sequential())
+    assert type(make_sequential()) is keras.Sequential
+
+
+@pytest.mark.parametrize("way", ["arguments", "constructor"])
+def test_a_subclass_may_be_functional(way):
+    class Own(km.Model):
+        def train_step(self, data):
+            return {**super().train_step(data), "mine": 1.0}
+
+    class OwnConstructor(Own):
+        def __init__(self, width):
+            inputs = keras.Input((width,))
+            super().__init__(inputs, keras.layers.Dense(1)(inputs))
+
+    model = make_functional(Own) if way == "arguments" else OwnConstructor(3)
+    model.compile("sgd", "mse", mode="fused")
+    assert fit(model).history["mine"] == [1]
+    assert isinstance(model, km.Model)
+    assert [layer.name.split("_")[0] for layer in model.layers] == ["input", "dense"]
+
+
+def test_functional_models_leave_the_others_alone():
+    make_functional(km.Model)
+
+    class Own(km.Model):
+        pass
+
+    make_functional(Own)
+    assert not hasattr(km.SumRegressor(), "inputs")
+    assert not issubclass(km.Model, type(make_functional()))

@@ -1,0 +1,77 @@
+"""Tests of what is set once a process: a step reads before it updates, and NaN stays NaN."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.engine import tensorflow_settings, with_modes
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype("float32")
+
+
+class LatePenalty(km.penalties.GradientPenalty):
+    """Reads the discriminator's variables long after the loss's gradients are there."""
+
+    def __init__(self):
+        super().__init__(1.0)
+        self.product = tf.Variable(tf.zeros((1000, 1000)))
+
+    def __call__(self, judge, real_images, fake_images, alpha, step=0):
+        def judge_late(images):
+            large = tf.fill(self.product.shape, alpha[0, 0, 0, 0])
+            with tf.control_dependencies([self.product.assign(large @ large @ large)]):
+                return judge(images)
+
+        return super().__call__(judge_late, real_images, fake_images, alpha, step)
+
+
+def weights_after_a_step(mode):
+    keras.utils.set_random_seed(0)
+    gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=1)
+    optimizers = (keras.optimizers.SGD(1.0), keras.optimizers.SGD(1.0))
+    gan.compile(*optimizers, loss="hinge", penalties=LatePenalty(), mode=mode)
+    gan.fit(IMAGES, batch_size=4, verbose=0)
+    return gan.get_weights()
+
+
+def test_a_late_penalty_sees_the_weights_of_before_the_update():
+    for late, expected in zip(
+        weights_after_a_step("graph"), weights_after_a_step("eager"), strict=True
+    ):
+        np.testing.assert_allclose(late, expected, atol=1e-6)
+
+
+def make_dense():
+    return [keras.layers.Dense(4, "relu")]
+
+
+def make_convolution():
+    return [keras.layers.Reshape((3, 1, 1)), keras.layers.Conv2D(4, (2, 1))]
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])
+@pytest.mark.parametrize("make", [make_dense, make_convolution])
+def test_a_nan_is_not_hidden(make, mode):
+    x, y = km.data.sums(num_samples=12, num_features=3, seed=1)
+    x[3, 1] = np.nan
+    tail = [keras.layers.ReLU(), keras.layers.Flatten(), keras.layers.Dense(1)]
+    model = with_modes(keras.Sequential([keras.Input((3,)), *make(), *tail]))
+    model.compile("sgd", "mse", mode=mode)
+    assert np.isnan(model.evaluate(x, y, batch_size=4, verbose=0))
+    assert np.isnan(model.predict(x, batch_size=4, verbose=0)).sum() == 1
+    assert np.isnan(model.fit(x, y, batch_size=4, verbose=0).history["loss"]).all()
+
+
+def test_an_option_that_the_user_has_set_stays():
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"remapping": True, "debug_stripper": False})
+    try:
+        tensorflow_settings.set_optimizer_options()
+        options = tf.config.optimizer.get_experimental_options()
+        assert (options["remapping"], options["debug_stripper"]) == (True, False)
+        assert options["dependency_optimization"] is False
+    finally:
+        tf.config.optimizer.set_experimental_options({**before, "debug_stripper": None})
+    assert tf.config.optimizer.get_experimental_options() == before
