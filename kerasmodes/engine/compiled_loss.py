@@ -53,6 +53,11 @@ class CompileLoss(keras_private.CompileLoss):
                 self._flat_losses[place] = keras_private.replace_loss(one, replace(one.loss))
 
 
+def _undo_division(loss):
+    """Returns a loss that Keras has divided by the number of replicas, not divided."""
+    return loss * tf.cast(tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype)
+
+
 class TrackedLoss:
     """A loss of one output that adds itself to its mean."""
 
@@ -62,7 +67,7 @@ class TrackedLoss:
     def __call__(self, y_true, y_pred, sample_weight=None):
         loss = self.loss(y_true, y_pred, sample_weight)
         num_examples = keras.ops.shape(keras.tree.flatten(y_pred)[0])[0]
-        self._mean.add_batch(keras_private.unscale_loss_for_distribution(loss), num_examples)
+        self._mean.add_batch(_undo_division(loss), num_examples)
         return loss
 
 

@@ -40,6 +40,16 @@ def is_validated(epoch: int, validation_freq: Any) -> bool:
     )
 
 
+def check_compiled(model: keras.Model, method: str) -> None:
+    """Raises a `ValueError` if a model was not compiled."""
+    # Keras calls each loaded model compiled.
+    if not model.compiled or not hasattr(model, "optimizer"):
+        raise ValueError(
+            f"You must call `compile()` before calling `{method}()`. "
+            f"Received: {type(model).__name__} that was not compiled."
+        )
+
+
 def limit_epochs(epochs: int) -> int:
     """Returns the epochs of a fit under Keras's switch for dry runs."""
     most = keras.config.max_epochs()

@@ -16,13 +16,11 @@ import tensorflow as tf
 CHECKED_WITH = "3.15.1"
 
 try:
-    from keras.src.backend import get_keras_mask, set_keras_mask
     from keras.src.backend.tensorflow.trainer import (
         convert_to_np_if_not_ragged,
         potentially_ragged_concat,
     )
     from keras.src.losses import loss as loss_module
-    from keras.src.losses.loss import unscale_loss_for_distribution
     from keras.src.models.functional import Functional
     from keras.src.models.model import functional_init_arguments
     from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
@@ -35,7 +33,6 @@ try:
         convert_to_sliceable,
         train_validation_split,
     )
-    from keras.src.utils.python_utils import pythonify_logs
     from keras.src.utils.traceback_utils import filter_traceback
 
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
@@ -54,11 +51,7 @@ __all__ = [
     "filter_traceback",
     "functional_init_arguments",
     "get_data_adapter",
-    "get_keras_mask",
-    "pythonify_logs",
-    "set_keras_mask",
     "train_validation_split",
-    "unscale_loss_for_distribution",
 ]
 
 # What Keras writes of `compile` into a file, and hands to the `compile` of a clone.
@@ -74,8 +67,7 @@ COMPILE_ARGUMENTS = (
 )
 
 HOOKS = {
-    keras.Model: "_maybe_symbolic_build _flatten_layers _assert_compile_called "
-    "_aggregate_additional_loss",
+    keras.Model: "_maybe_symbolic_build _flatten_layers _aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
@@ -229,13 +221,6 @@ def can_shuffle(x: Any, y: Any, sample_weight: Any) -> bool:
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches is not None
     return can_convert_arrays((x, y, sample_weight))
-
-
-def check_compiled(model: keras.Model, method: str) -> None:
-    """Raises Keras's `ValueError` if a model was not compiled."""
-    if not hasattr(model, "optimizer"):  # Keras calls each loaded model compiled.
-        model.compiled = False
-    model._assert_compile_called(method)
 
 
 def find_compile_arguments(model: keras.Model):

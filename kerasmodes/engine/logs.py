@@ -25,6 +25,13 @@ def find_epoch_logs(model: keras.Model, logs: dict[str, Any]) -> dict[str, Any]:
     return _keep_own_values(model, results, logs)
 
 
+def convert_to_floats(logs: dict[str, Any]) -> dict[str, Any]:
+    """Returns the logs by name in alphabetical order, numbers as floats."""
+    return {
+        name: float(value) if _is_number(value) else value for name, value in sorted(logs.items())
+    }
+
+
 def order_values(model: keras.Model, logs: dict[str, Any]):
     """Returns what `evaluate` does: the loss alone, or a list, that of the metrics first.
 
@@ -55,3 +62,8 @@ def _keep_own_values(model, results, logs):
 def _has_state(metric):
     """Returns whether anything was added to a metric: Keras resets all states of one to 0."""
     return not metric.variables or any(np.any(np.asarray(state)) for state in metric.variables)
+
+
+def _is_number(value):
+    array = np.asarray(value)
+    return array.size == 1 and array.dtype.kind not in "OSU"  # Text, or what is no array.

@@ -115,10 +115,11 @@ def gather_batch(batch: Any):
 
     def gather(part):
         gathered = replicas.gather_examples(tf.convert_to_tensor(part))
-        mask = keras_private.get_keras_mask(part)
-        if mask is not None:
-            gathered = tf.identity(gathered)  # The mask belongs to this tensor alone.
-            keras_private.set_keras_mask(gathered, replicas.gather_examples(mask))
+        attached = keras_private.find_attached(part)
+        if any(one is not None for one in attached):
+            gathered = tf.identity(gathered)  # What is attached belongs to this tensor alone.
+            attached = [one if one is None else replicas.gather_examples(one) for one in attached]
+            keras_private.attach(gathered, attached)
         return gathered
 
     return keras.tree.map_structure(lambda part: None if part is None else gather(part), batch)

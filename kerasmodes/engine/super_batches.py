@@ -63,9 +63,7 @@ def iterate_batches(ranges: list):
             yield _map(lambda part, index=index: tf.gather(part, index), super_batch)
 
 
-def stack_arrays(
-    arrays: Any, batch_size: int, num_batches: int, shuffle: bool | str, seed: Any
-):
+def stack_arrays(arrays: Any, batch_size: int, num_batches: int, shuffle: bool | str, seed: Any):
     """Yields super-batches of up to `num_batches` batches from arrays; a smaller last batch apart.
 
     Args:

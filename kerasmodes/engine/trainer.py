@@ -59,7 +59,7 @@ class Trainer:
         history = model.fit(*km.data.sums(1_000), batch_size=10, epochs=2)
         ```
         """
-        keras_private.check_compiled(self, "fit")
+        fit_arguments.check_compiled(self, "fit")
         epochs = fit_arguments.limit_epochs(epochs)
         fit_arguments.check_batch_size(batch_size)
         fit_arguments.check_callbacks(callbacks, self.optimizer)
@@ -113,7 +113,7 @@ class Trainer:
         **kwargs,
     ):
         """Returns the losses and metrics, as Keras's `evaluate`, in the model's mode."""
-        keras_private.check_compiled(self, "evaluate")
+        fit_arguments.check_compiled(self, "evaluate")
         reader = kwargs.pop("_use_cached_eval_dataset", None)
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
@@ -134,7 +134,7 @@ class Trainer:
                 callbacks.on_test_batch_end(last, logs)
                 if self.stop_evaluating:
                     break
-        logs = keras_private.pythonify_logs(epoch_logs.find_epoch_logs(self, logs))
+        logs = epoch_logs.convert_to_floats(epoch_logs.find_epoch_logs(self, logs))
         callbacks.on_test_end(logs)
         return logs if return_dict else epoch_logs.order_values(self, logs)
 
