@@ -148,11 +148,14 @@ class ModesMixin(Trainer):
             settings = {name: settings[name] for name in settings if given[name] is not None}
         for setting, value in settings.items():
             setattr(self, setting, value)
+        is_chosen = mode is not None and modes.MODES[mode].is_chosen_by_time
+        self._selector = None
+        if is_chosen and keras_private.find_own_strategy(self) is None:
+            self._selector = executors.ModeSelector(self)
+        elif is_chosen:  # Under a strategy there is nothing to choose.
+            mode = modes.find_name(None, self.run_eagerly, self.jit_compile)
         self.given_mode = mode
         self._finds_steps_per_execution = steps_per_execution is None
-        is_chosen = mode is not None and modes.MODES[mode].is_chosen_by_time
-        has_strategy = keras_private.find_own_strategy(self) is not None
-        self._selector = executors.ModeSelector(self) if is_chosen and not has_strategy else None
         self.train_function = self.test_function = self.predict_function = None
 
     def switch_mode(self, mode: str, steps_per_execution: int) -> None:
