@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasmodes import arguments
 from kerasmodes.callbacks import real_images
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 
 class GenerationMetrics(keras.callbacks.Callback):
@@ -28,7 +28,7 @@ class GenerationMetrics(keras.callbacks.Callback):
     all epochs.) If the generated images are not finite, neither is any of the numbers.
 
     The images come from the same latents each time; training draws nothing else than without. How
-    many images the metrics take is in `ImageJudge`; numbers at another `num_images`, other real
+    many images the metrics take is in `ImageEvaluator`; numbers at another `num_images`, other real
     images or another network cannot be compared. Under several workers, give it to all: each
     computes the same numbers, so that all stop together.
 
@@ -74,7 +74,7 @@ class GenerationMetrics(keras.callbacks.Callback):
         averaged=True,
     ):
         super().__init__()
-        image_judge.check_metrics(metrics)
+        image_evaluator.check_metrics(metrics)
         arguments.check_positive_integers(num_images=num_images, every=every)
         arguments.check_seed(seed)
         self.images = images
@@ -111,12 +111,14 @@ class GenerationMetrics(keras.callbacks.Callback):
             logs.update(self._last)
 
     def make_judge(self):
-        """Returns the `ImageJudge` of the arguments, once it has read the real images."""
+        """Returns the `ImageEvaluator` of the arguments, once it has read the real images."""
         images, features, network = real_images.as_array(self.images), None, None
-        if image_judge.needs_network(self.metrics):
-            network = image_judge.network_for(images.shape[1:], self.network)
+        if image_evaluator.needs_network(self.metrics):
+            network = image_evaluator.resolve_network(images.shape[1:], self.network)
             features = real_images.features(network, images, self.cache_dir)
-        return image_judge.ImageJudge(images, network, self.metrics, self.num_images, features)
+        return image_evaluator.ImageEvaluator(
+            images, network, self.metrics, self.num_images, features
+        )
 
     def _judged(self):
         own_weights = {} if self.averaged else {"averaged": False}

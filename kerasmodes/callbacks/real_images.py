@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasmodes import atomic_files
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 NUM_PROBED = 16
 
@@ -77,12 +77,12 @@ def features(network, images, cache_dir=None):
         A float32 array `[n, width]`.
     """
     if cache_dir is None:
-        return image_judge.features_of(network, images)
+        return image_evaluator.extract_features(network, images)
     key = fingerprint(network, images)
     path = pathlib.Path(cache_dir) / f"features-{key[:16]}.npz"
     found = _read(path, key, len(images))
     if found is None:
-        found = image_judge.features_of(network, images)
+        found = image_evaluator.extract_features(network, images)
         with atomic_files.atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, key=key, features=found)
     return found
@@ -95,7 +95,7 @@ def fingerprint(network, images):
     come in a program. If they are rounded otherwise elsewhere, features are computed once more.
     """
     digest = hashlib.sha256()
-    probe = image_judge.features_of(network, images[:NUM_PROBED])
+    probe = image_evaluator.extract_features(network, images[:NUM_PROBED])
     for array in (images, *network.get_weights(), probe):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes.callbacks import real_images
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 8, 8, 1)).astype("float32")
 NAMES = {"val_frechet", "val_kernel", "val_precision", "val_recall", "val_swd_8", "val_swd"}
@@ -45,7 +45,7 @@ def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
     gan = make_gan()
     history = fit([make_callback(seed=4)], gan=gan).history
     assert set(history) - {"g_loss", "d_loss", "real_accuracy", "fake_accuracy"} == NAMES
-    judge = image_judge.ImageJudge(
+    judge = image_evaluator.ImageEvaluator(
         IMAGES, make_network(), ("frechet", "kernel", "precision_recall", "swd"), 16
     )
     expected = judge.results(gan.generate(16, seed=4)[-1])
@@ -61,7 +61,7 @@ def test_the_trained_weights_are_judged_if_asked_for():
         gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
         callback.on_epoch_end(0, logs := {})
         images = gan.generate(16, seed=0, averaged=averaged)[-1]
-        judge = image_judge.ImageJudge(IMAGES, metrics=("swd",), num_images=16)
+        judge = image_evaluator.ImageEvaluator(IMAGES, metrics=("swd",), num_images=16)
         numbers[averaged] = logs["val_swd"]
         assert numbers[averaged] == judge.results(images)["swd"]
     assert numbers[True] != numbers[False]
