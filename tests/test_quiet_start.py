@@ -20,13 +20,18 @@ OTHER = b"Something else.\n"
 NOTICES = [re.compile(rb"I\d{4} "), re.compile(rb"W\d{4} ")]
 
 
-def run(program, folder, **variables):
-    """Returns the finished process of a program to which the user has given only these levels."""
+def clean_environment():
+    """Returns the environment of a program whose user asks for no level of messages."""
     names = (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES)
     environment = {name: value for name, value in os.environ.items() if name not in names}
+    return {**environment, "PYTHONPATH": str(ROOT)}
+
+
+def run(program, folder, **variables):
+    """Returns the finished process of a program to which the user has given only these levels."""
     return subprocess.run(
         [sys.executable, "-c", program],
-        env={**environment, **variables, "PYTHONPATH": str(ROOT)},
+        env={**clean_environment(), **variables},
         cwd=folder,
         capture_output=True,
         text=True,

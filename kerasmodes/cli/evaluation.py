@@ -35,7 +35,7 @@ def evaluate(parser):
             flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)
         images = runs.all_images(flags, flags.split, gan.image_shape)
-        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_judge()
+        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_evaluator()
         # Linear heads may leave the range; a picture of it could not.
         generated = np.clip(gan.generate(flags.num_images, seed=flags.seed)[-1], -1, 1)
         evaluation = {

@@ -158,23 +158,25 @@ def test_a_copy_for_a_trial_shares_the_data_set():
 
 
 def test_features_are_kept_and_read_again(tmp_path):
-    found = real_images.features(make_network(), IMAGES, tmp_path)
+    found = real_images.load_features(make_network(), IMAGES, tmp_path)
     (path,) = tmp_path.iterdir()
-    key = real_images.fingerprint(make_network(), IMAGES)
+    key = real_images.compute_fingerprint(make_network(), IMAGES)
     np.savez(path, key=key, features=found + 1)
-    np.testing.assert_array_equal(real_images.features(make_network(), IMAGES, tmp_path), found + 1)
+    np.testing.assert_array_equal(
+        real_images.load_features(make_network(), IMAGES, tmp_path), found + 1
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged", "cut", "foreign"])
 def test_a_file_of_no_use_is_replaced(tmp_path, content):
-    expected = real_images.features(make_network(), IMAGES, tmp_path)
+    expected = real_images.load_features(make_network(), IMAGES, tmp_path)
     (path,) = tmp_path.iterdir()
     if content == "foreign":
         np.savez(path, key="another", features=expected + 1)
     else:
         path.write_bytes(path.read_bytes()[:-200] if content == "cut" else content)
     for _ in range(2):
-        found = real_images.features(make_network(), IMAGES, tmp_path)
+        found = real_images.load_features(make_network(), IMAGES, tmp_path)
         np.testing.assert_array_equal(found, expected)
     with np.load(path) as arrays:
         np.testing.assert_array_equal(arrays["features"], expected)
@@ -182,17 +184,17 @@ def test_a_file_of_no_use_is_replaced(tmp_path, content):
 
 def test_other_images_weights_or_networks_have_other_files():
     network = make_network()
-    keys = [real_images.fingerprint(network, images) for images in (IMAGES, IMAGES[::-1])]
+    keys = [real_images.compute_fingerprint(network, images) for images in (IMAGES, IMAGES[::-1])]
     network.layers[-1].bias.assign(np.ones(5))
-    keys.append(real_images.fingerprint(network, IMAGES))
+    keys.append(real_images.compute_fingerprint(network, IMAGES))
     assert len(set(keys)) == 3
 
 
 def test_activations_count_among_what_a_network_is():
     network = make_network()
-    key = real_images.fingerprint(network, IMAGES)
+    key = real_images.compute_fingerprint(network, IMAGES)
     network.layers[-1].activation = keras.activations.tanh
-    assert real_images.fingerprint(network, IMAGES) != key
+    assert real_images.compute_fingerprint(network, IMAGES) != key
 
 
 @pytest.mark.parametrize(
@@ -224,13 +226,13 @@ def test_wrong_arguments_are_refused(arguments, message):
 )
 def test_wrong_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
-        real_images.as_array(images)
+        real_images.read_images(images)
 
 
 def test_only_as_many_images_as_are_needed_are_read():
     endless = tf.data.Dataset.from_tensors(IMAGES).repeat()
     np.testing.assert_array_equal(
-        real_images.as_array(endless, 30), np.concatenate([IMAGES, IMAGES[:6]])
+        real_images.read_images(endless, 30), np.concatenate([IMAGES, IMAGES[:6]])
     )
 
 
