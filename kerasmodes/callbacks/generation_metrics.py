@@ -31,8 +31,8 @@ class GenerationMetrics(keras.callbacks.Callback):
     (A patience counts all epochs.) If a generated image is not finite, all numbers are NaN.
 
     The images come from the same latents each time, and training draws the same numbers as without
-    this callback. How many images the metrics take is in `ImageEvaluator`. Compare numbers only at the
-    same `num_images`, with the same real images and the same network. With several workers, give
+    this callback. How many images the metrics take is in `ImageEvaluator`. Compare numbers only at
+    the same `num_images`, with the same real images and the same network. With several workers, give
     this callback to all: each computes the same numbers, so that all stop together.
 
     Args:
