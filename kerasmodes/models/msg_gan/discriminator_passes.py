@@ -4,7 +4,6 @@ What is done with the logits and gradients is in `model.py`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
 
