@@ -1,6 +1,6 @@
 """A small trained network whose features serve to compare sets of 28×28 grey images.
 
-Its training is in `scripts/train_feature_network.py`. How sets are compared is the metrics'.
+Its training is in `scripts/assets/train_feature_network.py`. How sets are compared is the metrics'.
 """
 
 import hashlib

@@ -18,7 +18,7 @@ class Default:
     A generator of nearest-neighbour up-sampling, 3x3 convolutions and batch norm against a small
     discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum,
     at rates that fall, so `learning_rate` cannot be set: give `compile` optimizers for that; the
-    generator's weights averaged. For peers see `scripts/study_gan.py`.
+    generator's weights averaged. For peers see `scripts/studies/study_gan.py`.
 
     A preset of your own overrides what it does otherwise. `has_per_example_logits = True` says
     that the logit of an image depends on no other image of the batch (no batch norm in the
