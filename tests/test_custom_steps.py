@@ -1,22 +1,17 @@
-"""Tests that train steps written as in the examples of keras.io run alike in every mode."""
+"""Train steps in the style of keras.io's examples give the same numbers in every mode."""
 
 import functools
-import importlib.util
-import pathlib
 
+import custom_steps
 import keras
 import numpy as np
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "custom_steps.py"
 MODES = ("eager", "graph", "xla", "fused")
-SPEC = importlib.util.spec_from_file_location("custom_steps", SCRIPT)
-custom_steps = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(custom_steps)
 
 
 class StepLogs(keras.callbacks.Callback):
-    """Keeps the logs by the last step that they hold."""
+    """Stores each execution's logs under the index of its last step."""
 
     def __init__(self):
         super().__init__()
@@ -27,7 +22,7 @@ class StepLogs(keras.callbacks.Callback):
 
 
 @functools.cache
-def trained(name, mode):
+def train(name, mode):
     """Returns the model after ten steps of SGD, in blocks of four when fused, and their logs."""
     keras.utils.set_random_seed(0)
     make_model, make_arguments, make_data = custom_steps.RECIPES[name]
@@ -43,7 +38,7 @@ def trained(name, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", custom_steps.RECIPES)
 def test_the_losses_of_every_step_agree_with_graph(name, mode):
-    expected, logs = trained(name, "graph")[1], trained(name, mode)[1]
+    expected, logs = train(name, "graph")[1], train(name, mode)[1]
     assert list(logs) == ([3, 7, 9] if mode == "fused" else list(range(10)))
     for step, values in logs.items():
         assert values == pytest.approx(expected[step], rel=1e-5, abs=1e-6), step
@@ -52,7 +47,7 @@ def test_the_losses_of_every_step_agree_with_graph(name, mode):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", custom_steps.RECIPES)
 def test_all_that_training_leaves_behind_agrees_with_graph(name, mode):
-    expected, model = trained(name, "graph")[0], trained(name, mode)[0]
+    expected, model = train(name, "graph")[0], train(name, mode)[0]
     for one, other in zip(model.variables, expected.variables, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), 1e-4, 1e-6, err_msg=one.path)
 
@@ -60,7 +55,7 @@ def test_all_that_training_leaves_behind_agrees_with_graph(name, mode):
 @pytest.mark.parametrize("name", custom_steps.RECIPES)
 def test_training_changes_each_kernel(name):
     keras.utils.set_random_seed(0)
-    start, model = custom_steps.RECIPES[name][0](), trained(name, "fused")[0]
+    start, model = custom_steps.RECIPES[name][0](), train(name, "fused")[0]
     for first, last in zip(start.trainable_variables, model.trainable_variables, strict=True):
         if len(first.shape) > 1:
             assert np.any(first.numpy() != last.numpy()), first.path
@@ -69,6 +64,6 @@ def test_training_changes_each_kernel(name):
 def test_training_leaves_the_teacher_alone():
     keras.utils.set_random_seed(0)
     teacher = custom_steps.RECIPES["distillation"][0]().teacher
-    trained_teacher = trained("distillation", "fused")[0].teacher
+    trained_teacher = train("distillation", "fused")[0].teacher
     for one, other in zip(trained_teacher.get_weights(), teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,6 +1,6 @@
 """A small trained network whose features serve to compare sets of 28×28 grey images.
 
-`scripts/train_feature_network.py` trains it. The metrics compare sets of its features.
+`scripts/assets/train_feature_network.py` trains it. The metrics compare sets of its features.
 """
 
 import hashlib
