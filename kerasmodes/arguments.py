@@ -1,21 +1,91 @@
-"""Checks of arguments that many parts of the package share."""
+"""Checks of arguments that many parts of the package share.
 
+A check raises an error that names the argument, says what it must be and shows what it is.
+"""
+
+import math
 import numbers
+from collections.abc import Iterable
 
 
-def is_integer(value, least):
-    """Returns whether a value is an integer, NumPy's included, of that size at least."""
+def is_integer(value: object, least: float = -math.inf) -> bool:
+    """Returns whether a value is an integer, at least `least`. NumPy's count, `True` does not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
 
 
-def check_positive_integers(**arguments):
-    """Raises a `ValueError` that names the first argument which is not a positive integer."""
+def is_number(value: object) -> bool:
+    """Returns whether a value is a finite real number. NumPy's count, `True` does not."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def check_integers(least: int, **arguments: object) -> None:
+    """Checks that arguments are integers of a least size.
+
+    Args:
+        least: The smallest integer that is allowed.
+        **arguments: The arguments by their names.
+
+    Raises:
+        ValueError: If one is not; the first of these is named.
+    """
+    expected = "a positive integer" if least == 1 else f"an integer, at least {least}"
     for name, value in arguments.items():
-        if not is_integer(value, 1):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        if not is_integer(value, least):
+            raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
 
 
-def check_seed(seed):
-    """Raises a `ValueError` unless a seed is an integer, at least 0."""
-    if not is_integer(seed, 0):
-        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}")
+def check_positive_integers(**arguments: object) -> None:
+    """Raises a `ValueError` that names the first argument which is not a positive integer."""
+    check_integers(1, **arguments)
+
+
+def check_positive_numbers(**arguments: object) -> None:
+    """Raises a `ValueError` that names the first argument which is not finite and above 0."""
+    for name, value in arguments.items():
+        if not is_number(value) or value <= 0:
+            raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+
+
+def check_seed(seed: object, *, can_be_none: bool = False, can_be_negative: bool = False) -> None:
+    """Raises a `ValueError` unless a seed is an integer, at least 0.
+
+    Args:
+        seed: The argument `seed`.
+        can_be_none: Whether `None` is allowed, too. Defaults to `False`.
+        can_be_negative: Whether integers below 0 are allowed, too. Defaults to `False`.
+    """
+    if seed is None and can_be_none:
+        return
+    if not is_integer(seed, -math.inf if can_be_negative else 0):
+        expected = "an integer" if can_be_negative else "a non-negative integer"
+        expected += " or None" if can_be_none else ""
+        raise ValueError(f"`seed` must be {expected}. Received: seed={seed!r}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str], otherwise: str = "") -> None:
+    """Checks that an argument is one of several strings.
+
+    Args:
+        name: Name of the argument.
+        value: The argument.
+        choices: The strings that are allowed.
+        otherwise: What else the caller accepts, the end of a sentence such as `", or None"`.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    choices = list(choices)
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be one of {listed}{otherwise}. Received: {name}={value!r}")
+
+
+def check_image_shape(image_shape: object) -> None:
+    """Raises a `ValueError` unless a shape is three positive integers (height, width, channels)."""
+    is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
+    if not is_shape or not all(is_integer(size, 1) for size in image_shape):
+        raise ValueError(
+            "`image_shape` must be (height, width, channels), three positive integers. "
+            f"Received: image_shape={image_shape!r}"
+        )

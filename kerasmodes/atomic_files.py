@@ -1,16 +1,22 @@
-"""Files that appear whole or not at all. What is written is the caller's business."""
+"""Atomic writes: a file is complete, or it is not there. The caller writes its content."""
 
 import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def atomic_write(path):
-    """Gives a temporary path beside `path`, which it becomes when the block ends without error.
+def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a temporary path in the same folder, and renames it to `path` after the block.
+
+    If the block raises, the temporary file is deleted, and an older file at `path` stays.
 
     Args:
-        path: Path of the file to write; its folder is made if missing.
+        path: Path of the file to write; its folder is created if missing.
+
+    Yields:
+        A `pathlib.Path` with the same suffix, for the block to write to.
 
     Example:
 

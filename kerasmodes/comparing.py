@@ -4,9 +4,11 @@ Which modes there are is in `modes.py`; nothing here changes how a step runs.
 """
 
 import json
+import os
 import pathlib
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -23,40 +25,42 @@ SEED = 0
 
 
 def compare_modes(
-    build_model,
-    data,
-    modes=(BASELINE, "eager", "graph", "xla", "fused"),
-    steps=300,
-    repeats=3,
-    batch_size=32,
-    directory=None,
+    build_model: Callable[[], keras.Model],
+    data: tuple | tf.data.Dataset,
+    modes: Sequence[str] = (BASELINE, "eager", "graph", "xla", "fused"),
+    steps: int = 300,
+    repeats: int = 3,
+    batch_size: int = 32,
+    directory: str | os.PathLike | None = None,
     **compile_arguments,
-):
+) -> list[dict]:
     """Trains the same model in several modes, prints a table and returns its rows.
 
-    Every mode starts from the same weights and sees the same batches in the same order, `steps` of
-    them first (this includes compilation, and gives the loss), then `repeats` times the same again
-    for the time. The repeats of the modes take turns, so that a change of the machine's load hits
-    all. Timed are the steps of `fit` with their input, not the start of an epoch.
+    Every mode starts from the same weights and sees the same batches in the same order. A first
+    epoch of `steps` batches includes compilation and gives the loss. Then `repeats` epochs of the
+    same batches give the time. The modes take turns, so that a change of the machine's load affects
+    all of them. The time is that of the steps of `fit` with their input, without the start of an
+    epoch.
 
     Args:
         build_model: Function without arguments that returns a new, uncompiled Keras model.
         data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or a `tf.data.Dataset`.
         modes: Names of modes; `"keras"` is stock Keras `fit`, to which the others are compared.
-        steps: Steps of each mode in a repeat.
-        repeats: Number of timed repeats; the median counts.
-        batch_size: Examples in a batch, when `data` holds arrays.
+        steps: Positive int, steps of each mode in a repeat.
+        repeats: Positive int, number of timed repeats; their median is the result.
+        batch_size: Positive int, examples in a batch, if `data` holds arrays.
         directory: Folder for `modes.png` and `modes.json`; `None` writes nothing.
         **compile_arguments: Passed to the model's `compile` with `mode`.
 
     Returns:
-        A list of dictionaries, one a mode, with `mode`, `microseconds_per_step`, `times_faster`
-        (than `"keras"`), `compile_seconds`, `loss`, `difference_from_graph` (relative) and `logs`.
-        What cannot be computed, such as a ratio without `"keras"`, is `None`.
+        A list of dictionaries, one for each mode, with `mode`, `microseconds_per_step`,
+        `times_faster` (than `"keras"`), `compile_seconds`, `loss`, `difference_from_graph`
+        (relative) and `logs`. What cannot be computed, for example a ratio without `"keras"`, is
+        `None`.
 
     Raises:
         ValueError: If an argument is out of range or the data hold fewer batches than `steps`.
-        TypeError: If `build_model` does not return a Keras model.
+        TypeError: If `build_model` is no function, or does not return a Keras model.
 
     Example:
 
@@ -66,23 +70,23 @@ def compare_modes(
     ```
     """
     _check_arguments(build_model, modes, steps, repeats, batch_size)
-    fit_arguments = _same_batches(data, steps, batch_size)
+    fit_arguments = _fix_batches(data, steps, batch_size)
     runs = {}
     with rich.progress.Progress(transient=True) as progress:
         task = progress.add_task("comparing modes", total=len(modes) * (1 + repeats))
         for mode in modes:
             progress.update(task, description=f"compiling {mode}")
-            model = _new_model(build_model, [run.model for run in runs.values()])
+            model = _make_model(build_model, [run.model for run in runs.values()])
             runs[mode] = _Run(model, mode, compile_arguments, fit_arguments)
             progress.advance(task)
         for _ in range(repeats):
             for mode, run in runs.items():
                 progress.update(task, description=f"timing {mode}")
-                run.repeat()
+                run.train_epoch()
                 progress.advance(task)
-    rows = _rows(runs, steps)
+    rows = _make_rows(runs, steps)
     console = rich.console.Console()
-    console.print(_table(rows, steps))
+    console.print(_make_table(rows, steps))
     if directory is not None:
         _save(rows, pathlib.Path(directory))
         console.print(f"Written: {directory}/modes.png, {directory}/modes.json")
@@ -90,10 +94,10 @@ def compare_modes(
 
 
 class _Run:
-    """One model in one mode: its first epoch with compilation, then its timed repeats."""
+    """One model in one mode: a first epoch with compilation, then timed epochs."""
 
     def __init__(self, model, mode, compile_arguments, fit_arguments):
-        arguments = keras.tree.map_structure(_own_copy, compile_arguments)
+        arguments = keras.tree.map_structure(_copy_state, compile_arguments)
         if mode == BASELINE:
             model.compile(**arguments)
         else:
@@ -102,11 +106,11 @@ class _Run:
         self.fit_arguments = fit_arguments
         self.timer = _Timer()
         start = time.perf_counter()
-        self.logs = self.repeat()
+        self.logs = self.train_epoch()
         self.first_seconds = time.perf_counter() - start
         self.timer.seconds.clear()
 
-    def repeat(self):
+    def train_epoch(self):
         """Trains for one epoch and returns its logs."""
         history = self.model.fit(
             **self.fit_arguments, epochs=1, verbose=0, callbacks=[self.timer]
@@ -115,7 +119,7 @@ class _Run:
 
 
 class _Timer(keras.callbacks.Callback):
-    """Collects the seconds from the first step's begin to the last step's end of each epoch."""
+    """Collects each epoch's seconds from the start of its first step to the end of its last."""
 
     def __init__(self):
         super().__init__()
@@ -133,8 +137,8 @@ class _Timer(keras.callbacks.Callback):
         self.seconds.append(self._end - self._start)
 
 
-def _new_model(build_model, others):
-    """Returns the model that `build_model` makes, after seeding: its first weights are the same."""
+def _make_model(build_model, others):
+    """Returns a model with the same initial weights at each call."""
     keras.utils.set_random_seed(SEED)
     model = build_model()
     if not isinstance(model, keras.Model):
@@ -149,9 +153,9 @@ def _new_model(build_model, others):
     return model
 
 
-def _rows(runs, steps):
+def _make_rows(runs, steps):
     seconds = {mode: statistics.median(run.timer.seconds) for mode, run in runs.items()}
-    key = _loss_key(next(iter(runs.values())).logs)
+    key = _find_loss(next(iter(runs.values())).logs)
     graph = runs["graph"].logs[key] if "graph" in runs else None
     rows = []
     for mode, run in runs.items():
@@ -170,15 +174,17 @@ def _rows(runs, steps):
     return rows
 
 
-def _loss_key(logs):
+def _find_loss(logs):
     names = [name for name in logs if "loss" in name]
     if not names:
-        raise ValueError(f"`train_step` must return a loss by that name. Received: {list(logs)}")
+        raise ValueError(
+            f"`train_step` must return a log with 'loss' in its name. Received: {list(logs)}"
+        )
     return "loss" if "loss" in names else names[0]
 
 
-def _table(rows, steps):
-    key = _loss_key(rows[0]["logs"])
+def _make_table(rows, steps):
+    key = _find_loss(rows[0]["logs"])
     table = rich.table.Table(title=f"{steps} steps in each mode")
     table.add_column("mode")
     for heading in ("µs per step", "× faster", "compile, s", key, "difference from graph"):
@@ -187,15 +193,15 @@ def _table(rows, steps):
         table.add_row(
             row["mode"],
             f"{row['microseconds_per_step']:,.1f}",
-            _or_dash(row["times_faster"], ".2f"),
+            _format_number(row["times_faster"], ".2f"),
             f"{row['compile_seconds']:.1f}",
             f"{row['loss']:.6f}",
-            _or_dash(row["difference_from_graph"], ".1e"),
+            _format_number(row["difference_from_graph"], ".1e"),
         )
     return table
 
 
-def _or_dash(value, form):
+def _format_number(value, form):
     return "-" if value is None else format(value, form)
 
 
@@ -203,10 +209,10 @@ def _save(rows, directory):
     with atomic_files.atomic_write(directory / "modes.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=2) + "\n")
     with atomic_files.atomic_write(directory / "modes.png") as temporary:
-        _figure(rows).savefig(temporary, dpi=120)
+        _draw_figure(rows).savefig(temporary, dpi=120)
 
 
-def _figure(rows):
+def _draw_figure(rows):
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
@@ -222,7 +228,7 @@ def _figure(rows):
     return figure
 
 
-def _same_batches(data, steps, batch_size):
+def _fix_batches(data, steps, batch_size):
     """Returns `fit` arguments that give the same `steps` batches in each epoch."""
     if isinstance(data, tf.data.Dataset):
         batches = data.take(steps).cache()
@@ -240,20 +246,20 @@ def _same_batches(data, steps, batch_size):
         )
     names = ("x", "y", "sample_weight")
     arrays = {
-        name: _repeated(array, steps * batch_size)
+        name: _repeat(array, steps * batch_size)
         for name, array in zip(names, data, strict=False)  # a sample weight may be missing
     }
     return {**arrays, "batch_size": batch_size, "shuffle": False}
 
 
-def _repeated(arrays, num_examples):
+def _repeat(arrays, num_examples):
     return keras.tree.map_structure(
         lambda array: np.asarray(array)[np.arange(num_examples) % len(array)], arrays
     )
 
 
-def _own_copy(argument):
-    """Returns a fresh copy of what a model keeps state in, and everything else as it is."""
+def _copy_state(argument):
+    """Returns a new copy of an optimizer or metric, which hold state; others as they are."""
     if isinstance(argument, (keras.optimizers.Optimizer, keras.Metric)):
         return type(argument).from_config(argument.get_config())
     return argument

@@ -1,6 +1,6 @@
 """Several worker processes on this machine, each with its `TF_CONFIG`.
 
-What the workers run is the caller's program; how they share a batch is not here: that is `model`.
+What the workers run is the caller's program; how they share a batch is not here: that is `engine`.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 
 GRACE_SECONDS = 10
 # Lines of a failed worker's output that its error repeats.
@@ -25,18 +26,19 @@ class WorkerError(RuntimeError):
     """A worker failed; its last lines are in the message."""
 
 
-def launch(command, num_workers=2, max_restarts=0):
-    """Runs a program as several workers on this machine, to its end.
+def launch(command: Sequence[str], num_workers: int = 2, max_restarts: int = 0) -> None:
+    """Runs a program as several workers on this machine and waits until all have ended.
 
     Each worker finds in its environment the `TF_CONFIG` that `km.get_strategy("multi_worker")`
-    reads. Its output is shown line by line behind its number. When one fails, all are stopped; then
-    they are started again, if there are restarts left (a program with `km.callbacks.Resume` goes
-    on from its last epoch). Ctrl-C is handed on to the workers. No process is left behind.
+    reads. Each line of its output is shown after the worker's number. When one worker fails, all
+    are stopped; then they are started again, if restarts are left (a program with
+    `km.callbacks.Resume` resumes after its last complete epoch). The workers receive Ctrl-C too.
+    No process outlives the call.
 
     Args:
         command: List of the program and its arguments.
         num_workers: Positive int.
-        max_restarts: How often the workers may be started again after a failure, an int from 0 up.
+        max_restarts: Int, at least 0: how often the workers may be started again after a failure.
 
     Raises:
         ValueError: If an argument is wrong.
@@ -59,18 +61,18 @@ def launch(command, num_workers=2, max_restarts=0):
             print(f"{error}\nAll workers start again ({restarts_left} restarts left).", flush=True)
 
 
-def cluster(ports, index):
-    """Returns the `TF_CONFIG` of one worker among several on this machine.
+def make_cluster(ports: Sequence[int], index: int) -> str:
+    """Returns the `TF_CONFIG` of one worker among several on this machine, a JSON text.
 
     Args:
         ports: Port of each worker.
-        index: Number of the worker, from 0 up; 0 is the chief.
+        index: Number of the worker, at least 0; 0 is the chief.
     """
     workers = [f"127.0.0.1:{port}" for port in ports]
     return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
 
 
-def free_ports(count):
+def find_free_ports(count: int) -> list[int]:
     """Returns ports of this machine that nothing listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -80,17 +82,17 @@ def free_ports(count):
 
 
 def _run(command, num_workers):
-    """Runs the workers once."""
-    ports = free_ports(num_workers)
+    """Runs the workers once; raises a `WorkerError` if one fails."""
+    ports = find_free_ports(num_workers)
     ends, workers = queue.Queue(), []
     try:
         for index in range(num_workers):
-            environment = {**os.environ, "TF_CONFIG": cluster(ports, index)}
+            environment = {**os.environ, "TF_CONFIG": make_cluster(ports, index)}
             workers.append(_Worker(index, command, environment, ends))
         for _ in workers:
             worker = ends.get()
             if worker.process.returncode != 0:
-                raise WorkerError(worker.last_words())
+                raise WorkerError(worker.describe_failure())
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         _stop(workers, signal.SIGINT if interrupted else signal.SIGTERM)
@@ -110,7 +112,7 @@ class _Worker:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_the_parent if sys.platform == "linux" else None,
+            preexec_fn=_follow_parent if sys.platform == "linux" else None,
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -119,7 +121,7 @@ class _Worker:
 
     def _wait(self, ends):
         self.process.wait()
-        self.signal(signal.SIGKILL)  # What it started and left behind would keep its output open.
+        self.send_signal(signal.SIGKILL)  # Its own children would keep its output open.
         self.reader.join()
         self.process.stdout.close()
         ends.put(self)
@@ -131,29 +133,29 @@ class _Worker:
             sys.stdout.write(f"[worker {self.index}] {text}\n")
             sys.stdout.flush()
 
-    def signal(self, number):
+    def send_signal(self, number):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def last_words(self):
+    def describe_failure(self):
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         return "\n".join([f"Worker {self.index} {how}. Its last lines:", *self.tail])
 
 
 def _stop(workers, number):
-    """Ends all workers and whatever they have started: first asked to, then killed."""
+    """Ends all workers and their children: sends the signal, waits, then kills them."""
     for worker in workers:
-        worker.signal(number)
+        worker.send_signal(number)
     for worker in workers:
         with contextlib.suppress(subprocess.TimeoutExpired):
             worker.process.wait(GRACE_SECONDS)
-        worker.signal(signal.SIGKILL)
+        worker.send_signal(signal.SIGKILL)
         worker.waiter.join()
 
 
-def _die_with_the_parent():
-    """Called in the new process: Linux kills it when the launcher dies, however that happens."""
+def _follow_parent():
+    """Makes Linux kill this new process when the launcher dies, for whatever reason."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -165,7 +167,7 @@ def _check(command, num_workers, max_restarts):
         )
     if shutil.which(str(command[0])) is None:
         raise ValueError(
-            "`command` must begin with a program that there is. "
+            "`command` must begin with a program that exists. "
             f"Received: {str(command[0])!r} in command={list(map(str, command))}"
         )
     for name, value, least in (("num_workers", num_workers, 1), ("max_restarts", max_restarts, 0)):

@@ -5,6 +5,7 @@ No TensorFlow here, and no code that runs a step: that is `engine`.
 
 import dataclasses
 import math
+from typing import Any
 
 from kerasmodes import arguments
 
@@ -25,66 +26,102 @@ class Mode:
 
     Args:
         name: What `compile(mode=...)` takes.
+        purpose: What it is for, in a few words.
         run_eagerly: Keras's flag of the same name.
         jit_compile: Keras's flag of the same name.
-        fused: Whether many steps run in one XLA program.
         several_replicas: Whether it runs under a strategy with more than one replica.
-        purpose: What it is for, in a few words.
+        has_loop: Whether the steps of one execution run in one loop that the mode compiles.
+        stacks_batches: Whether it is always given super-batches, for one step an execution too.
+        fits_epochs: Whether executions end with the epoch, and `fit` finds their length where the
+            user gave none. Otherwise they are counted as in Keras.
+        is_chosen_by_time: Whether it stands for the fastest of other modes.
     """
 
     name: str
-    run_eagerly: bool
-    jit_compile: bool
-    fused: bool
-    several_replicas: bool
     purpose: str
+    run_eagerly: bool = False
+    jit_compile: bool = False
+    several_replicas: bool = False
+    has_loop: bool = False
+    stacks_batches: bool = False
+    fits_epochs: bool = False
+    is_chosen_by_time: bool = False
 
 
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("eager", True, False, False, True, "debugging: breakpoints anywhere"),
-        Mode("graph", False, False, False, True, "the default, and convolutions on a CPU"),
-        Mode("xla", False, True, False, False, "accelerators"),
-        Mode("fused", False, True, True, False, "small models, many steps"),
+        Mode("eager", "debugging: breakpoints anywhere", run_eagerly=True, several_replicas=True),
+        Mode(
+            "graph",
+            "the default, and convolutions on a CPU",
+            several_replicas=True,
+            has_loop=True,
+        ),
+        Mode("xla", "accelerators", jit_compile=True, has_loop=True),
+        Mode(
+            "fused",
+            "small models, many steps",
+            jit_compile=True,
+            has_loop=True,
+            stacks_batches=True,
+            fits_epochs=True,
+        ),
+        Mode(
+            "auto",
+            "the fastest of graph, xla and fused, found while training",
+            several_replicas=True,
+            has_loop=True,
+            fits_epochs=True,
+            is_chosen_by_time=True,
+        ),
     )
 }
-
 
 # The arguments of `compile` that belong together: each is decided by the first, if it is given.
 SETTINGS = ("mode", "run_eagerly", "jit_compile", "steps_per_execution")
 
-# Not a mode of its own: one of them is chosen while the model trains.
-AUTO = "auto"
 
+def find_name(given: str | None, run_eagerly: bool | None, jit_compile: bool | str | None) -> str:
+    """Returns the name of the mode that Keras's flags stand for.
 
-def name_of(run_eagerly, jit_compile, fused):
-    """Returns the name of the mode that these settings run in (eager wins over the others)."""
+    Args:
+        given: The name that `compile` was given, or `None`. It holds as long as the flags are those
+            of its row: a user may set them later.
+        run_eagerly: Keras's flag of the same name; it overrides the other one.
+        jit_compile: Keras's flag of the same name.
+    """
+    row = MODES.get(given)
+    if row and (row.run_eagerly, row.jit_compile) == (bool(run_eagerly), bool(jit_compile)):
+        return row.name
     if run_eagerly:
         return "eager"
-    if fused:
-        return "fused"
     return "xla" if jit_compile else "graph"
 
 
-def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None):
+def resolve(
+    mode: str | None,
+    run_eagerly: bool | None = None,
+    jit_compile: bool | str | None = "auto",
+    steps_per_execution: int | None = None,
+) -> dict[str, Any]:
     """Returns the Keras `compile` arguments that a mode stands for.
 
     Args:
-        mode: One of `MODES`, `"auto"` (which begins as `"graph"`), or `None` for Keras's own rules.
+        mode: One of `MODES`, or `None` for Keras's own rules.
         run_eagerly: Bool, or `None` when the user did not say.
         jit_compile: Bool, or `"auto"` when the user did not say.
         steps_per_execution: Positive int, or `None` when the user did not say.
 
     Returns:
         A dictionary with `run_eagerly`, `jit_compile` and `steps_per_execution`, which is 1 where
-        the user did not say (when fused, `fit` then chooses it).
+        the user did not say.
 
     Raises:
         ValueError: If the mode is unknown, or an argument contradicts it.
     """
-    if mode is not None and (not isinstance(mode, str) or mode not in (*MODES, AUTO)):
-        names = ", ".join(repr(name) for name in (*MODES, AUTO))
+    if mode is not None and (not isinstance(mode, str) or mode not in MODES):
+        names = ", ".join(map(repr, MODES))
         raise ValueError(f"`mode` must be one of {names}, or None. Received: mode={mode!r}")
     if steps_per_execution is not None:
         arguments.check_positive_integers(steps_per_execution=steps_per_execution)
@@ -95,11 +132,11 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
             "jit_compile": jit_compile,
             "steps_per_execution": steps_per_execution or 1,
         }
-    wanted = MODES["graph" if mode == AUTO else mode]
+    wanted = MODES[mode]
     if run_eagerly is not None and bool(run_eagerly) != wanted.run_eagerly:
-        _contradiction("run_eagerly", run_eagerly, mode)
+        _raise_contradiction("run_eagerly", run_eagerly, mode)
     if jit_compile not in ("auto", None) and bool(jit_compile) != wanted.jit_compile:
-        _contradiction("jit_compile", jit_compile, mode)
+        _raise_contradiction("jit_compile", jit_compile, mode)
     return {
         "run_eagerly": wanted.run_eagerly,
         "jit_compile": wanted.jit_compile,
@@ -107,7 +144,7 @@ def resolve(mode, run_eagerly=None, jit_compile="auto", steps_per_execution=None
     }
 
 
-def batches_in_memory(num_batches, batch_bytes):
+def count_batches_in_memory(num_batches: int | None, batch_bytes: int) -> int:
     """Returns how many batches of arrays a super-batch holds: about equal shares of an epoch.
 
     Args:
@@ -118,7 +155,7 @@ def batches_in_memory(num_batches, batch_bytes):
     return math.ceil(num_batches / math.ceil(num_batches / most))
 
 
-def batches_of_stream(num_batches, batch_bytes):
+def count_batches_of_stream(num_batches: int | None, batch_bytes: int) -> int:
     """Returns how many batches of a data set a super-batch holds.
 
     Args:
@@ -129,7 +166,7 @@ def batches_of_stream(num_batches, batch_bytes):
     return max(1, min(most, SUPER_BATCH_BYTES // max(1, batch_bytes)))
 
 
-def steps_of_execution(num_weights, batch_size):
+def count_steps_of_execution(num_weights: int, batch_size: int | None) -> int:
     """Returns how many steps make up an execution at the most, so that it ends within a second.
 
     A step takes about 6 operations a weight and example: 2 forward, 4 backward (Kaplan et al. 2020,
@@ -142,7 +179,7 @@ def steps_of_execution(num_weights, batch_size):
     return max(1, int(EXECUTION_OPERATIONS / (6 * max(1, num_weights) * batch_size)))
 
 
-def check_replicas(mode, num_replicas):
+def check_replicas(mode: str | None, num_replicas: int) -> None:
     """Raises when a mode cannot run on several replicas.
 
     Args:
@@ -154,16 +191,16 @@ def check_replicas(mode, num_replicas):
     """
     if num_replicas == 1:
         return
-    mode = "graph" if mode == AUTO else mode
     if not MODES[mode].several_replicas:
-        usable = " or ".join(repr(m.name) for m in MODES.values() if m.several_replicas)
+        rows = [row for row in MODES.values() if not row.is_chosen_by_time]
+        usable = " or ".join(repr(row.name) for row in rows if row.several_replicas)
         raise ValueError(
             f"`mode` must be {usable} under a strategy with {num_replicas} replicas. "
             f"Received: mode={mode!r}"
         )
 
 
-def _contradiction(name, value, mode):
+def _raise_contradiction(name, value, mode):
     raise ValueError(
         f"`{name}` must agree with mode={mode!r}, which decides it. "
         f"Received: {name}={value!r}. Leave `{name}` out."

@@ -1,6 +1,6 @@
-"""TensorFlow imported without the notices that nobody can act on: once a process, before all else.
+"""Imports TensorFlow without the notices that nobody can act on, once a process and first of all.
 
-What TensorFlow says after its start is its own affair, but for the default level of its messages.
+Later messages of TensorFlow stay as they are, except for the default of their level.
 """
 
 import contextlib
@@ -10,13 +10,13 @@ import pathlib
 import re
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-# TensorFlow's other variables for its messages: who sets one of them wants to see more.
+# TensorFlow's other variables for its messages: a user who sets one wants to see more.
 OTHER_VARIABLES = ("TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 
-# The messages of the start do not heed the level: how they begin, and from which level on they
-# should be left out.
+# Messages at the start ignore the level: how they begin, and the level from which they are hidden.
 NOTICES = {
     re.compile(rb"WARNING: All log messages before absl::InitializeLog"): 1,
     re.compile(rb"I\d{4} \d\d:\d\d:"): 1,
@@ -28,11 +28,11 @@ NO_GPU = re.compile(rb"E\d{4} \d\d:\d\d:.* failed call to cuInit")
 GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
 
 
-def import_tensorflow():
-    """Imports TensorFlow, unless the program has, with its notices of the start left out.
+def import_tensorflow() -> None:
+    """Imports TensorFlow and hides the notices of its start; does nothing if it is imported.
 
-    Messages of the level INFO stay away later on, too, unless the user has set a level. Warnings
-    and errors are shown, but for that of a missing GPU where there is none.
+    Later messages of the level INFO are hidden, too, unless the user has set a level. Warnings and
+    errors are shown, except the error about a missing GPU on a machine without one.
     """
     if "tensorflow" in sys.modules:
         return
@@ -46,18 +46,18 @@ def import_tensorflow():
         import tensorflow as tf
 
         if not has_gpu and tf.test.is_built_with_cuda():
-            # It looks for a GPU only once; with one, that is left for later, as it can be hidden.
+            # TensorFlow looks for GPUs only once: where there is one, the program can hide it.
             tf.config.list_physical_devices()
 
 
 @contextlib.contextmanager
-def hold_back(notices):
-    """While open, what is written to stderr waits; then all lines but the notices are written.
+def hold_back(notices: Sequence[re.Pattern[bytes]]) -> Iterator[None]:
+    """Delays what the block writes to stderr, then writes all lines except the notices.
 
-    If the body raises, all lines are.
+    If the block raises, all lines are written.
 
     Args:
-        notices: Compiled patterns of the beginnings of lines. Without any, nothing waits.
+        notices: Compiled patterns of the beginnings of lines. Without any, nothing is delayed.
     """
     stderr = _duplicate_stderr() if notices else None
     if stderr is None:
@@ -81,10 +81,10 @@ def hold_back(notices):
 
 
 def _duplicate_stderr():
-    """Returns the number of another file for stderr, or `None` where messages must not wait.
+    """Returns a second file descriptor of stderr, or `None` where messages must not be delayed.
 
-    They must not without a folder for a temporary file, nor where TensorFlow, which is made for AVX
-    on x86, ends the program at once and says why.
+    They must not without a folder for a temporary file. They must not on an x86 processor without
+    AVX, either: TensorFlow needs it, says so and ends the program at once.
     """
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     processor = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""

@@ -1,10 +1,12 @@
-"""Which replica and worker this is, and which part of the global batch it holds.
+"""Which replica and worker this is, and which shard of the global batch it holds.
 
-How a batch is split, and when, is not decided here: that is `model`.
+How a batch is split, and when, is not decided here: that is `engine`.
 """
 
 import contextlib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,59 +23,61 @@ _SUMMED_AS = {
 # Operations whose result is a share of a loss if all they are given are shares.
 _SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Sub"])
 
+_SHARE = "_kerasmodes_is_share"  # The attribute that marks a tensor.
+
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
 
 @contextlib.contextmanager
-def shard_scope(place, num_shards):
-    """While open, this replica (thread) holds the global batch's part of that place.
+def shard_scope(index: int, num_shards: int):
+    """While open, this replica (thread) holds one shard of the global batch.
 
-    The parts are equal, so a mean over the global batch is the mean of the replicas' means.
+    The shards are equal, so a mean over the global batch is the mean of the replicas' means.
 
     Args:
-        place: Int: the parts that come before it; 0 on every replica if each holds all examples.
-        num_shards: Int: parts of the global batch; 1 if each replica holds all examples.
+        index: Int: the shards that come before it; 0 on every replica if each holds all examples.
+        num_shards: Int: shards of the global batch; 1 if each replica holds all examples.
     """
     before = getattr(_present, "shard", None)
-    _present.shard = (place, num_shards)
+    _present.shard = (index, num_shards)
     try:
         yield
     finally:
         _present.shard = before
 
 
-def has_shard():
+def has_shard() -> bool:
     """Returns whether `fit`, `evaluate` or `predict` gave this replica its examples."""
     return getattr(_present, "shard", None) is not None
 
 
-def shard_index():
-    """Returns how many parts of the global batch come before this replica's, an int."""
+def shard_index() -> int:
+    """Returns how many shards of the global batch come before this replica's, an int."""
     replica = tf.distribute.get_replica_context()
     if has_shard():
         return _present.shard[0]
     return 0 if replica is None else replica_id(replica)
 
 
-def num_shards():
-    """Returns of how many parts, each as large as this replica's, the global batch consists."""
+def num_shards() -> int:
+    """Returns the number of shards, each as large as this replica's, of the global batch."""
     replica = tf.distribute.get_replica_context()
     if has_shard():
         return _present.shard[1]
     return 1 if replica is None else replica.num_replicas_in_sync
 
 
-def replica_id(replica):
+def replica_id(replica: Any) -> int:
     """Returns the number of a replica, an int, from its `tf.distribute.ReplicaContext`."""
     return int(tf.get_static_value(replica.replica_id_in_sync_group))
 
 
-def sum_over_replicas(number):
+def sum_over_replicas(number: int):
     """Returns the sum over the replicas of a number that counts this replica's examples."""
     return tf.distribute.get_replica_context().all_reduce("sum", number)
 
 
-def sum_each(values):
+def sum_each(values: list):
     """Returns the sums over the replicas of some tensors: a message for each dtype among them."""
     replica = tf.distribute.get_replica_context()
     values = [tf.convert_to_tensor(value) for value in values]
@@ -88,20 +92,20 @@ def sum_each(values):
     return sums
 
 
-def mark_share(loss):
+def mark_share(loss: Any):
     """Returns the loss, marked: of the replicas' shares of it the sum is the loss, not the mean."""
     if has_shard():
         loss = tf.identity(loss)
-        loss._is_share = True
+        setattr(loss, _SHARE, True)
     return loss
 
 
-def is_marked(loss):
+def is_marked(loss: Any) -> bool:
     """Returns whether `mark_share` returned that very tensor."""
-    return getattr(loss, "_is_share", False)
+    return getattr(loss, _SHARE, False)
 
 
-def is_share(loss):
+def is_share(loss: Any) -> bool:
     """Returns whether `mark_share` returned that tensor; in a graph, or those that it is a sum of.
 
     Args:
@@ -123,7 +127,7 @@ def is_share(loss):
     return kind == "Mul" and is_share(inputs[0]) != is_share(inputs[1])
 
 
-def gather_examples(tensor):
+def gather_examples(tensor: Any):
     """Returns the rows of all replicas, `[global batch, ...]`, the same on each of them.
 
     Gradients flow back to a replica's own rows only, times the number of replicas: a loss of the
@@ -154,7 +158,7 @@ def gather_examples(tensor):
     return gather(tensor)
 
 
-def assign(variables, values):
+def assign(variables: list, values: list) -> None:
     """Assigns to Keras variables what is the same on each replica, without a message.
 
     Args:
@@ -175,18 +179,18 @@ def assign(variables, values):
     replica.merge_call(assign_all, args=tuple(values))
 
 
-def num_workers(strategy):
+def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Returns how many processes take part in a strategy."""
     resolver = strategy.cluster_resolver
     return sum(map(len, resolver.cluster_spec().as_dict().values())) if resolver else 1
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether this process is the one that writes files."""
     return is_chief_task(strategy.cluster_resolver)
 
 
-def is_chief_task(resolver):
+def is_chief_task(resolver: Any) -> bool:
     """Returns whether this process is the chief of a `tf.distribute` cluster resolver, or alone."""
     if resolver is None or not resolver.task_type:
         return True
@@ -194,7 +198,7 @@ def is_chief_task(resolver):
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
-def broadcast_from_chief(strategy, number):
+def broadcast_from_chief(strategy: tf.distribute.Strategy, number: int) -> int:
     """Returns the first replica's 64-bit number on every worker."""
     if num_workers(strategy) == 1:
         return number
@@ -208,7 +212,7 @@ def broadcast_from_chief(strategy, number):
     return (int(high) << 32) + int(low)
 
 
-def run_once(strategy, on_replica):
+def run_once(strategy: tf.distribute.Strategy, on_replica: Callable):
     """Returns the array that a function returns on this worker's first replica."""
     outputs = tf.function(lambda: strategy.run(on_replica), autograph=False)()
     return strategy.experimental_local_results(outputs)[0].numpy()

@@ -1,6 +1,6 @@
 """`get_strategy`: where replicas run, from one word.
 
-What runs on a replica, and how batches are split, is not here: that is `model`.
+What runs on a replica, and how batches are split, is not here: that is `engine`.
 """
 
 import functools
@@ -14,32 +14,32 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 
-ASK_AGAIN_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 MOST_TASKS_OF_A_NODE = 2**12
-# Ports of the steps of SLURM's jobs: below those that systems hand out themselves, from 32,768 on.
+# Ports of the steps of SLURM's jobs: below 32,768, where the ports begin that systems assign.
 FIRST_PORT, PORTS_OF_A_STEP, NUM_PORT_RANGES = 8_888, 128, 180
 NAMES = "'single', 'mirrored', 'mirrored:N', 'cpu:N', 'multi_worker' or 'auto'"
 
 
-def get_strategy(name="auto", timeout=300):
+def get_strategy(name: str = "auto", timeout: float = 300) -> tf.distribute.Strategy:
     """Returns a `tf.distribute` strategy by name.
 
     Args:
         name: `"single"`: one device, TensorFlow's default. `"mirrored"`: all GPUs of this machine;
             `"mirrored:N"`: the first N of them. `"cpu:N"`: N logical CPU devices, to try
-            replicas without GPUs; ask before TensorFlow has run anything. `"multi_worker"`: all
+            replicas without GPUs; call it before TensorFlow has run anything. `"multi_worker"`: all
             GPUs, or the CPU, of each process that the environment variable `TF_CONFIG` names, or
-            SLURM's do; ask before TensorFlow has run anything. `"auto"`: `"multi_worker"` where
-            there is `TF_CONFIG`, else `"mirrored"` with more than one GPU, else `"single"`.
-        timeout: Seconds to wait for the other workers to come up.
+            SLURM's variables do; call it before TensorFlow has run anything. `"auto"`:
+            `"multi_worker"` if `TF_CONFIG` is set, otherwise `"mirrored"` with more than one GPU,
+            otherwise `"single"`.
+        timeout: Positive number, seconds to wait until all other workers answer.
 
     Returns:
         A strategy; build and compile the model in its `scope()`.
 
     Raises:
-        ValueError: If the name is unknown.
-        RuntimeError: If the devices or workers are not there, or TensorFlow has started without
-            them.
+        ValueError: If the name is unknown, or the timeout is not positive.
+        RuntimeError: If devices or workers are missing, or TensorFlow has started without them.
 
     Example:
 
@@ -56,22 +56,23 @@ def get_strategy(name="auto", timeout=300):
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
         raise ValueError(f"`timeout` must be a positive number. Received: timeout={timeout!r}")
     if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
-        return _multi_worker(timeout)
+        return _make_multi_worker(timeout)
     num_gpus = len(tf.config.list_logical_devices("GPU")) if name[:3] != "cpu" else 0
     if name == "auto":
         name = "mirrored" if num_gpus > 1 else "single"
     if name == "single":
         return tf.distribute.get_strategy()
     if name.startswith("mirrored"):
-        return _mirrored(*_gpus(name, match[2], num_gpus))
-    return _mirrored(*_logical_cpus(int(match[3])))
+        return _make_mirrored(*_list_gpus(name, match[2], num_gpus))
+    return _make_mirrored(*_split_cpu(int(match[3])))
 
 
-def is_chief():
-    """Returns whether this process, of several workers, is the one that should write files.
+def is_chief() -> bool:
+    """Returns whether this process is the one, of all workers, that should write files.
 
-    It is if there is but one. `save`, `save_weights` and the callbacks of this package ask it
-    themselves; callbacks of `keras.callbacks` that write files are to be given to the chief only.
+    A process without other workers is the chief. `save`, `save_weights` and the callbacks of this
+    package check it themselves. Give callbacks of `keras.callbacks` that write files to the chief
+    only.
 
     Example:
 
@@ -79,11 +80,11 @@ def is_chief():
     callbacks = [keras.callbacks.CSVLogger("history.csv")] if km.is_chief() else []
     ```
     """
-    return replicas.is_chief_task(_resolver_or_none())
+    return replicas.is_chief_task(_find_resolver())
 
 
 @functools.cache
-def _mirrored(*devices):
+def _make_mirrored(*devices):
     """Returns the one strategy on these devices.
 
     Two in a program would give their collective operations the same numbers, and fail when shapes
@@ -92,7 +93,7 @@ def _mirrored(*devices):
     return tf.distribute.MirroredStrategy(devices)
 
 
-def _gpus(name, wanted, num_gpus):
+def _list_gpus(name, wanted, num_gpus):
     count = int(wanted or num_gpus)
     if not 0 < count <= num_gpus:
         raise RuntimeError(
@@ -102,8 +103,8 @@ def _gpus(name, wanted, num_gpus):
     return [f"GPU:{index}" for index in range(count)]
 
 
-def _logical_cpus(count):
-    """Returns the names of `count` logical CPU devices, splitting the CPU if that is still open."""
+def _split_cpu(count):
+    """Splits the CPU, unless TensorFlow has started; returns the names of `count` devices."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     configured = tf.config.get_logical_device_configuration(cpu)
     if configured is None or len(configured) < count:
@@ -115,15 +116,15 @@ def _logical_cpus(count):
             raise RuntimeError(
                 f"'cpu:{count}' must be asked for before TensorFlow runs anything. Found: "
                 f"TensorFlow started with {len(configured or [None])} CPU device(s). Call "
-                "km.get_strategy first thing in the program."
+                "km.get_strategy at the start of the program."
             ) from error
     return [f"CPU:{index}" for index in range(count)]
 
 
 @functools.cache
-def _multi_worker(timeout):
+def _make_multi_worker(timeout):
     """Returns the one strategy of this process with the others that its environment names."""
-    resolver = _resolver()
+    resolver = _require_resolver()
     jobs = resolver.cluster_spec().as_dict()
     _await_workers(jobs, jobs[resolver.task_type][resolver.task_id], timeout)
     try:
@@ -131,12 +132,12 @@ def _multi_worker(timeout):
     except RuntimeError as error:
         raise RuntimeError(
             "'multi_worker' must be asked for before TensorFlow runs anything. Call "
-            f"km.get_strategy first thing in the program. Found: {error}"
+            f"km.get_strategy at the start of the program. Found: {error}"
         ) from error
 
 
-def _resolver():
-    resolver = _resolver_or_none()
+def _require_resolver():
+    resolver = _find_resolver()
     if resolver is None:
         raise RuntimeError(
             "'multi_worker' needs TF_CONFIG, or SLURM's variables, in the environment. Found: "
@@ -145,20 +146,20 @@ def _resolver():
     return resolver
 
 
-def _resolver_or_none():
+def _find_resolver():
     if "TF_CONFIG" in os.environ:
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return _slurm_resolver() if "SLURM_STEP_NODELIST" in os.environ else None
+    return _make_slurm_resolver() if "SLURM_STEP_NODELIST" in os.environ else None
 
 
-def _slurm_resolver():
+def _make_slurm_resolver():
     resolvers = tf.distribute.cluster_resolver
-    port = _first_slurm_port()
+    port = _find_first_port()
     if shutil.which("nvidia-smi"):
         resolver = resolvers.SlurmClusterResolver(port_base=port)
-        resolver.cluster_spec()  # It finds out which task this is.
+        resolver.cluster_spec()  # This call sets which task this process is.
         return resolver
-    # Without GPUs TensorFlow's resolver fails, unless it believes in some for each task.
+    # Without GPUs TensorFlow's resolver fails, unless it is told of one for each task.
     slurm = resolvers.SlurmClusterResolver(
         port_base=port, gpus_per_node=MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
     )
@@ -168,20 +169,20 @@ def _slurm_resolver():
     )
 
 
-def _first_slurm_port():
-    """Returns the first of the ports that the tasks of a step take on each node.
+def _find_first_port():
+    """Returns the first port of this step's tasks on each node.
 
-    Jobs that share a node need other ports; TensorFlow would give all of them the same.
+    Jobs that share a node need different ports; TensorFlow would give all of them the same.
     """
     number = sum(int(os.environ.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     return FIRST_PORT + PORTS_OF_A_STEP * (number % NUM_PORT_RANGES)
 
 
 def _await_workers(jobs, own, timeout):
-    """Returns when each worker answers at its address; raises a `RuntimeError` after `timeout`.
+    """Waits until each worker answers at its address; raises a `RuntimeError` after `timeout`.
 
-    TensorFlow itself would wait for an hour, or for ever, and could not be interrupted. Until its
-    server takes over, a socket answers at this worker's own address.
+    TensorFlow itself would wait for an hour, or forever, and could not be interrupted. Until its
+    server starts, a socket answers at this worker's own address.
     """
     missing = {address for addresses in jobs.values() for address in addresses} - {own}
     end = time.monotonic() + timeout
@@ -189,19 +190,19 @@ def _await_workers(jobs, own, timeout):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("", int(own.rpartition(":")[2])))
         listener.listen(socket.SOMAXCONN)
-        while missing := {address for address in missing if not _answers(address)}:
+        while missing := {address for address in missing if not _is_reachable(address)}:
             if time.monotonic() > end:
                 raise RuntimeError(
-                    "'multi_worker' needs all workers to come up within "
+                    "'multi_worker' needs all workers to answer within "
                     f"timeout={timeout} seconds. Found no answer from {sorted(missing)}."
                 )
-            time.sleep(ASK_AGAIN_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
 
-def _answers(address):
+def _is_reachable(address):
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=ASK_AGAIN_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=RETRY_SECONDS).close()
     except OSError:
         return False
     return True

@@ -81,7 +81,9 @@ def test_a_model_without_a_loss_is_refused():
         def train_step(self, data):
             return {"error": 1.0}
 
-    with pytest.raises(ValueError, match=r"must return a loss by that name. Received: \['error'\]"):
+    with pytest.raises(
+        ValueError, match=r"must return a log with 'loss' in its name. Received: \['error'\]"
+    ):
         compare(Lossless, modes=("eager",))
 
 

@@ -19,6 +19,7 @@ LADDER = (
     ("callbacks", "comparing", "launching", "tuning"),
     ("__init__",),
     ("cli",),
+    ("__main__",),
 )
 RUNGS = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
 PACKAGE = pathlib.Path(kerasmodes.__file__).parent

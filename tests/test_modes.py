@@ -5,8 +5,8 @@ import pytest
 from kerasmodes import modes
 
 
-def test_there_are_four_modes():
-    assert list(modes.MODES) == ["eager", "graph", "xla", "fused"]
+def test_there_are_five_modes():
+    assert list(modes.MODES) == ["eager", "graph", "xla", "fused", "auto"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_without_a_mode_the_arguments_of_keras_stay():
     ],
 )
 def test_a_super_batch_of_arrays_is_a_share_of_an_epoch(num_batches, batch_bytes, expected):
-    assert modes.batches_in_memory(num_batches, batch_bytes) == expected
+    assert modes.count_batches_in_memory(num_batches, batch_bytes) == expected
     assert expected == 1 or expected * batch_bytes <= modes.SUPER_BATCH_BYTES
 
 
@@ -61,14 +61,14 @@ def test_a_super_batch_of_arrays_is_a_share_of_an_epoch(num_batches, batch_bytes
     [(10, 84, 10), (50_000, 84, 1_000), (None, 84, 100), (None, 2**20, 64), (7, 2**30, 1)],
 )
 def test_a_stream_is_not_read_far_ahead(num_batches, batch_bytes, expected):
-    assert modes.batches_of_stream(num_batches, batch_bytes) == expected
+    assert modes.count_batches_of_stream(num_batches, batch_bytes) == expected
 
 
 def test_an_execution_of_a_large_model_is_short():
-    assert modes.steps_of_execution(num_weights=641, batch_size=1) > 100_000
-    assert modes.steps_of_execution(num_weights=2_000_000, batch_size=32) == 10
-    assert modes.steps_of_execution(num_weights=10**9, batch_size=64) == 1
-    assert modes.steps_of_execution(num_weights=0, batch_size=1) > 0
+    assert modes.count_steps_of_execution(num_weights=641, batch_size=1) > 100_000
+    assert modes.count_steps_of_execution(num_weights=2_000_000, batch_size=32) == 10
+    assert modes.count_steps_of_execution(num_weights=10**9, batch_size=64) == 1
+    assert modes.count_steps_of_execution(num_weights=0, batch_size=1) > 0
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused", "auto"])
@@ -124,18 +124,21 @@ def test_the_number_of_steps_must_be_a_positive_integer(mode, value):
 
 
 @pytest.mark.parametrize(
-    ("run_eagerly", "jit_compile", "fused", "name"),
+    ("given", "run_eagerly", "jit_compile", "name"),
     [
-        (False, False, False, "graph"),
-        (False, True, False, "xla"),
-        (False, True, True, "fused"),
-        (True, False, False, "eager"),
-        (True, True, False, "eager"),
-        (True, True, True, "eager"),
+        (None, False, False, "graph"),
+        (None, False, True, "xla"),
+        (None, True, True, "eager"),
+        ("fused", False, True, "fused"),
+        ("fused", True, True, "eager"),
+        ("fused", False, False, "graph"),
+        ("auto", False, False, "auto"),
+        ("auto", True, False, "eager"),
+        ("graph", False, True, "xla"),
     ],
 )
-def test_the_settings_of_a_model_have_one_name(run_eagerly, jit_compile, fused, name):
-    assert modes.name_of(run_eagerly, jit_compile, fused) == name
+def test_keras_flags_set_later_override_the_mode(given, run_eagerly, jit_compile, name):
+    assert modes.find_name(given, run_eagerly, jit_compile) == name
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused"])

@@ -20,13 +20,18 @@ OTHER = b"Something else.\n"
 NOTICES = [re.compile(rb"I\d{4} "), re.compile(rb"W\d{4} ")]
 
 
-def run(program, folder, **variables):
-    """Returns the finished process of a program to which the user has given only these levels."""
+def clean_environment():
+    """Returns the environment of a program whose user asks for no level of messages."""
     names = (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES)
     environment = {name: value for name, value in os.environ.items() if name not in names}
+    return {**environment, "PYTHONPATH": str(ROOT)}
+
+
+def run(program, folder, **variables):
+    """Returns the finished process of a program to which the user has given only these levels."""
     return subprocess.run(
         [sys.executable, "-c", program],
-        env={**environment, **variables, "PYTHONPATH": str(ROOT)},
+        env={**clean_environment(), **variables},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -38,17 +43,19 @@ def test_the_first_program_of_the_readme_prints_nothing_on_stderr(tmp_path):
     assert run(BLOCKS[0], tmp_path).stderr == ""
 
 
-PRINT_LEVEL = "import os, kerasmodes; print(os.environ.get('TF_CPP_MIN_LOG_LEVEL'))"
-
-
 def test_who_asks_for_all_messages_gets_them(tmp_path):
-    process = run(PRINT_LEVEL, tmp_path, TF_CPP_MIN_LOG_LEVEL="0")
+    program = "import os, kerasmodes; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    process = run(program, tmp_path, TF_CPP_MIN_LOG_LEVEL="0")
     assert process.stdout == "0\n"
     assert re.search(r"^I\d{4} ", process.stderr, re.MULTILINE)
 
 
-def test_a_tensorflow_that_runs_already_is_left_alone(tmp_path):
-    assert run(f"import tensorflow; {PRINT_LEVEL}", tmp_path).stdout == "None\n"
+def test_a_tensorflow_that_runs_already_is_left_alone(monkeypatch):
+    assert "tensorflow" in sys.modules
+    for name in (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    quiet_start.import_tensorflow()
+    assert quiet_start.LEVEL not in os.environ
 
 
 def test_only_notices_are_held_back(capfd):

@@ -1,6 +1,6 @@
-"""What watches a run: pictures, metrics of generated images, warnings, and going on after a stop.
+"""What watches a run: pictures, metrics of generated images, warnings, and resuming after a stop.
 
-Each file is one subject. How a run is made, and by which data, is the caller's business.
+Each file is one subject. The caller decides how a run is made and from which data.
 """
 
 from kerasmodes.callbacks.generation_metrics import GenerationMetrics

@@ -1,16 +1,19 @@
-"""`GenerationMetrics`: during training, judges what the model generates, and writes it in the logs.
+"""`GenerationMetrics`: metrics of the images that a model generates, in the logs of its training.
 
-The metrics are in `kerasmodes/metrics`; `real_images.py` reads and keeps the real side.
+The metrics are in `kerasmodes/metrics`; `real_images.py` reads the real images.
 """
 
 import copy
+import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kerasmodes import arguments
 from kerasmodes.callbacks import real_images
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 
 class GenerationMetrics(keras.callbacks.Callback):
@@ -18,34 +21,39 @@ class GenerationMetrics(keras.callbacks.Callback):
 
     The names are `val_frechet`, `val_kernel`, `val_precision`, `val_recall`, `val_density`,
     `val_coverage`, and `val_swd_7`, `val_swd_14`, ... by height with their mean, `val_swd`.
-    Callbacks that stand behind this one see them, and so does the history: give it before
+    Callbacks after this one in the list see them, and so does the history: put it before
     `EarlyStopping` (with `mode="min"` or `"max"`, which Keras cannot guess), `ModelCheckpoint` and
     `CSVLogger`.
 
-    It judges after the first epoch of a `fit` and after each epoch whose number `every` divides. In
-    between the logs repeat the last numbers: `CSVLogger` fixes its columns in the first epoch,
-    `EarlyStopping` and `ModelCheckpoint` warn if what they monitor is missing. (A patience counts
-    all epochs.) If the generated images are not finite, neither is any of the numbers.
+    The metrics are computed after the first epoch of a `fit` and after each epoch whose number
+    `every` divides. In other epochs the logs repeat the last numbers: `CSVLogger` fixes its columns
+    in the first epoch, `EarlyStopping` and `ModelCheckpoint` warn if what they monitor is missing.
+    (A patience counts all epochs.) If a generated image is not finite, all numbers are NaN.
 
-    The images come from the same latents each time; training draws nothing else than without. How
-    many images the metrics take is in `ImageJudge`; numbers at another `num_images`, other real
-    images or another network cannot be compared. Under several workers, give it to all: each
-    computes the same numbers, so that all stop together.
+    The images come from the same latents each time, and training draws the same numbers as without
+    this callback. How many images the metrics take is in `ImageEvaluator`. Compare numbers only at
+    the same `num_images`, with the same real images and the same network. With several workers, give
+    this callback to all: each computes the same numbers, so that all stop together.
 
     Args:
         images: Real images that the model is not trained on: float array
             `[n, height, width, channels]` in [-1, 1], or a finite `tf.data.Dataset` of batches,
-            with or without labels. It is read into memory when training begins.
+            with or without labels. They are read into memory when training begins.
         network: Keras model, images to features `[batch, width]`; `None` is
             `km.metrics.feature_network()`, for images of 28×28×1.
         metrics: Tuple of `"frechet"`, `"kernel"`, `"precision_recall"`, `"density_coverage"` and
             `"swd"`.
         num_images: Positive int, images to generate.
-        every: Positive int, epochs from one judgement to the next.
+        every: Positive int, epochs from one computation to the next.
         seed: Int, at least 0, that fixes the latents.
-        cache_dir: Folder where the features of the real images are kept for the next program;
-            made if missing. `None` keeps none. A data set that is shuffled is a new one each time.
-        averaged: Whether the averaged weights make the images, if the model has an average.
+        cache_dir: Folder where the features of the real images are stored for the next program;
+            made if missing. `None` stores none. A shuffled data set counts as new images each time.
+        averaged: Bool, whether the averaged weights make the images, if the model has an average.
+
+    Raises:
+        ValueError: If an argument is out of range; at the start of training, if the real images do
+            not have the model's shape, or the network does not take them.
+        TypeError: At the start of training, if the model does not generate images.
 
     Example:
 
@@ -64,17 +72,17 @@ class GenerationMetrics(keras.callbacks.Callback):
 
     def __init__(
         self,
-        images,
-        network=None,
-        metrics=("frechet", "kernel", "precision_recall", "swd"),
-        num_images=1_000,
-        every=1,
-        seed=0,
-        cache_dir=None,
-        averaged=True,
+        images: np.ndarray | tf.data.Dataset,
+        network: keras.Model | None = None,
+        metrics: Sequence[str] = ("frechet", "kernel", "precision_recall", "swd"),
+        num_images: int = 1_000,
+        every: int = 1,
+        seed: int = 0,
+        cache_dir: str | os.PathLike | None = None,
+        averaged: bool = True,
     ):
         super().__init__()
-        image_judge.check_metrics(metrics)
+        image_evaluator.check_metrics(metrics)
         arguments.check_positive_integers(num_images=num_images, every=every)
         arguments.check_seed(seed)
         self.images = images
@@ -89,14 +97,14 @@ class GenerationMetrics(keras.callbacks.Callback):
         self._last = None
 
     def __deepcopy__(self, memo):
-        # keras-tuner copies callbacks for each trial; a data set cannot be, and is only read.
+        # keras-tuner copies callbacks for each trial; a data set cannot be copied.
         return copy.copy(self)
 
     def on_train_begin(self, logs=None):
-        check_generates(self.model, "GenerationMetrics")
+        check_generator(self.model, "GenerationMetrics")
         self._last = None
         if self._judge is None:
-            self._judge = self.make_judge()
+            self._judge = self.make_evaluator()
         shape = self._judge.image_shape
         if shape != tuple(self.model.image_shape):
             raise ValueError(
@@ -106,19 +114,21 @@ class GenerationMetrics(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self._last is None or (epoch + 1) % self.every == 0:
-            self._last = self._judged()
+            self._last = self._compute_metrics()
         if logs is not None:
             logs.update(self._last)
 
-    def make_judge(self):
-        """Returns the `ImageJudge` of the arguments, once it has read the real images."""
-        images, features, network = real_images.as_array(self.images), None, None
-        if image_judge.needs_network(self.metrics):
-            network = image_judge.network_for(images.shape[1:], self.network)
-            features = real_images.features(network, images, self.cache_dir)
-        return image_judge.ImageJudge(images, network, self.metrics, self.num_images, features)
+    def make_evaluator(self) -> image_evaluator.ImageEvaluator:
+        """Reads the real images and returns the `ImageEvaluator` of the arguments."""
+        images, features, network = real_images.read_images(self.images), None, None
+        if image_evaluator.needs_network(self.metrics):
+            network = image_evaluator.resolve_network(images.shape[1:], self.network)
+            features = real_images.load_features(network, images, self.cache_dir)
+        return image_evaluator.ImageEvaluator(
+            images, network, self.metrics, self.num_images, features
+        )
 
-    def _judged(self):
+    def _compute_metrics(self):
         own_weights = {} if self.averaged else {"averaged": False}
         images = self.model.generate(self.num_images, seed=self.seed, **own_weights)[-1]
         if np.isfinite(images).all():
@@ -128,10 +138,10 @@ class GenerationMetrics(keras.callbacks.Callback):
         return {f"val_{name}": value for name, value in results.items()}
 
 
-def check_generates(model, who):
+def check_generator(model: keras.Model, callback_name: str) -> None:
     """Raises a `TypeError` unless a model makes images as `MSGGAN` does."""
     if not hasattr(model, "generate") or not hasattr(model, "image_shape"):
         raise TypeError(
-            f"{who} needs a model with `generate` and `image_shape`, such as MSGGAN. "
+            f"{callback_name} needs a model with `generate` and `image_shape`, such as MSGGAN. "
             f"Received: {type(model).__name__}"
         )

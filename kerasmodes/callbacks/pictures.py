@@ -5,6 +5,7 @@ How images are drawn is in `data/image_grid.py`. With several workers, only the 
 
 import json
 import math
+import os
 import pathlib
 
 import keras
@@ -15,21 +16,25 @@ from kerasmodes import arguments, atomic_files, data, random, replicas
 FRAME_SECONDS = 0.3
 ZOOM = 4
 PANELS_IN_A_ROW = 4
-CURVES_KEY = "curves"  # Of the text in a PNG file that its curves are kept in.
+CURVES_KEY = "curves"  # names the text in a PNG file that holds its curves
 
 
 class SampleGrid(keras.callbacks.Callback):
     """After each epoch, draws what the model makes of the same latents; at the end, a GIF.
 
-    Writes `epoch_001.png` and so on, one row a scale, and `progress.gif` of them. A fit that goes
-    on from a later epoch takes the pictures of the epochs before it that it finds, if they are of
-    the same size. Each file appears whole or not at all.
+    Writes `epoch_001.png` and so on, a row for each scale, and `progress.gif` of them. When a fit
+    starts at a later epoch, the GIF includes the pictures of earlier epochs that are in the folder
+    and have the same size. Each file is written by an atomic write.
 
     Args:
         directory: Folder for the pictures; made if missing.
-        num_images: Images in a row.
-        seed: Int that fixes the latents.
-        averaged: Whether the averaged weights make the images, if the model has an average.
+        num_images: Positive int, images in a row.
+        seed: Int, at least 0, that fixes the latents.
+        averaged: Bool, whether the averaged weights make the images, if the model has an average.
+
+    Raises:
+        ValueError: If `num_images` is not positive, or `directory` is a file.
+        TypeError: At the start of training, if the model has no `latent_dim`.
 
     Example:
 
@@ -41,7 +46,13 @@ class SampleGrid(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, directory, num_images=8, seed=0, averaged=True):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        num_images: int = 8,
+        seed: int = 0,
+        averaged: bool = True,
+    ):
         super().__init__()
         arguments.check_positive_integers(num_images=num_images)
         self.directory = pathlib.Path(directory)
@@ -64,7 +75,7 @@ class SampleGrid(keras.callbacks.Callback):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
         latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
-        path = self._path(epoch)
+        path = self._make_path(epoch)
         own_weights = {} if self.averaged else {"averaged": False}
         scales = self.model(latents, training=False, **own_weights)
         data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
@@ -73,23 +84,23 @@ class SampleGrid(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.paths:
             first = int(self.paths[0].stem.removeprefix("epoch_"))
-            earlier = [self._path(epoch) for epoch in range(first - 1)]
-            frames = [_pixels(path) for path in [*earlier, *self.paths] if path.exists()]
+            earlier = [self._make_path(epoch) for epoch in range(first - 1)]
+            frames = [_read_pixels(path) for path in [*earlier, *self.paths] if path.exists()]
             frames = [frame for frame in frames if frame.shape == frames[-1].shape]
             data.save_gif(frames, self.directory / "progress.gif", FRAME_SECONDS)
 
-    def _path(self, epoch):
+    def _make_path(self, epoch):
         return self.directory / f"epoch_{epoch + 1:03d}.png"
 
 
 class LossCurves(keras.callbacks.Callback):
-    """After each epoch, draws everything the logs hold against the epoch, one panel a quantity.
+    """After each epoch, draws all values of the logs by epoch, a panel for each quantity.
 
-    Training and validation share a panel. The numbers are kept in the file, too: a fit that goes on
-    from a later epoch adds to those of the epochs before it. The file appears whole or not at all.
+    Training and validation share a panel. The file also stores the numbers: a fit that starts at a
+    later epoch adds to those of earlier epochs. The file is written by an atomic write.
 
     Args:
-        path: PNG file to write.
+        path: PNG file to write; its folder is made if missing.
 
     Example:
 
@@ -101,7 +112,7 @@ class LossCurves(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         super().__init__()
         self.path = pathlib.Path(path)
         self.curves = {}
@@ -113,7 +124,7 @@ class LossCurves(keras.callbacks.Callback):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
         if not self.curves and epoch > 0:
-            self.curves = _kept_curves(self.path, epoch)
+            self.curves = _read_curves(self.path, epoch)
         for name, value in (logs or {}).items():
             self.curves.setdefault(name, []).append((epoch + 1, float(value)))
         _draw_curves(self.curves, self.path)
@@ -140,8 +151,8 @@ def _draw_curves(curves, path):
         figure.savefig(temporary, dpi=120, metadata={CURVES_KEY: json.dumps(curves)})
 
 
-def _kept_curves(path, num_epochs):
-    """Returns the curves in a picture up to that many epochs; none if there is no such picture."""
+def _read_curves(path, num_epochs):
+    """Returns the curves in a picture up to an epoch, a dict; empty if there is no picture."""
     from PIL import Image
 
     if not path.exists():
@@ -152,7 +163,7 @@ def _kept_curves(path, num_epochs):
     return {name: points for name, points in kept.items() if points}
 
 
-def _pixels(path):
+def _read_pixels(path):
     from PIL import Image
 
     with Image.open(path) as image:

@@ -1,35 +1,39 @@
-"""The real images that generated ones are compared with, and their features, kept on disk.
+"""The real images that generated ones are compared with, and their features, cached on disk.
 
-What is done with them is in `generation_metrics.py` and `health.py`.
+They are used in `generation_metrics.py` and `health.py`.
 """
 
 import hashlib
+import os
 import pathlib
 import zipfile
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasmodes import atomic_files
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 NUM_PROBED = 16
 
 
-def as_array(images, most=None):
+def read_images(
+    images: np.ndarray | tf.Tensor | tf.data.Dataset, most: int | None = None
+) -> np.ndarray:
     """Returns images as a float32 array `[n, height, width, channels]`.
 
     Args:
-        images: Float array in [-1, 1], or a finite `tf.data.Dataset` of batches of such or of
-            tuples that begin with them.
-        most: The most images to take, the first ones; `None` for all.
+        images: Float array in [-1, 1], or a finite `tf.data.Dataset` of batches of such images,
+            or of tuples whose first element is such a batch.
+        most: Positive int, take at most this many, the first ones; `None` takes all.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If the values or the shape are others, or nothing ends the data set.
+        TypeError: If `images` is neither.
+        ValueError: If the values, the dtype or the shape differ, or the data set is endless.
     """
     if isinstance(images, tf.data.Dataset):
-        images = np.concatenate(_batches(images, most) or [np.zeros(0)])
+        images = np.concatenate(_read_batches(images, most) or [np.zeros(0)])
     elif not isinstance(images, (np.ndarray, tf.Tensor)):
         raise TypeError(
             "`images` must be an array or a tf.data.Dataset. "
@@ -49,7 +53,7 @@ def as_array(images, most=None):
     return images.astype("float32")
 
 
-def _batches(dataset, most):
+def _read_batches(dataset, most):
     if most is None and int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
         raise ValueError("`images` must be a data set that ends. Received: an endless one.")
     batches, count = [], 0
@@ -61,49 +65,50 @@ def _batches(dataset, most):
     return batches
 
 
-def features(network, images, cache_dir=None):
+def load_features(
+    network: keras.Model, images: np.ndarray, cache_dir: str | os.PathLike | None = None
+) -> np.ndarray:
     """Returns a network's features of images, from a file if they were computed before.
 
-    The file is named by a hash of the images, in their order, and of the network. It is written
-    whole or not at all. One that cannot be read, or holds another hash, is computed anew and
-    replaced.
+    The file's name is a hash of the images, in their order, and of the network. If the file cannot
+    be read, or holds another hash, the features are computed again and replace it.
 
     Args:
         network: Keras model, images to features `[batch, width]`.
         images: Float32 array `[n, height, width, channels]`.
-        cache_dir: Folder of such files, made if missing; `None` for none.
+        cache_dir: Folder of such files, made if missing; `None` stores nothing.
 
     Returns:
         A float32 array `[n, width]`.
     """
     if cache_dir is None:
-        return image_judge.features_of(network, images)
-    key = fingerprint(network, images)
+        return image_evaluator.extract_features(network, images)
+    key = compute_fingerprint(network, images)
     path = pathlib.Path(cache_dir) / f"features-{key[:16]}.npz"
-    found = _read(path, key, len(images))
+    found = _read_features(path, key, len(images))
     if found is None:
-        found = image_judge.features_of(network, images)
+        found = image_evaluator.extract_features(network, images)
         with atomic_files.atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, key=key, features=found)
     return found
 
 
-def fingerprint(network, images):
+def compute_fingerprint(network: keras.Model, images: np.ndarray) -> str:
     """Returns the SHA-256 of images, and of a network's weights and features of the first images.
 
-    These features stand for the network's configuration, in which Keras numbers the layers as they
-    come in a program. If they are rounded otherwise elsewhere, features are computed once more.
+    These features replace the network's configuration, in which Keras numbers layers in the order
+    of a program. If another machine rounds them differently, it computes the features again.
     """
     digest = hashlib.sha256()
-    probe = image_judge.features_of(network, images[:NUM_PROBED])
+    probe = image_evaluator.extract_features(network, images[:NUM_PROBED])
     for array in (images, *network.get_weights(), probe):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 
-def _read(path, key, num_images):
-    """Returns the features in a file, or `None` if it does not hold those of the key, whole."""
+def _read_features(path, key, num_images):
+    """Returns the features in a file, or `None` if it does not hold all those of the key."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             found, features = str(arrays["key"]), arrays["features"]

@@ -1,7 +1,6 @@
-"""`Resume`: a run that ended too soon goes on from its last whole epoch.
+"""`Resume`: a stopped run resumes after its last complete epoch.
 
-What is drawn or judged meanwhile is in the other files. With several workers, only the chief
-writes.
+With several workers, only the chief writes.
 """
 
 import pathlib
@@ -13,21 +12,22 @@ from kerasmodes.engine import compile_config, keras_private
 
 
 class Resume(keras.callbacks.Callback):
-    """Keeps after each epoch what a fit needs to go on, and goes on from there when run again.
+    """Saves a checkpoint after each epoch, and resumes from it when the program is run again.
 
-    The same program, seeded (`keras.utils.set_random_seed`), stopped at any moment and started
-    again, ends with the weights of a run that was never stopped: weights, optimizers and the state
-    of `km.random` come back, and the data go on with the next epoch's order. What other callbacks
-    count (the patience of `EarlyStopping`, say) begins anew. An epoch's file replaces the last one
-    whole; the history holds the epochs since the start of the program. With several workers, give
-    it to all: the chief writes, and each reads from a folder on a disk that they share.
+    A seeded program (`keras.utils.set_random_seed`) may be stopped at any moment and started again:
+    it ends with the weights of a run that was never stopped. Weights, optimizers and the state of
+    `km.random` are restored, and the data continue with the next epoch's order. The counts of other
+    callbacks (for example the patience of `EarlyStopping`) start again from zero. The checkpoint of
+    an epoch replaces the previous one by an atomic write. The history holds the epochs since the
+    start of the program. With several workers, give this callback to all: the chief writes, and
+    each reads from a folder on a disk that they share.
 
     Args:
-        directory: Folder for the file; made if missing. A new fit needs a new one.
+        directory: Folder for the checkpoint; made if missing. A new fit needs a new folder.
 
     Raises:
-        ValueError: At the start of a fit that must go on, if the model is not built, or an
-            optimizer that is not `model.optimizer`.
+        ValueError: If `directory` is no folder; at the start of a fit that resumes, if the model is
+            not built, or an optimizer that is not `model.optimizer`.
 
     Example:
 
@@ -41,7 +41,7 @@ class Resume(keras.callbacks.Callback):
 
     counts_epochs = True  # `fit` asks for it.
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | pathlib.Path):
         super().__init__()
         if not isinstance(directory, (str, pathlib.Path)) or not str(directory):
             raise ValueError(f"`directory` must name a folder. Received: directory={directory!r}")
@@ -50,27 +50,27 @@ class Resume(keras.callbacks.Callback):
             raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
 
     def on_train_begin(self, logs=None):
-        kept = self._kept()
-        if kept:
-            compile_config.load_with_optimizers(self.model, kept[-1])
-            keras_private.set_restored_epoch(self.model, _epoch_of(kept[-1]))
+        checkpoints = self._list_checkpoints()
+        if checkpoints:
+            compile_config.load_with_optimizers(self.model, checkpoints[-1])
+            keras_private.set_restored_epoch(self.model, _parse_epoch(checkpoints[-1]))
 
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
-        before = self._kept()
+        old_checkpoints = self._list_checkpoints()
         path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
         with atomic_files.atomic_write(path) as temporary:
             self.model.save_weights(temporary)
-        for old in before:
-            old.unlink()
+        for checkpoint in old_checkpoints:
+            checkpoint.unlink()
 
     def on_train_end(self, logs=None):
         keras_private.set_restored_epoch(self.model, None)
 
-    def _kept(self):
-        return sorted(self.directory.glob("epoch_*.weights.h5"), key=_epoch_of)
+    def _list_checkpoints(self):
+        return sorted(self.directory.glob("epoch_*.weights.h5"), key=_parse_epoch)
 
 
-def _epoch_of(path):
+def _parse_epoch(path):
     return int(path.name.removeprefix("epoch_").removesuffix(".weights.h5"))

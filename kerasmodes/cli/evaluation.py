@@ -9,7 +9,7 @@ import rich.table
 from kerasmodes import atomic_files, callbacks, metrics
 from kerasmodes.cli import runs
 from kerasmodes.cli.flags import console, pick
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 CLASSES = (
     *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
@@ -17,7 +17,7 @@ CLASSES = (
 )
 SET_OF_CLASSES = "fashion_mnist"
 # At the end of a run there is time for all of them.
-DEFAULTS = {"metrics": image_judge.METRICS}
+DEFAULTS = {"metrics": image_evaluator.METRICS}
 
 
 def evaluate(parser):
@@ -35,7 +35,7 @@ def evaluate(parser):
             flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)
         images = runs.all_images(flags, flags.split, gan.image_shape)
-        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_judge()
+        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_evaluator()
         # Linear heads may leave the range; a picture of it could not.
         generated = np.clip(gan.generate(flags.num_images, seed=flags.seed)[-1], -1, 1)
         evaluation = {
@@ -46,7 +46,7 @@ def evaluate(parser):
             "num_equal": judge.num_equal,
             "seed": flags.seed,
             "results": judge.results(generated),
-            "floors": judge.floors(),
+            "baselines": judge.baselines(),
         }
         if evaluation["data"].startswith(SET_OF_CLASSES):
             evaluation["class_shares"] = {
@@ -65,7 +65,7 @@ def evaluate(parser):
 def _class_shares(images):
     """Returns the share of the images that the feature network sees in each class."""
     network = metrics.feature_network(with_classes=True)
-    size = image_judge.BATCH_SIZE
+    size = image_evaluator.BATCH_SIZE
     counts = sum(
         np.bincount(
             np.argmax(network(images[start : start + size], training=False)[1], axis=1),
@@ -81,14 +81,16 @@ def _show(evaluation):
     num_equal = evaluation["num_equal"]
     table = rich.table.Table(title=f"Generated against {evaluation['data']} {evaluation['split']}")
     table.add_column("metric")
-    for name in ("images", "result", "floor"):
+    for name in ("images", "result", "baseline"):
         table.add_column(name, justify="right")
     for name, result in evaluation["results"].items():
         sizes = (num_images, num_real) if name == "frechet" else (num_equal, num_equal)
-        numbers = (f"{number:.4g}" for number in (result, evaluation["floors"][name]))
+        numbers = (f"{number:.4g}" for number in (result, evaluation["baselines"][name]))
         table.add_row(name, f"{sizes[0]:,} / {sizes[1]:,}", *numbers)
     console.print(table)
-    console.print("images: generated / real. floor: one half of the real ones against the other.")
+    console.print(
+        "images: generated / real. baseline: one half of the real ones against the other."
+    )
     shares = evaluation.get("class_shares")
     if shares:
         _show_shares(shares)

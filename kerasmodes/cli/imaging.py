@@ -10,7 +10,7 @@ import numpy as np
 from kerasmodes import data, models, random
 from kerasmodes.cli import runs
 from kerasmodes.cli.flags import console, pick
-from kerasmodes.metrics import image_judge, memorisation, nearest_neighbours
+from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import latents as latent_paths
 
@@ -99,16 +99,16 @@ def _interpolation(gan, flags):
 
 
 def _show_neighbours(gan, samples, flags, path):
-    network = image_judge.network_for(gan.image_shape)
+    network = image_evaluator.resolve_network(gan.image_shape)
     training, test = (runs.all_images(flags, s, gan.image_shape) for s in ("train", "test"))
-    of_training = image_judge.features_of(network, training)
-    of_test = image_judge.features_of(network, test[:NUM_COMPARED])
+    of_training = image_evaluator.extract_features(network, training)
+    of_test = image_evaluator.extract_features(network, test[:NUM_COMPARED])
     more = gan.generate(NUM_COMPARED, seed=flags.seed, averaged=flags.averaged)[-1]
     ratio = memorisation.distance_ratio(
-        image_judge.features_of(network, np.clip(more, -1, 1)), of_training, of_test
+        image_evaluator.extract_features(network, np.clip(more, -1, 1)), of_training, of_test
     )
-    of_samples = image_judge.features_of(network, np.clip(samples, -1, 1))
-    indices, _ = nearest_neighbours.nearest(of_samples, of_training, NUM_NEIGHBOURS)
+    of_samples = image_evaluator.extract_features(network, np.clip(samples, -1, 1))
+    indices, _ = nearest_neighbours.find_nearest(of_samples, of_training, NUM_NEIGHBOURS)
     rows = [
         np.concatenate([sample[np.newaxis], training[own]])
         for sample, own in zip(samples, indices, strict=True)

@@ -23,8 +23,7 @@ def launch(parser):
                 "`launch` must be given a program behind two dashes, as in: kerasmodes launch "
                 "--num-workers 2 -- train sum. Received: none"
             )
-        # The command itself, as it was called, unless another program is named.
-        own = [sys.executable, sys.argv[0]] if flags.program[0] in OWN_COMMANDS else []
+        own = [sys.executable, "-m", "kerasmodes"] if flags.program[0] in OWN_COMMANDS else []
         launching.launch([*own, *flags.program], **pick(flags, of_launch))
 
     return run

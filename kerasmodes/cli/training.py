@@ -15,7 +15,7 @@ from kerasmodes.cli.flags import (
     pick,
 )
 from kerasmodes.engine import replication
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
 SAMPLE_NOTE = (
@@ -80,7 +80,7 @@ def train_msggan(parser):
             arguments.check_positive_integers(metrics_every=flags.metrics_every)
             test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
             judge = callbacks.GenerationMetrics(test, every=flags.metrics_every)
-            image_judge.network_for(gan.image_shape)  # There is one for such images.
+            image_evaluator.resolve_network(gan.image_shape)  # There is one for such images.
             watchers.append(judge)
         _fit("msggan", gan, folder, watchers, flags, x=images, shuffle=False, **pick(flags, of_fit))
         console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")

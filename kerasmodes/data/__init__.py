@@ -1,6 +1,6 @@
 """Data sets for the package's models, and pictures of image batches.
 
-Nothing here knows a model or a strategy: the caller brings them together.
+Nothing here depends on a model or a strategy: the caller brings them together.
 """
 
 from kerasmodes.data.fashion_mnist import prepare

@@ -1,20 +1,27 @@
-"""Where Fashion-MNIST comes from: IDX files in a folder, made into a real TFDS data set.
+"""Makes a TFDS data set of Fashion-MNIST from IDX files in a folder.
 
-Reading a prepared set, and TFDS's own download of it, are not here: see `image_pipeline.py`.
+`image_pipeline.py` reads a prepared set and lets TFDS download one.
 """
 
 import functools
 import gzip
 import math
+import os
 import pathlib
 import struct
 import tempfile
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-# Debian's package `dataset-fashion-mnist`. The pixels are those of the original files, the gzip
-# headers are not, so that TFDS, which compares checksums, does not accept the files themselves.
+from kerasmodes import arguments
+
+if TYPE_CHECKING:  # TFDS takes long to import: only the functions that read do it.
+    import tensorflow_datasets as tfds
+
+# Debian's package `dataset-fashion-mnist`. Its pixels are the original ones, its gzip headers are
+# not. TFDS compares checksums of files, so it does not accept these.
 DEBIAN_DIR = pathlib.Path("/usr/share/datasets/fashion-mnist")
 IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -26,13 +33,15 @@ NUM_CLASSES = 10
 IDX_UINT8 = 0x0800  # The magic number of an IDX file of bytes is this plus the number of axes.
 
 
-def prepare(idx_dir=None, data_dir=None):
+def prepare(
+    idx_dir: str | os.PathLike | None = None, data_dir: str | os.PathLike | None = None
+) -> str:
     """Makes the TFDS data set "fashion_mnist" from IDX files; needs no network.
 
-    It takes 10 to 30 seconds, once: a set that is prepared already is left as it is, after a check
-    of `idx_dir` if one is given. Afterwards `tfds.load("fashion_mnist", data_dir=data_dir)` works
-    as well. All four files are checked from end to end before anything is written, and an
-    interrupted preparation leaves nothing that TFDS takes for a data set.
+    It takes 10 to 30 seconds, once: a prepared set stays as it is, after a check of `idx_dir` if
+    one is given. Afterwards `tfds.load("fashion_mnist", data_dir=data_dir)` works as well. All four
+    files are fully checked before anything is written. An interrupted preparation leaves nothing
+    that TFDS takes for a data set.
 
     Args:
         idx_dir: Folder with the four files of Fashion-MNIST, `train-images-idx3-ubyte`,
@@ -40,20 +49,20 @@ def prepare(idx_dir=None, data_dir=None):
             plain or with `.gz` at its end. `None` means `/usr/share/datasets/fashion-mnist`, where
             Debian's package `dataset-fashion-mnist` puts them. Defaults to `None`.
         data_dir: Folder of TFDS's data sets. `None` means TFDS's own, which is the environment
-            variable `TFDS_DATA_DIR` or else `~/tensorflow_datasets`. Defaults to `None`.
+            variable `TFDS_DATA_DIR`, or `~/tensorflow_datasets`. Defaults to `None`.
 
     Returns:
         The folder of the prepared set, a string.
 
     Raises:
-        ValueError: if a file is missing, cut short, or not what Fashion-MNIST's is.
+        ValueError: if a file is missing, cut short, or not one of Fashion-MNIST.
         RuntimeError: if the set's folder exists but does not hold a prepared set.
 
     Example:
         >>> import kerasmodes as km
         >>> folder = km.data.prepare()
     """
-    builder = _builder_class()(data_dir=data_dir)
+    builder = _make_builder_class()(data_dir=data_dir)
     prepared = is_prepared(builder)
     if prepared and idx_dir is None:
         return str(builder.data_dir)
@@ -65,7 +74,7 @@ def prepare(idx_dir=None, data_dir=None):
     return str(builder.data_dir)
 
 
-def is_prepared(builder):
+def is_prepared(builder: "tfds.core.DatasetBuilder") -> bool:
     """Returns whether TFDS can read the builder's data set; a broken one is a `RuntimeError`."""
     if not builder.data_path.exists():
         return False
@@ -77,7 +86,7 @@ def is_prepared(builder):
     return True
 
 
-def read_split(folder, split):
+def read_split(folder: str | os.PathLike, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images and the labels of one split from its two IDX files, fully checked.
 
     Args:
@@ -89,8 +98,10 @@ def read_split(folder, split):
         and `[N]` with values in 0 to 9; N is 60,000 for `"train"` and 10,000 for `"test"`.
 
     Raises:
-        ValueError: if a file is missing, cut short, or not what Fashion-MNIST's is.
+        ValueError: if the split is unknown, or if a file is missing, cut short, or not one of
+            Fashion-MNIST.
     """
+    arguments.check_choice("split", split, IDX_FILES)
     image_name, label_name = IDX_FILES[split]
     count = NUM_EXAMPLES[split]
     images = _read_idx(_find(folder, image_name), (count, *IMAGE_SIZE))
@@ -145,15 +156,15 @@ def _check_equal(path, what, expected, received):
         raise ValueError(f"`{path}` must have {what}={expected}. Received: {what}={received}")
 
 
-@functools.cache  # TFDS keeps every builder class it sees: make one, not one a call.
-def _builder_class():
+@functools.cache  # TFDS remembers every builder class: make a single one.
+def _make_builder_class():
     from tensorflow_datasets.core import registered
     from tensorflow_datasets.image_classification import mnist
 
     with registered.skip_registration():
 
         class FashionMNIST(mnist.FashionMNIST):
-            """TFDS's own data set in name, version and features, but read from a folder."""
+            """TFDS's own data set in name, version and features, read from a folder."""
 
             name = "fashion_mnist"
             url_infos = {}  # Nothing is downloaded, so there are no checksums to look up.
@@ -161,13 +172,15 @@ def _builder_class():
 
             def _split_generators(self, dl_manager):
                 folder = dl_manager.manual_dir
-                return {split: _examples(*read_split(folder, split)) for split in IDX_FILES}
+                return {
+                    split: _generate_examples(*read_split(folder, split)) for split in IDX_FILES
+                }
 
     return FashionMNIST
 
 
-def _examples(images, labels):
-    # TFDS orders examples by a hash of the key: with the index, as in its own builder, its order.
+def _generate_examples(images, labels):
+    # TFDS orders examples by a hash of the key; the index, as in its own builder, gives its order.
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         yield index, {"image": image, "label": int(label)}
 
@@ -182,6 +195,6 @@ def _write(builder, folder):
                 download_config=tfds.download.DownloadConfig(manual_dir=folder),
             )
         except OSError:
-            # Another process, say a worker started beside this one, may have finished first.
+            # Another process, such as another worker, may have finished first.
             if not is_prepared(builder):
                 raise

@@ -1,28 +1,38 @@
-"""Pictures of image batches: one row a scale, as an array, a figure, a PNG file or a GIF of many.
+"""Pictures of image batches: one row a scale, as an array, a figure, a PNG file or a GIF.
 
-When a picture is made during training is not here: that is the callbacks' business.
+The callbacks decide when to make a picture during training.
 """
 
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from kerasmodes import atomic_files
+from kerasmodes import arguments, atomic_files
+
+if TYPE_CHECKING:  # Matplotlib takes long to import: only the functions that draw do it.
+    from matplotlib.figure import Figure
 
 
-def image_grid(scales, num_images=8, zoom=1):
+def image_grid(
+    scales: npt.ArrayLike | Sequence[npt.ArrayLike], num_images: int = 8, zoom: int = 1
+) -> np.ndarray:
     """Returns the first images of a batch as one picture, a row for each scale.
 
     The smallest scale is the top row. Smaller images are enlarged to the size of the largest by
-    repeating pixels, so that one pixel stays one square. Values beyond [-1, 1] are clipped. NaN is
-    drawn as a checkerboard of black and white pixels, which no image contains by chance. Of two
-    channels the first is drawn, in gray; of more than three the first three, as RGB.
+    repeating pixels, so that one pixel stays one square. Values outside [-1, 1] are clipped. NaN is
+    drawn as a checkerboard of black and white pixels, which no image contains by chance. One or two
+    channels show the first in gray; three or more show the first three as RGB.
 
     Args:
         scales: Float arrays or tensors `[B, h, w, C]` with values in [-1, 1], from the smallest to
             the largest scale, each height and width a divisor of the largest; or one such array.
         num_images: Integer, at least 1: the number of columns, at most B. Defaults to `8`.
-        zoom: Integer, at least 1: sides of the square that stands for a pixel of the largest scale.
+        zoom: Integer, at least 1: width and height, in pixels of the picture, of a pixel of the
+            largest scale. Defaults to `1`.
 
     Returns:
         A uint8 NumPy array of shape `[rows * H, columns * W, 1 or 3]`, where rows is the number of
@@ -39,24 +49,26 @@ def image_grid(scales, num_images=8, zoom=1):
         (56, 224, 1)
     """
     scales = _check_scales(scales)
-    for name, value in (("num_images", num_images), ("zoom", zoom)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    arguments.check_positive_integers(num_images=num_images, zoom=zoom)
     height, width = (zoom * size for size in scales[-1].shape[1:3])
-    return np.concatenate([_row(scale[:num_images], height, width) for scale in scales])
+    return np.concatenate([_draw_row(scale[:num_images], height, width) for scale in scales])
 
 
-def plot_batch(scales, num_images=8, path=None):
+def plot_batch(
+    scales: npt.ArrayLike | Sequence[npt.ArrayLike],
+    num_images: int = 8,
+    path: str | os.PathLike | None = None,
+) -> "Figure":
     """Returns a figure of `image_grid`, each row labelled with its resolution.
 
     Args:
         scales: As in `image_grid`.
         num_images: As in `image_grid`. Defaults to `8`.
-        path: Path of a PNG file to write as well, ending in `.png`; its folder is created, and the
-            file is complete or not there at all. Defaults to `None`: no file.
+        path: Path of a PNG file to write as well, ending in `.png`. Its folder is created; the
+            write is atomic. Defaults to `None`: no file.
 
     Returns:
-        A `matplotlib.figure.Figure`, which belongs to no window and needs no display.
+        A `matplotlib.figure.Figure` without a window, so that it needs no display.
 
     Raises:
         ValueError: if the arrays or the path are not as above.
@@ -89,8 +101,8 @@ def plot_batch(scales, num_images=8, path=None):
     return figure
 
 
-def save_image(array, path):
-    """Writes an image as a PNG file, which is complete or not there at all.
+def save_image(array: np.ndarray, path: str | os.PathLike) -> None:
+    """Writes an image as a PNG file, in an atomic write.
 
     Args:
         array: uint8 NumPy array of shape `[H, W]`, `[H, W, 1]` (both gray) or `[H, W, 3]` (RGB).
@@ -106,16 +118,16 @@ def save_image(array, path):
     """
     _check_suffix(path, ".png")
     with atomic_files.atomic_write(path) as temporary:
-        _as_picture(array).save(temporary, format="PNG")
+        _make_picture(array).save(temporary, format="PNG")
 
 
-def save_gif(frames, path, seconds=0.1):
-    """Writes an endlessly repeated animation, which is complete or not there at all.
+def save_gif(frames: Sequence[np.ndarray], path: str | os.PathLike, seconds: float = 0.1) -> None:
+    """Writes an animation that repeats forever, in an atomic write.
 
     Args:
         frames: List of one or more uint8 arrays as in `save_image`, of one shape.
         path: Path of the file, ending in `.gif`; its folder is created, an older file replaced.
-        seconds: Float, how long a frame is shown; GIF counts in hundredths. Defaults to `0.1`.
+        seconds: Float, seconds a frame is shown; GIF counts in hundredths. Defaults to `0.1`.
 
     Raises:
         ValueError: if the frames or the path are not as above.
@@ -132,7 +144,7 @@ def save_gif(frames, path, seconds=0.1):
             f"`frames` must be pictures of one shape. Received: shapes={sorted(shapes)}"
         )
     _check_suffix(path, ".gif")
-    first, *others = [_as_picture(frame).convert("P") for frame in frames]
+    first, *others = [_make_picture(frame).convert("P") for frame in frames]
     with atomic_files.atomic_write(path) as temporary:
         first.save(
             temporary,
@@ -143,7 +155,7 @@ def save_gif(frames, path, seconds=0.1):
         )
 
 
-def _as_picture(array):
+def _make_picture(array):
     from PIL import Image
 
     array = np.asarray(array)
@@ -157,7 +169,7 @@ def _as_picture(array):
 
 
 def _check_scales(scales):
-    """Returns the scales as float32 arrays, smallest first; or raises what is wrong with them."""
+    """Returns the scales as float32 arrays, smallest first; raises a `ValueError` otherwise."""
     scales = scales if isinstance(scales, list | tuple) else [scales]
     arrays = [np.asarray(scale) for scale in scales]
     shapes = [array.shape for array in arrays]
@@ -180,13 +192,13 @@ def _check_scales(scales):
 
 
 def _fits(shape, largest):
-    """Returns whether images of this shape can stand above the largest ones."""
+    """Returns whether images of this shape can be enlarged to the largest ones."""
     if len(shape) != 4 or (shape[0], shape[3]) != (largest[0], largest[3]) or 0 in shape:
         return False
     return largest[1] % shape[1] == 0 and largest[2] % shape[2] == 0
 
 
-def _row(images, height, width):
+def _draw_row(images, height, width):
     """Returns the images `[B, h, w, C]` side by side: uint8 `[height, B * width, C]`."""
     images = images.repeat(height // images.shape[1], axis=1)
     images = images.repeat(width // images.shape[2], axis=2)

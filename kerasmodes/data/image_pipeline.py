@@ -1,10 +1,10 @@
 """Images as a `tf.data.Dataset` for `fit`: cached, shuffled, batched, scaled to [-1, 1].
 
-Resizing is not here (a model makes its own scales), nor is a strategy (it splits the batches).
+Resizing is not here: a model makes its own scales. Nor are strategies: they split the batches.
 """
 
 import importlib.resources
-import numbers
+import os
 import urllib.parse
 
 import numpy as np
@@ -15,7 +15,7 @@ from kerasmodes.data import fashion_mnist
 
 SAMPLE = "fashion_mnist_sample"
 PROBE_SECONDS = 10
-WAYS = """any one of these three ways does:
+WAYS = """any one of these three ways works:
 1. `data_dir`: a folder of TFDS data sets in which fashion_mnist is prepared;
 2. `idx_dir`: a folder with its four IDX files, as Debian's package `dataset-fashion-mnist` has;
 3. a network connection, over which TFDS downloads 30 MB.
@@ -23,37 +23,37 @@ The bundled sample, name='fashion_mnist_sample', needs none of them."""
 
 
 def images(
-    name=SAMPLE,
-    split="train",
-    batch_size=64,
+    name: str = SAMPLE,
+    split: str = "train",
+    batch_size: int = 64,
     *,
-    with_labels=False,
-    seed=None,
-    data_dir=None,
-    idx_dir=None,
-):
-    """Returns a data set of image batches, its number of batches known.
+    with_labels: bool = False,
+    seed: int | None = None,
+    data_dir: str | os.PathLike | None = None,
+    idx_dir: str | os.PathLike | None = None,
+) -> tf.data.Dataset:
+    """Returns a data set of image batches with a known number of batches.
 
     The uint8 images are cached in memory (Fashion-MNIST: 47 MB). A split whose name starts with
-    "train" is shuffled as a whole, anew in each epoch, and its last incomplete batch is dropped;
-    any other split keeps its order and its last batch.
+    "train" is shuffled as a whole, again in each epoch, and its last incomplete batch is dropped.
+    Any other split keeps its order and its last batch.
 
     Fashion-MNIST is read from `data_dir` if TFDS has prepared it there. Otherwise it is prepared
-    once, in 10 to 30 seconds, from `idx_dir` or from Debian's package `dataset-fashion-mnist`;
-    otherwise TFDS downloads it. An `idx_dir` without the files is an error, though it is not looked
-    at when the set is prepared already.
+    once, in 10 to 30 seconds, from `idx_dir` or from Debian's package `dataset-fashion-mnist`.
+    Without these files TFDS downloads it. An `idx_dir` without the files is an error, unless the
+    set is prepared already.
 
     Args:
         name: `"fashion_mnist_sample"`, the 1,024 training and 256 test images that come with this
-            package; `"fashion_mnist"`, all 70,000; or any TFDS data set with an `image` of one
-            size. Defaults to `"fashion_mnist_sample"`.
+            package; `"fashion_mnist"`, all 70,000; or any TFDS data set whose uint8 `image` has
+            one size. Defaults to `"fashion_mnist_sample"`.
         split: `"train"`, `"test"` or another of the set's, also a part in TFDS's notation, such as
             `"train[:1000]"`. Defaults to `"train"`.
         batch_size: Integer, at least 1: images a batch, under a strategy the global batch.
             Defaults to `64`.
         with_labels: Whether each element is a pair with the labels. Defaults to `False`.
         seed: Integer or `None`. The same seed gives the same batches in the same order, epoch by
-            epoch; `None` leaves it to `keras.utils.set_random_seed`. Defaults to `None`.
+            epoch; with `None`, `keras.utils.set_random_seed` decides. Defaults to `None`.
         data_dir: Folder of TFDS's data sets. `None` means TFDS's own. Defaults to `None`.
         idx_dir: Folder with Fashion-MNIST's IDX files, see `prepare`. Defaults to `None`.
 
@@ -64,7 +64,7 @@ def images(
     Raises:
         ValueError: if an argument is not as above, if the images differ in size or are not uint8,
             or if the training split is smaller than one batch.
-        RuntimeError: if the set is neither prepared, nor in local files, nor to be downloaded.
+        RuntimeError: if the set is not prepared, not in local files and cannot be downloaded.
 
     Example:
         >>> import kerasmodes as km
@@ -74,9 +74,11 @@ def images(
     """
     _check_arguments(name, split, batch_size, seed)
     if name == SAMPLE:
-        dataset = _sample(split, with_labels, data_dir, idx_dir)
+        dataset = _read_sample(split, with_labels, data_dir, idx_dir)
     else:
-        dataset = _from_tfds(_open(name, with_labels, data_dir, idx_dir), split, with_labels)
+        dataset = _read_tfds(
+            _open_builder(name, with_labels, data_dir, idx_dir), split, with_labels
+        )
     training = split.startswith("train")
     count = int(dataset.cardinality())
     if training and batch_size > count:
@@ -96,8 +98,7 @@ def _check_arguments(name, split, batch_size, seed):
         if not isinstance(value, str) or not value:
             raise ValueError(f"`{key}` must be a string. Received: {key}={value!r}")
     arguments.check_positive_integers(batch_size=batch_size)
-    if seed is not None and not isinstance(seed, numbers.Integral):
-        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+    arguments.check_seed(seed, can_be_none=True, can_be_negative=True)
 
 
 def _scale(image, *label):
@@ -105,7 +106,7 @@ def _scale(image, *label):
     return (image, *label) if label else image
 
 
-def _sample(split, with_labels, data_dir, idx_dir):
+def _read_sample(split, with_labels, data_dir, idx_dir):
     """Returns the bundled sample's split, unbatched."""
     import tensorflow_datasets as tfds
 
@@ -143,7 +144,7 @@ def _parse(split, splits):
         ) from error
 
 
-def _from_tfds(builder, split, with_labels):
+def _read_tfds(builder, split, with_labels):
     """Returns a prepared TFDS set's split, unbatched, in the order in which it is stored."""
     import tensorflow_datasets as tfds
 
@@ -157,8 +158,8 @@ def _from_tfds(builder, split, with_labels):
     return dataset.map(lambda example: tuple(example[key] for key in keys))
 
 
-def _open(name, with_labels, data_dir, idx_dir):
-    """Returns the TFDS builder of a set that can be read, prepared just now if need be."""
+def _open_builder(name, with_labels, data_dir, idx_dir):
+    """Returns the TFDS builder of a set, prepared first if it is not."""
     import tensorflow_datasets as tfds
 
     is_fashion_mnist = name == "fashion_mnist"
@@ -206,7 +207,7 @@ def _download(builder, ways):
     try:
         _check_connection(builder.url_infos or {})
         builder.download_and_prepare()
-    except Exception as error:  # Whatever TFDS could not do, the remedies are the same.
+    except Exception as error:  # Whatever failed in TFDS, the remedies are the same.
         raise RuntimeError(
             "`name` must be a data set that TFDS has prepared or can download. "
             f"Received: name={builder.name!r}, {type(error).__name__} on its way to "
@@ -215,7 +216,7 @@ def _download(builder, ways):
 
 
 def _check_connection(urls):
-    """Raises at once if no host answers: by itself TFDS tries for more than three minutes."""
+    """Raises at once if no host answers: TFDS alone tries for more than three minutes."""
     import requests
 
     hosts = {urllib.parse.urlsplit(url).netloc: url for url in urls if url.startswith("http")}

@@ -1,4 +1,4 @@
-"""Data that is drawn, not read: the sum regression of the first tutorial.
+"""Random data: the sum regression of the first tutorial.
 
 NumPy arrays only. Batches, shuffling and devices are not here: `fit` makes them from arrays.
 """
@@ -8,7 +8,9 @@ import numpy as np
 from kerasmodes import arguments
 
 
-def sums(num_samples=10_000, num_features=20, seed=None):
+def sums(
+    num_samples: int = 10_000, num_features: int = 20, seed: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns rows of standard normals and the sum of each row.
 
     Args:
@@ -31,7 +33,6 @@ def sums(num_samples=10_000, num_features=20, seed=None):
         ((100, 20), (100, 1))
     """
     arguments.check_positive_integers(num_samples=num_samples, num_features=num_features)
-    if seed is not None and not arguments.is_integer(seed, 0):
-        raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
+    arguments.check_seed(seed, can_be_none=True)
     x = np.random.default_rng(seed).standard_normal((num_samples, num_features), dtype="float32")
     return x, x.sum(axis=1, keepdims=True)

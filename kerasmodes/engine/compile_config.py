@@ -5,8 +5,11 @@ Which mode the arguments mean is not here: see `modes.py`.
 
 import functools
 import inspect
+import os
 import types
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -14,7 +17,7 @@ from kerasmodes import modes
 from kerasmodes.engine import keras_private
 
 
-def wrap_compile(compile):
+def record_compile_arguments(compile: Callable) -> Callable:
     """Returns a class's `compile` that also takes a mode, and keeps its outermost arguments.
 
     What goes with a mode and the class's own `compile` does not know is taken out here, so that
@@ -22,48 +25,43 @@ def wrap_compile(compile):
     """
     parameters = inspect.signature(compile).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    taken_out = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
-
+    unknown = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
     knows_mode = "mode" in parameters  # Perhaps another one than ours: the class sees to it.
 
     @functools.wraps(compile)
     def compile_in_mode(self, *args, **kwargs):
-        own = {name: value for name, value in kwargs.items() if name not in taken_out}
         given = {n: kwargs[n] for n in modes.SETTINGS if kwargs.get(n) is not None}
-        not_passed = {name: value for name, value in given.items() if name in taken_out}
+        taken_out = {name: value for name, value in given.items() if name in unknown}
         # An error comes before anything has changed.
-        self._resolve_mode(**(not_passed if knows_mode else given))
-        is_outermost = not self._is_compiling
-        self._is_compiling = True
+        self.resolve_mode(**(taken_out if knows_mode else given))
+        is_outermost = type(self).compile is compile_in_mode
         if is_outermost:
-            self._handed_mode = None
-        try:
-            compile(self, *args, **own)
-        finally:
-            self._is_compiling = not is_outermost
-        is_lost = "mode" in given and not knows_mode and self._handed_mode is None
-        _set_lost(self, given if is_lost else not_passed)
+            self.given_mode = None
+        compile(self, *args, **{n: value for n, value in kwargs.items() if n not in unknown})
+        is_lost = "mode" in given and not knows_mode and self.given_mode is None
+        _set_what_was_lost(self, given if is_lost else taken_out)
         if is_outermost:
-            # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
-            self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
+            self.keep_compile_arguments(args, kwargs)
 
     return compile_in_mode
 
 
-def _set_lost(model, settings):
-    """Sets what a class's `compile` has not handed on to Keras, beside what it has.
+def _set_what_was_lost(model, settings):
+    """Sets what a class's `compile` has not passed on to Keras, beside what it has.
 
-    A class that repeats Keras's signature hands on a 1 for `steps_per_execution` that nobody said.
+    A class that repeats Keras's signature passes on a 1 for `steps_per_execution` that nobody said.
     """
     if not settings:
         return
-    handed = {"mode": model._handed_mode}
-    if not model._finds_steps_per_execution and (model._handed_mode or model._steps > 1):
-        handed["steps_per_execution"] = model._steps
-    model._set_mode(**{**handed, **settings})
+    passed_on = {"mode": model.given_mode}
+    if model.has_asked_steps and (model.given_mode or model.steps_per_execution > 1):
+        passed_on["steps_per_execution"] = model.steps_per_execution
+    model.set_mode(**{**passed_on, **settings})
 
 
-def for_class(compile, args, kwargs, settings):
+def bind_arguments(
+    compile: Callable, args: tuple, kwargs: dict[str, Any], settings: dict[str, Any]
+) -> tuple[tuple, dict[str, Any]]:
     """Returns the arguments for the class's own `compile`, with the settings that it knows."""
     signature = inspect.signature(compile)
     parameters = signature.parameters
@@ -73,22 +71,16 @@ def for_class(compile, args, kwargs, settings):
     return bound.args, bound.kwargs
 
 
-def compiles_as_keras(model):
+def compiles_as_keras(model: keras.Model) -> bool:
     """Returns whether `compile` is that of Keras and of the modes: no class has one of its own."""
     owners = {cls.__module__ for cls in type(model).__mro__ if "compile" in vars(cls)}
     return all(name.startswith(("keras.", "kerasmodes.engine.")) for name in owners)
 
 
-def replace_compiled_loss(model):
-    """Gives a model that Keras has compiled the loss that is averaged by one rule in all modes."""
-    loss = keras_private.compiled_loss(model)
-    if loss is not None and not isinstance(loss, keras_private.CompileLoss):
-        loss = keras_private.CompileLoss(loss)
-        keras_private.set_compiled_loss(model, loss)
-
-
-def config_of(model, found=None):
-    """Returns what `compile_from` needs, ready for a JSON file.
+def make_config(
+    model: keras.Model, arguments: types.SimpleNamespace, found: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns what `compile_from_config` needs, ready for a JSON file.
 
     Arguments of Keras's own `compile` are written as Keras does, since it hands them to models
     without modes, too (`clone_model` makes such); what belongs to the modes stands beside the
@@ -97,10 +89,10 @@ def config_of(model, found=None):
 
     Args:
         model: A compiled model.
+        arguments: Its namespace of what `compile` was given, with `args` and `kwargs`.
         found: Arguments of `compile` by name, with what the model made of them: written in place of
             what was given, so that a default that changes later does not change the file's model.
     """
-    arguments = model._compile_arguments
     settings = {n: value for n, value in arguments.kwargs.items() if n in modes.SETTINGS}
     own = {n: value for n, value in arguments.kwargs.items() if n not in modes.SETTINGS}
     bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **own)
@@ -108,7 +100,7 @@ def config_of(model, found=None):
     bound.arguments |= known
     (_, *args), kwargs = bound.args, bound.kwargs
     if compiles_as_keras(model):
-        return _config_of_keras(model, args, kwargs, settings)
+        return _make_keras_config(model, args, kwargs, settings)
     kwargs |= settings
     names = [*bound.signature.parameters][1 : 1 + len(args)]
     names += [f"argument {place}" for place in range(len(names), len(args))]
@@ -118,15 +110,15 @@ def config_of(model, found=None):
     return {
         "args": [values.pop(name) for name in names],
         "kwargs": values,
-        **_optimizer_weights(model),
+        **_find_optimizer_weights(model),
     }
 
 
-def compile_from(model, config):
+def compile_from_config(model: keras.Model, config: dict[str, Any]) -> None:
     """Compiles a model as a config says, and builds each optimizer for the weights it had."""
     if "not_saved" in config:
         lost = ", ".join(f"{name} ({kind})" for name, kind in config["not_saved"].items())
-        _warn_of_no_compile(f"Keras could not save {lost}")
+        _warn_not_compiled(f"Keras could not save {lost}")
         return
     config = dict(config)
     is_own = "kwargs" in config
@@ -135,7 +127,7 @@ def compile_from(model, config):
     except (TypeError, ValueError) as error:
         if not is_own:  # As Keras, of its own arguments.
             raise
-        _warn_of_no_compile(f"an argument could not be read: {error}")
+        _warn_not_compiled(f"an argument could not be read: {error}")
         return
     model.compile(*args, **kwargs)
     with model.distribute_strategy.scope():
@@ -158,7 +150,7 @@ def _read_config(config):
     return args, keras.saving.deserialize_keras_object(kwargs), weights
 
 
-def _warn_of_no_compile(reason):
+def _warn_not_compiled(reason):
     warnings.warn(
         f"`compile()` was not called as part of model loading because {reason}. Call `compile()` "
         "after loading; to have it saved, give classes `get_config()` and register them.",
@@ -166,7 +158,7 @@ def _warn_of_no_compile(reason):
     )
 
 
-def _config_of_keras(model, args, kwargs, settings):
+def _make_keras_config(model, args, kwargs, settings):
     bound = inspect.signature(keras.Model.compile).bind(model, *args, **kwargs)
     bound.apply_defaults()
     values = {name: bound.arguments[name] for name in keras_private.COMPILE_ARGUMENTS}
@@ -181,7 +173,7 @@ def _config_of_keras(model, args, kwargs, settings):
     values, lost = _serialize(values)
     if lost:
         return {"not_saved": lost}
-    own = {"settings": _serialize(settings)[0], "weights": _optimizer_weights(model)}
+    own = {"settings": _serialize(settings)[0], "weights": _find_optimizer_weights(model)}
     if values["optimizer"] is None:
         return {"args": [], "kwargs": {**values, **own["settings"]}, **own["weights"]}
     return {**values, "optimizer": {**values["optimizer"], "kerasmodes": own}}
@@ -217,7 +209,7 @@ def _build_optimizers(model, optimizer_weights, num_weights):
             built_from[name].build([weights[place] for place in places])
 
 
-def load_with_optimizers(model, path):
+def load_with_optimizers(model: keras.Model, path: str | os.PathLike) -> None:
     """Loads what `save_weights` wrote, the optimizers' state too.
 
     Raises:
@@ -225,7 +217,7 @@ def load_with_optimizers(model, path):
     """
     if not model.built:
         raise ValueError(
-            "The model must be built before a fit can go on. Received: "
+            "The model must be built before a fit can be resumed. Received: "
             f"{model.__class__.__name__} with built=False. Call `build(input_shape)`."
         )
     with model.distribute_strategy.scope():
@@ -240,10 +232,10 @@ def load_with_optimizers(model, path):
             ) from error
 
 
-def build_optimizer(optimizer, network):
+def build_optimizer(optimizer: Any, network: keras.Model) -> keras.optimizers.Optimizer:
     """Returns an optimizer, or that of the name, built for the weights that a network trains.
 
-    It could not be restored else, nor run on replicas. Under float16 it scales its loss.
+    Otherwise it could not be restored, nor run on replicas. Under float16 it scales its loss.
     """
     optimizer = keras.optimizers.get(optimizer)
     is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -254,7 +246,7 @@ def build_optimizer(optimizer, network):
     return optimizer
 
 
-def build_optimizer_of_plain_step(model):
+def build_optimizer_of_plain_step(model: keras.Model) -> None:
     """Builds the optimizer before a step is traced, if the model is built and the step is Keras's.
 
     A variable that is made while a step is traced keeps that graph in memory for good, 3.5 MB of a
@@ -266,25 +258,25 @@ def build_optimizer_of_plain_step(model):
             model.optimizer.build(model.trainable_variables)
 
 
-def check_optimizers_built(model):
+def check_optimizers_built(model: keras.Model) -> None:
     """Raises if an optimizer has no variables yet, where a step is too late to make them."""
     unbuilt = [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]
     if unbuilt:
         raise ValueError(
-            "Optimizers must be built before `fit` under several replicas, or before it goes on "
+            "Optimizers must be built before `fit` under several replicas, or before it is resumed "
             f"from a file. Received: {unbuilt} not built. Call `build(trainable_variables)` of "
             "each in `compile`, under `self.distribute_strategy.scope()`."
         )
 
 
-def _optimizer_weights(model):
+def _find_optimizer_weights(model):
     """Returns the places in `model.weights` of what each built optimizer updates, and their number.
 
     Left out is an optimizer of weights that the model has no longer, such as quantized ones.
     """
     places = {id(weight): place for place, weight in enumerate(model.weights)}
     found = {
-        name: [places.get(id(v)) for v in keras_private.variables_of_optimizer(optimizer)]
+        name: [places.get(id(v)) for v in keras_private.find_variables(optimizer)]
         for name, optimizer in find_optimizers(model).items()
         if optimizer.built
     }
@@ -292,18 +284,18 @@ def _optimizer_weights(model):
     return {"optimizer_weights": found, "num_weights": len(places)}
 
 
-def find_optimizers(model):
+def find_optimizers(model: keras.Model) -> dict[str, Any]:
     """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
     return {
         name if place is None else f"{name}/{place}": part
         for name, value in sorted(vars(model).items())
         if not name.startswith("_self_")  # TensorFlow's own lists of the same objects
-        for place, part in _places(value)
+        for place, part in _list_places(value)
         if isinstance(part, keras.optimizers.Optimizer)
     }
 
 
-def _places(value):
+def _list_places(value):
     if isinstance(value, dict):
         return value.items()
     return enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]

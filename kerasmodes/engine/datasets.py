@@ -33,12 +33,12 @@ class DataStart:
                 "and its like, with a seed from `Dataset.random(seed)` or `enumerate`."
             ) from error
 
-    def restore(self, dataset):
+    def restore(self, dataset: tf.data.Dataset) -> None:
         """Makes the next orders of this data set those that followed when it stood at the start."""
         tf.train.Checkpoint(iterator=iter(dataset)).read(self._path)
 
 
-def disable_autotuner(dataset):
+def disable_autotuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the data set without tf.data's autotuner, unless the user has set that option.
 
     An iterator of TensorFlow 2.21 is destroyed only when its autotuner wakes up next, up to as long
@@ -52,7 +52,7 @@ def disable_autotuner(dataset):
     return dataset.with_options(options)
 
 
-def skip_epochs(dataset, number, num_batches):
+def skip_epochs(dataset: tf.data.Dataset, number: int, num_batches: int | None) -> None:
     """Lets a data set stand where it does after some epochs of `fit`, by making their iterators.
 
     Args:
@@ -65,7 +65,7 @@ def skip_epochs(dataset, number, num_batches):
         iter(dataset)
 
 
-def count_batches(dataset):
+def count_batches(dataset: tf.data.Dataset) -> int | None:
     """Returns the batches of a data set, or `None` if they are unknown or without end."""
     cardinality = int(dataset.cardinality())
     return None if cardinality < 0 else cardinality

@@ -1,22 +1,19 @@
 """Data for `fit`, `evaluate` and `predict`, read execution by execution and epoch by epoch.
 
-What runs on them is in `functions.py`; how many batches a super-batch holds, in `modes.py`.
+What runs on them is in `executors`; how many batches a super-batch holds, in `modes.py`.
 """
 
 import contextlib
 import functools
 import itertools
-import random
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerasmodes import modes, replicas
-from kerasmodes.engine import datasets, keras_private, replication, super_batches
-
-# Examples in a batch where a data set does not tell.
-ASSUMED_BATCH_SIZE = 256
+from kerasmodes.engine import datasets, keras_private, shard_checks, sources, super_batches
 
 RAN_OUT = (
     "Your input ran out of data; interrupting training. Make sure that your dataset or generator "
@@ -80,14 +77,14 @@ class Reader:
         return self._source.element_spec
 
     @property
-    def is_dense(self):
+    def is_dense(self) -> bool:
         """Whether the batches can be stacked to super-batches."""
         return self.element_spec is not None and super_batches.is_dense(self.element_spec)
 
     @property
     def is_in_memory(self):
         """Whether the data are arrays."""
-        return isinstance(self._source, ArraySource)
+        return isinstance(self._source, sources.ArraySource)
 
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
@@ -95,17 +92,17 @@ class Reader:
         local = self._strategy.experimental_local_results
         return tf.nest.map_structure(lambda part: local(part)[0], batch)
 
-    def reset(self):
+    def reset(self) -> None:
         """Begins the data again, as Keras does at the start of each call."""
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
         self.adapter.on_epoch_end()
 
-    def select_mode_with(self, selector, num_epochs, verbose):
+    def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
 
         Args:
-            selector: A `choosing.Chooser`.
+            selector: An `executors.ModeSelector`.
             num_epochs: Epochs of the fit.
             verbose: That of the fit.
         """
@@ -114,14 +111,14 @@ class Reader:
         num_steps = self.num_batches and num_epochs * self.num_batches
         selector.begin(num_steps, self._source.length, self._asked, verbose)
 
-    def skip_epochs(self, number):
-        """Goes to where the data stand after some epochs, for a fit that goes on in a new program.
+    def skip_epochs(self, number: int) -> None:
+        """Moves to where the data stand after some epochs, for a fit resumed in a new program.
 
         A data set that shuffles in another order each time counts its iterators.
         """
         self._source.skip_epochs(0 if self.steps_per_epoch else number, self._num_batches)
         if self.steps_per_epoch and number:
-            self._open()
+            self._open_pass()
             self._pass.skip(number * self.steps_per_epoch)
 
     @contextlib.contextmanager
@@ -139,11 +136,11 @@ class Reader:
     def executions(self):
         """Yields, for each execution of an epoch, its first step, its last one, and a function.
 
-        The function reads the data: a list of `fusing.Piece` or of batches, or an iterator of one
-        batch. It raises a `StopIteration` if there are none left.
+        The function returns what an executor runs: a list of `super_batches.BatchRange`, or an
+        iterator. It raises a `StopIteration` if there are no batches left.
         """
         self.adapter.on_epoch_begin()
-        is_exact = self._source.is_stacked and self._model.ends_executions_with_epoch
+        is_exact = self._source.is_stacked and self._model.fits_epochs
         yield from self._count_exactly() if is_exact else self._count_as_keras()
         self.adapter.on_epoch_end()
 
@@ -151,7 +148,7 @@ class Reader:
         length = self._steps_per_execution
         steps = self.steps_per_epoch or self._num_batches or None
         if self._pass is None or not self.steps_per_epoch:
-            self._open()
+            self._open_pass()
         for step in range(0, steps, length) if steps else itertools.count(0, length):
             if self._num_batches and self._steps_seen >= self._num_batches:
                 if self.steps_per_epoch:
@@ -159,12 +156,12 @@ class Reader:
                 break
             self._steps_seen += length
             yield step, step + length - 1, functools.partial(self._read, length)
-        self._begin_again()
+        self._reopen_at_end()
 
     def _count_exactly(self):
         steps = self.steps_per_epoch or self._num_batches or None
         if self._pass is None or not self.steps_per_epoch:
-            self._open()
+            self._open_pass()
         step = 0
         while steps is None or step < steps:
             wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
@@ -181,7 +178,7 @@ class Reader:
                     warnings.warn(RAN_OUT, stacklevel=2)
                 self._num_batches = self._num_batches or step or None
                 break
-        self._begin_again()
+        self._reopen_at_end()
 
     def _next_steps(self):
         """Returns how many steps the next execution runs at the most."""
@@ -192,10 +189,10 @@ class Reader:
         if not self._steps_seen and not keras_private.has_all_weights(self._model):
             return 1  # Only a step tells how much work one is.
         num_weights = sum(weight.shape.num_elements() for weight in self._model.weights)
-        length = modes.steps_of_execution(num_weights, self._source.batch_size)
+        length = modes.count_steps_of_execution(num_weights, self._source.batch_size)
         return min(self._source.length, length)
 
-    def _begin_again(self):
+    def _reopen_at_end(self):
         """Opens the data again when they have ended, as Keras does.
 
         Keras needs it only for epochs of `steps_per_epoch`; but a data set that shuffles in another
@@ -203,11 +200,11 @@ class Reader:
         Where the length was unknown, Keras never gets there: it counts the execution that failed.
         """
         if self.adapter.num_batches and self._steps_seen >= self._num_batches:
-            self._open()
+            self._open_pass()
 
-    def _open(self):
+    def _open_pass(self):
         self._pass, self._steps_seen = self._source.open(), 0
-        self._shards = replication.Parts(self._strategy)
+        self._shards = shard_checks.ShardCheck(self._strategy)
 
     def _read(self, num_steps):
         data = self._take(num_steps)
@@ -224,18 +221,16 @@ class Reader:
     @property
     def _asked(self):
         """Steps of an execution that the user asked for, or `None` where they are to be found."""
-        finds = self._model._finds_steps_per_execution
-        in_mode = self._model.mode in ("fused", modes.AUTO)
-        return None if finds and in_mode else self._steps_per_execution
+        return self._model.asked_steps_per_execution
 
     def _make_source(self):
-        arrays = keras_private.arrays_of(self.adapter)
-        if arrays is not None and super_batches.is_dense(_specs_of(arrays, None)):
-            return ArraySource(self.adapter, arrays, self._strategy)
+        arrays = keras_private.find_arrays(self.adapter)
+        if arrays is not None and super_batches.is_dense(sources.find_specs(arrays, None)):
+            return sources.ArraySource(self.adapter, arrays, self._strategy)
         dataset = self.adapter.get_tf_dataset()
         if not isinstance(dataset, tf.data.Dataset):
             self._refuse_unless_single_steps(dataset)
-            return BatchSource(dataset, None)
+            return sources.BatchSource(dataset, None)
         dataset = datasets.disable_autotuner(dataset)
         is_shared = self._strategy.num_replicas_in_sync > 1
         if not super_batches.is_dense(dataset.element_spec):
@@ -243,23 +238,23 @@ class Reader:
             spec = dataset.element_spec
             if is_shared:
                 dataset = self._strategy.experimental_distribute_dataset(dataset)
-            return BatchSource(dataset, spec)
-        source = BatchSource(dataset, dataset.element_spec)
-        mode = self._model.mode
-        in_loop = self._steps_per_execution > 1 and mode != "eager"
-        return self._stack(source) if is_shared or in_loop or mode == "fused" else source
+            return sources.BatchSource(dataset, spec)
+        source = sources.BatchSource(dataset, dataset.element_spec)
+        mode = modes.MODES[self._model.mode]
+        in_loop = self._steps_per_execution > 1 and mode.has_loop
+        return self._stack(source) if is_shared or in_loop or mode.stacks_batches else source
 
     def _stack(self, source=None):
         """Returns the source whose batches are stacked to super-batches."""
         source = source or self._source
         if source.is_stacked:
             return source
-        return StreamSource(source.dataset, self.num_batches, self._asked, self._strategy)
+        return sources.StreamSource(source.dataset, self.num_batches, self._asked, self._strategy)
 
     def _refuse_unless_single_steps(self, dataset):
         """Raises if data that cannot be stacked cannot be had in this mode."""
         is_dataset = isinstance(dataset, tf.data.Dataset)
-        if self._model.mode == "fused" and is_dataset:
+        if modes.MODES[self._model.mode].stacks_batches and is_dataset:
             super_batches.check_dense(dataset.element_spec)
         is_shared = self._strategy.num_replicas_in_sync > 1
         in_loop = is_shared and self._steps_per_execution > 1
@@ -271,124 +266,6 @@ class Reader:
             )
 
 
-class ArraySource:
-    """Arrays, whose super-batches are cut from memory.
-
-    Attributes:
-        length: Most batches of a super-batch.
-        batch_size: Examples in a batch.
-        element_spec: Nested specs of a batch.
-    """
-
-    is_stacked = True
-
-    def __init__(self, adapter, arrays, strategy):
-        if adapter.num_batches < 1:
-            raise ValueError("`x` must hold at least one example. Received: 0 examples")
-        self.batch_size = adapter.batch_size
-        replication.check_batch_size(strategy, self.batch_size)
-        self.element_spec = _specs_of(arrays, self.batch_size)
-        batch_bytes = super_batches.bytes_of_a_batch(self.element_spec, self.batch_size)
-        self.length = modes.batches_in_memory(adapter.num_batches, batch_bytes)
-        self._arrays = arrays
-        self._shuffle = keras_private.shuffle_of(adapter)
-        # Python's generator: it draws the same in every mode, whatever else a step draws.
-        self._seed = (
-            replicas.broadcast_from_chief(strategy, random.getrandbits(64))
-            if self._shuffle
-            else None
-        )
-        self._next_pass = 0
-
-    def open(self):
-        return super_batches.Pieces(self._read_super_batches())
-
-    def skip_epochs(self, number, num_batches):
-        self._next_pass += number
-
-    def _read_super_batches(self):
-        # Numbered when it is first read: a pass that is not read has no order.
-        number = self._next_pass
-        self._next_pass += 1
-        yield from super_batches.of_arrays(
-            self._arrays, self.batch_size, self.length, self._shuffle, (self._seed, number)
-        )
-
-
-class BatchSource:
-    """A data set whose batches are read one by one.
-
-    Attributes:
-        dataset: A `tf.data.Dataset`, or a distributed one.
-        element_spec: Nested specs of a batch, or `None` if it is not known.
-    """
-
-    is_stacked = False
-
-    def __init__(self, dataset, element_spec):
-        self.dataset = dataset
-        self.element_spec = element_spec
-
-    def open(self):
-        return Batches(iter(self.dataset))
-
-    def skip_epochs(self, number, num_batches):
-        datasets.skip_epochs(self.dataset, number, num_batches)
-
-
-class StreamSource:
-    """A data set of dense batches, stacked to super-batches while they are read.
-
-    Attributes:
-        dataset: The `tf.data.Dataset`.
-        length: Most batches of a super-batch.
-        batch_size: Examples in a batch, or about as many.
-        element_spec: Nested specs of a batch.
-    """
-
-    is_stacked = True
-
-    def __init__(self, dataset, num_batches, asked, strategy):
-        self.dataset = dataset
-        self.element_spec = dataset.element_spec
-        batch_size = super_batches.batch_size_of(dataset.element_spec)
-        replication.check_batch_size(strategy, batch_size)
-        self.batch_size = batch_size or ASSUMED_BATCH_SIZE
-        batch_bytes = super_batches.bytes_of_a_batch(dataset.element_spec, self.batch_size)
-        length = modes.batches_of_stream(num_batches, batch_bytes)
-        self.length = min(length, asked) if asked else length
-
-    def open(self):
-        return super_batches.Pieces(super_batches.of_batches(self.dataset, self.length))
-
-    def skip_epochs(self, number, num_batches):
-        datasets.skip_epochs(self.dataset, number, num_batches)
-
-
-class Batches:
-    """One pass over a data set, batch by batch.
-
-    Args:
-        iterator: Iterator of a `tf.data.Dataset`, or of a distributed one.
-    """
-
-    def __init__(self, iterator):
-        self._iterator = iterator
-
-    def take(self, num_steps):
-        """Returns the iterator for one step, which a graph reads from; otherwise a list of batches.
-
-        A distributed iterator is read by Keras, several steps too.
-        """
-        if num_steps == 1 or isinstance(self._iterator, tf.distribute.DistributedIterator):
-            return self._iterator
-        return list(itertools.islice(self._iterator, num_steps))
-
-    def skip(self, num_steps):
-        for _ in itertools.islice(self._iterator, num_steps):
-            pass
-
-
 def _limit_steps(steps_per_epoch):
     """Returns the steps of an epoch under Keras's switch for dry runs."""
     most = keras.config.max_steps_per_epoch()
@@ -398,21 +275,8 @@ def _limit_steps(steps_per_epoch):
     return most
 
 
-def _specs_of(arrays, batch_size):
-    """Returns nested specs of batches of arrays; of what is not dense, its own."""
-
-    def spec_of(part):
-        if isinstance(part, tf.Tensor):
-            return tf.TensorSpec([batch_size, *part.shape[1:]], part.dtype)
-        return part if part is None else tf.type_spec_from_value(part)
-
-    return tf.nest.map_structure(spec_of, arrays)
-
-
 def _count_steps(data):
     """Returns the steps in what a pass has handed out; 1 for an iterator, which knows no end."""
     if not isinstance(data, list):
         return 1
-    return sum(
-        part.stop - part.start if isinstance(part, super_batches.Piece) else 1 for part in data
-    )
+    return sum(one.stop - one.start for one in data)

@@ -5,22 +5,47 @@ many values: not with masks or weights in the denominator, sums of whole batches
 the batch as a whole. What has no class of Keras is averaged in `averaging.py`.
 """
 
+import threading
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from kerasmodes import replicas
-from kerasmodes.engine import keras_private
+from kerasmodes.engine import additive_states, keras_private
 
 
-def prepare(model):
+def prepare(model: keras.Model) -> None:
     """Makes the losses of a built model, in its steps, return shares of the global batch's loss."""
-    keras_private.keep_losses_apart(model)
+    for layer in keras_private.find_layers(model):
+        if not isinstance(keras_private.find_added_losses(layer), ThreadLosses):
+            keras_private.set_added_losses(layer, ThreadLosses())
     keras_private.reduce_losses_by(_reduce)
-    compiled_loss = keras_private.compiled_loss(model)
-    if compiled_loss is not None and compiled_loss.built:
-        keras_private.replace_losses(
-            compiled_loss, lambda loss: loss if isinstance(loss, SharedLoss) else SharedLoss(loss)
-        )
+    loss = keras_private.find_compiled_loss(model)
+    if loss is not None and loss.built:
+        loss.replace_losses(lambda one: one if isinstance(one, SharedLoss) else SharedLoss(one))
+
+
+class ThreadLosses(threading.local):
+    """A layer's list of what `add_loss` was given, one for each thread, hence for each replica.
+
+    It has the methods that Keras uses.
+    """
+
+    def __init__(self):
+        self._items = []
+
+    def extend(self, items: Any):
+        self._items.extend(items)
+
+    def clear(self):
+        self._items.clear()
+
+    def __getitem__(self, key):
+        return self._items[key]
+
+    def __len__(self):
+        return len(self._items)
 
 
 class SharedLoss:
@@ -36,7 +61,7 @@ class SharedLoss:
     def __init__(self, loss):
         self._loss = loss
         self._is_reduced = loss.reduction not in (None, "none")
-        self._is_by_example = self._is_reduced and keras_private.is_by_example(loss)
+        self._is_by_example = self._is_reduced and additive_states.has_example_values(loss)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         replica = tf.distribute.get_replica_context()
@@ -74,7 +99,7 @@ def _denominator(losses, sample_weight, mask, reduction):
     num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     is_weighted = sample_weight is not None or mask is not None
     if reduction == "mean_with_sample_weight" and is_weighted:
-        number = keras_private.sum_of_weights(sample_weight, mask, losses.dtype)
+        number = keras_private.sum_weights(sample_weight, mask, losses.dtype)
     else:
         number = tf.cast(tf.size(losses), losses.dtype)
         if mask is None:
@@ -85,15 +110,16 @@ def _denominator(losses, sample_weight, mask, reduction):
     )
 
 
-def gather_batch(batch):
+def gather_batch(batch: Any):
     """Returns nested tensors of the examples of all replicas, with the masks of Keras."""
 
     def gather(part):
         gathered = replicas.gather_examples(tf.convert_to_tensor(part))
-        mask = keras_private.get_keras_mask(part)
-        if mask is not None:
-            gathered = tf.identity(gathered)  # The mask belongs to this tensor alone.
-            keras_private.set_keras_mask(gathered, replicas.gather_examples(mask))
+        attached = keras_private.find_attached(part)
+        if any(one is not None for one in attached):
+            gathered = tf.identity(gathered)  # What is attached belongs to this tensor alone.
+            attached = [one if one is None else replicas.gather_examples(one) for one in attached]
+            keras_private.attach(gathered, attached)
         return gathered
 
     return keras.tree.map_structure(lambda part: None if part is None else gather(part), batch)

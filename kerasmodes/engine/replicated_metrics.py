@@ -3,57 +3,59 @@
 Keras adds up the states of the replicas, which is right for sums and counts, but not for a running
 maximum or the last value. Which metric's states are sums is known of Keras's own alone; any other
 is updated with the examples of all replicas, on each of them. What the logs are made of is in
-`sharing.py`.
+`replication.py`.
 """
 
 import contextlib
 import functools
 import threading
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasmodes import replicas
-from kerasmodes.engine import keras_private, replicated_losses
+from kerasmodes.engine import additive_states, keras_private, replicated_losses
+
+_RESULT_OF = "_kerasmodes_result_of"  # The attribute that marks a tensor.
 
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
 
-def prepare(model):
+def prepare(model: keras.Model) -> None:
     """Makes the metrics of a model right on several replicas, in `update_state`.
 
     Raises:
         ValueError: If a metric was not made in the strategy's scope.
     """
-    trackers = keras_private.loss_trackers(model)
+    trackers = keras_private.find_loss_trackers(model)
     for metric in find_metrics(model):
         _check_scope(metric)
         if not isinstance(vars(metric).get("update_state"), functools.partial):
             _prepare(metric, is_tracker=any(metric is tracker for tracker in trackers))
 
 
-def find_metrics(model):
+def find_metrics(model: keras.Model) -> list:
     """Returns all metrics of a model, those that `compile` was given one by one."""
-    return [
-        one for metric in keras_private.all_metrics(model) for one in keras_private.parts_of(metric)
-    ]
+    found = map(keras_private.split_metric, keras_private.find_all_metrics(model))
+    return [metric for some in found for metric in some]
 
 
-def sees_global_batch(metric):
+def sees_global_batch(metric: keras.metrics.Metric) -> bool:
     """Returns whether a metric has the same states on each replica: they must not be added up."""
-    return not keras_private.adds_up(metric)
+    return not additive_states.adds_up(metric)
 
 
-def source_of(log):
+def source_of(log: Any):
     """Returns the metric whose result a log is, and its key in a dictionary of results, if any.
 
     `None` if the log is not the result of a metric.
     """
-    return getattr(log, "_result_of", None)
+    return getattr(log, _RESULT_OF, None)
 
 
-def are_made_of_results(logs):
+def are_made_of_results(logs: dict[str, Any]):
     """Returns whether any of some logs, in a graph, is computed of metrics' results."""
     left = [log for log in logs if tf.is_tensor(log) and not tf.executing_eagerly()]
     seen = set()
@@ -68,7 +70,7 @@ def are_made_of_results(logs):
 
 
 @contextlib.contextmanager
-def results_added_up(adds_up):
+def results_added_up(adds_up: bool):
     """While open, results that this replica (thread) asks for may be those of all replicas."""
     _present.adds_up = adds_up
     try:
@@ -81,13 +83,13 @@ def _prepare(metric, is_tracker):
     if sees_global_batch(metric):
         for variable in metric.variables:
             # Reset to its value, and read as it is, not divided and added up by their number.
-            variable.value._aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            keras_private.read_first_replica(variable)
         update = _update_with_global_batch
     elif type(metric) is keras.metrics.Mean:
         # Keras gives its own what it has multiplied already.
         is_share = replicas.is_marked if is_tracker else replicas.is_share
         update = functools.partial(_update_mean, is_share)
-    elif keras_private.is_by_example(metric):
+    elif additive_states.has_example_values(metric):
         update = _update_by_example
     else:
         update = _update
@@ -164,7 +166,7 @@ def _mark_result(metric, result):
 
 def _mark(result, metric, key):
     result = tf.identity(result)
-    result._result_of = (metric, key)
+    setattr(result, _RESULT_OF, (metric, key))
     return result
 
 

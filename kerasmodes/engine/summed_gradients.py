@@ -6,11 +6,14 @@ the first one whether they are finite. Checked with Keras 3.15.1; the hooks are 
 """
 
 import types
+from typing import Any
 
 import tensorflow as tf
 
+from kerasmodes.engine import keras_private
 
-def prepare(optimizers):
+
+def prepare(optimizers: dict[str, Any]) -> None:
     """Makes optimizers clip the sums of gradients, and skip a step on all replicas or on none.
 
     Args:
@@ -28,23 +31,20 @@ def prepare(optimizers):
                 "Use larger batches."
             )
         if inner is not optimizer:
-            optimizer.check_finite = types.MethodType(_are_finite_everywhere, optimizer)
+            optimizer.check_finite = types.MethodType(_find_all_finite, optimizer)
         if inner.clipnorm or inner.global_clipnorm or inner.clipvalue:
-            inner._clip_gradients = types.MethodType(_clipped_sums, inner)
-            inner._all_reduce_sum_gradients = types.MethodType(_as_they_are, inner)
+            keras_private.set_gradient_hooks(inner, _clip_sums, _keep_gradients)
 
 
-def _are_finite_everywhere(optimizer, gradients):
+def _find_all_finite(optimizer, gradients):
     is_finite = type(optimizer).check_finite(optimizer, gradients)
     replica = tf.distribute.get_replica_context()
     return replica.all_reduce("sum", 1.0 - tf.cast(is_finite, tf.float32)) == 0
 
 
-def _clipped_sums(optimizer, gradients):
-    pairs = [(gradient, None) for gradient in gradients]
-    pairs = type(optimizer)._all_reduce_sum_gradients(optimizer, pairs)
-    return type(optimizer)._clip_gradients(optimizer, [gradient for gradient, _ in pairs])
+def _clip_sums(optimizer, gradients):
+    return keras_private.clip(optimizer, keras_private.sum_over_replicas(optimizer, gradients))
 
 
-def _as_they_are(optimizer, gradients_and_variables):
+def _keep_gradients(optimizer, gradients_and_variables):
     return gradients_and_variables

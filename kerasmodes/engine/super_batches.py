@@ -6,6 +6,7 @@ How a step runs on them is in `loops.py`; how many batches a super-batch holds, 
 import itertools
 import math
 import typing
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ import tensorflow as tf
 # or TensorFlow's called for every batch costs 15 to 80.
 
 
-class Piece(typing.NamedTuple):
+class BatchRange(typing.NamedTuple):
     """Steps of one super-batch: the batches from `start` up to `stop`."""
 
     super_batch: object
@@ -22,8 +23,8 @@ class Piece(typing.NamedTuple):
     stop: int
 
 
-class Pieces:
-    """One pass over data, handed out as lists of pieces.
+class SuperBatchReader:
+    """One pass over data, handed out as lists of ranges.
 
     Args:
         super_batches: Iterator of nested tensors `[K, batch, ...]`, with `None` for missing parts.
@@ -31,38 +32,38 @@ class Pieces:
 
     def __init__(self, super_batches):
         self._super_batches = super_batches
-        self._piece = None
+        self._range = None
 
-    def take(self, num_steps):
-        """Returns pieces with `num_steps` batches in all; fewer where the data end."""
-        pieces = []
+    def take(self, num_steps: int):
+        """Returns ranges with `num_steps` batches in all; fewer where the data end."""
+        ranges = []
         while num_steps > 0:
-            if self._piece is None:
+            if self._range is None:
                 super_batch = next(self._super_batches, None)
                 if super_batch is None:
                     break
-                self._piece = Piece(super_batch, 0, num_examples(super_batch))
-            super_batch, start, stop = self._piece
+                self._range = BatchRange(super_batch, 0, count_examples(super_batch))
+            super_batch, start, stop = self._range
             end = min(stop, start + num_steps)
-            pieces.append(Piece(super_batch, start, end))
+            ranges.append(BatchRange(super_batch, start, end))
             num_steps -= end - start
-            self._piece = None if end == stop else Piece(super_batch, end, stop)
-        return pieces
+            self._range = None if end == stop else BatchRange(super_batch, end, stop)
+        return ranges
 
-    def skip(self, num_steps):
+    def skip(self, num_steps: int) -> None:
         """Leaves out so many batches."""
         self.take(num_steps)
 
 
-def batches_of(pieces):
-    """Yields the batches of pieces."""
-    for super_batch, start, stop in pieces:
+def iterate_batches(ranges: list):
+    """Yields the batches of ranges."""
+    for super_batch, start, stop in ranges:
         for index in range(start, stop):
             # A gather costs a third of an index in brackets.
             yield _map(lambda part, index=index: tf.gather(part, index), super_batch)
 
 
-def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
+def stack_arrays(arrays: Any, batch_size: int, num_batches: int, shuffle: bool | str, seed: Any):
     """Yields super-batches of up to `num_batches` batches from arrays; a smaller last batch apart.
 
     Args:
@@ -73,17 +74,17 @@ def of_arrays(arrays, batch_size, num_batches, shuffle, seed):
         seed: Sequence of ints from which the order follows: another one, another order; without
             an order, anything.
     """
-    order = _order(num_examples(arrays), batch_size, shuffle, seed)
-    for start in range(0, num_examples(arrays), num_batches * batch_size):
+    order = _find_order(count_examples(arrays), batch_size, shuffle, seed)
+    for start in range(0, count_examples(arrays), num_batches * batch_size):
         end = start + num_batches * batch_size
         if order is None:
             block = _map(lambda part, rows=slice(start, end): part[rows], arrays)
         else:
             block = _map(lambda part, rows=order[start:end]: tf.gather(part, rows), arrays)
-        yield from _cut(block, batch_size)
+        yield from _cut_block(block, batch_size)
 
 
-def of_batches(dataset, num_batches):
+def stack_batches(dataset: tf.data.Dataset, num_batches: int | None):
     """Returns an iterator of super-batches of up to `num_batches` batches of a data set.
 
     Batches of different shapes never share a super-batch; their order is kept. The data set's own
@@ -91,39 +92,39 @@ def of_batches(dataset, num_batches):
     """
     structure = dataset.element_spec
     if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
-        dataset = dataset.map(lambda *batch: _present(batch))
+        dataset = dataset.map(lambda *batch: _drop_missing(batch))
     if all(spec.shape.is_fully_defined() for spec in _tensor_specs(structure)):
         stacked = iter(dataset.batch(num_batches).prefetch(1))
     else:
         stacked = _stack_windows(iter(dataset.window(num_batches).prefetch(1)))
-    return (_with_missing(super_batch, structure) for super_batch in stacked)
+    return (_restore_missing(super_batch, structure) for super_batch in stacked)
 
 
 def _stack_windows(windows):
     """Yields the super-batches of windows of batches whose shapes may differ."""
     # A window is let go before its super-batch is used: it holds the same data once more.
     while (window := next(windows, None)) is not None:
-        stacked = list(_stacked(tuple(tf.nest.flatten(window))))
+        stacked = list(_stack_window(tuple(tf.nest.flatten(window))))
         del window
         while stacked:
             yield stacked.pop(0)
 
 
-def of_one_batch(batch):
-    """Returns the pieces of a single batch of arrays or tensors."""
-    batch = without_optionals(batch)
-    check_dense([tf.type_spec_from_value(part) for part in _leaves(batch)])
+def make_range(batch: Any):
+    """Returns the ranges of a single batch of arrays or tensors."""
+    batch = remove_optionals(batch)
+    check_dense([tf.type_spec_from_value(part) for part in _list_leaves(batch)])
     super_batch = _map(lambda part: tf.convert_to_tensor(part)[tf.newaxis], batch)
-    return [Piece(super_batch, 0, 1)]
+    return [BatchRange(super_batch, 0, 1)]
 
 
-def batch_size_of(structure):
+def find_batch_size(structure: Any) -> int | None:
     """Returns the examples in a batch of these nested specs, or `None` if they do not tell."""
     sizes = {spec.shape[0] for spec in _tensor_specs(structure) if spec.shape.rank}
     return next((size for size in sizes if size), None)
 
 
-def bytes_of_a_batch(structure, batch_size):
+def count_batch_bytes(structure: Any, batch_size: int | None) -> int:
     """Returns about how many bytes a batch of these nested specs holds.
 
     Args:
@@ -137,9 +138,9 @@ def bytes_of_a_batch(structure, batch_size):
     )
 
 
-def check_dense(structure):
+def check_dense(structure: Any) -> None:
     """Raises a `ValueError` when XLA cannot take such a batch: nested specs."""
-    unfit = _unfit(structure)
+    unfit = _list_unfit(structure)
     if unfit:
         raise ValueError(
             "mode='fused' must be given dense, numeric batches of known rank. "
@@ -147,12 +148,12 @@ def check_dense(structure):
         )
 
 
-def is_dense(structure):
+def is_dense(structure: Any) -> bool:
     """Returns whether batches of these nested specs can be stacked to super-batches."""
-    return not _unfit(structure)
+    return not _list_unfit(structure)
 
 
-def _unfit(structure):
+def _list_unfit(structure):
     return [
         spec
         for spec in tf.nest.flatten(structure)
@@ -160,7 +161,7 @@ def _unfit(structure):
     ]
 
 
-def _order(num_examples, batch_size, shuffle, seed):
+def _find_order(num_examples, batch_size, shuffle, seed):
     """Returns the examples' order, or `None` for the order that they are in."""
     if not shuffle:
         return None
@@ -172,9 +173,9 @@ def _order(num_examples, batch_size, shuffle, seed):
     return np.concatenate([generator.permutation(batch) for batch in batches])
 
 
-def _cut(block, batch_size):
+def _cut_block(block, batch_size):
     """Yields the whole batches of a block stacked, then the smaller one that is left."""
-    num_batches, left = divmod(num_examples(block), batch_size)
+    num_batches, left = divmod(count_examples(block), batch_size)
     whole = num_batches * batch_size
     if whole:
         shape = [num_batches, batch_size]
@@ -184,7 +185,7 @@ def _cut(block, batch_size):
         yield _map(lambda part: part[tf.newaxis, whole:], block)
 
 
-def _stacked(window):
+def _stack_window(window):
     """Yields the batches of a window, stacked; one super-batch if their shapes are equal.
 
     Only the last batch is smaller as a rule, so it is looked at before the others are read singly.
@@ -195,13 +196,13 @@ def _stacked(window):
     count = int(window[0].cardinality())
     first, last = _stack(window, 0, 1), _stack(window, count - 1, 1)
     try:
-        if _shapes(first) == _shapes(last):
+        if _list_shapes(first) == _list_shapes(last):
             yield _stack(window, 0, count)
         else:
             yield _stack(window, 0, count - 1)
             yield last
     except tf.errors.InvalidArgumentError:  # Their shapes differ.
-        for _, run in itertools.groupby(tf.data.Dataset.zip(window), _shapes):
+        for _, run in itertools.groupby(tf.data.Dataset.zip(window), _list_shapes):
             yield tuple(tf.stack(parts) for parts in zip(*run, strict=True))
 
 
@@ -214,25 +215,33 @@ def _stack_traced(window, start, count):
     return tuple(part.skip(start).take(count).batch(count).get_single_element() for part in window)
 
 
-def _shapes(batch):
+def _list_shapes(batch):
     return [part.shape for part in batch]
 
 
-def _present(batch):
+def _drop_missing(batch):
     """Returns the tensors of a batch, without missing parts: empty optionals or `None`."""
     return tuple(part for part in tf.nest.flatten(batch) if isinstance(part, tf.Tensor))
 
 
-def _with_missing(parts, structure):
+def _restore_missing(parts, structure):
     """Returns the flat parts packed as `structure`, with `None` for what is missing in it."""
-    parts = iter(_leaves(parts))
+    parts = iter(_list_leaves(parts))
     return tf.nest.pack_sequence_as(
         structure,
         [next(parts) if isinstance(s, tf.TensorSpec) else None for s in tf.nest.flatten(structure)],
     )
 
 
-def without_optionals(batch):
+def convert_batch(batch: Any):
+    """Returns the batch of tensors, `None` for missing parts, of what an iterator hands out."""
+    return tf.nest.map_structure(
+        lambda part: tf.convert_to_tensor(part) if isinstance(part, np.ndarray) else part,
+        remove_optionals(batch),
+    )
+
+
+def remove_optionals(batch: Any):
     """Returns the batch with `None` where Keras's data sets have an empty optional."""
     return tf.nest.map_structure(
         lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch
@@ -243,13 +252,13 @@ def _map(function, batch):
     return tf.nest.map_structure(lambda part: None if part is None else function(part), batch)
 
 
-def _leaves(batch):
+def _list_leaves(batch):
     return [part for part in tf.nest.flatten(batch) if part is not None]
 
 
-def num_examples(block):
+def count_examples(block: Any) -> int:
     """Returns the length of the first dimension of nested arrays."""
-    return _leaves(block)[0].shape[0]
+    return _list_leaves(block)[0].shape[0]
 
 
 def _tensor_specs(structure):

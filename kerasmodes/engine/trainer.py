@@ -1,25 +1,17 @@
 """`fit`, `evaluate` and `predict`: Keras's own, callback for callback, on data that we read.
 
-What runs an execution is in `functions.py`; how data are read, in `readers.py`.
+How data are read is in `readers.py`; what runs an execution, in `executors`.
 """
-
-import itertools
-import warnings
 
 import keras
 
-from kerasmodes.engine import compile_config, keras_private, replication
-from kerasmodes.engine.functions import StepFunctions
+from kerasmodes import modes
+from kerasmodes.engine import compile_config, executors, fit_arguments, keras_private, shard_checks
+from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.readers import Reader
 
-NEED_OPTIMIZER = (
-    keras.callbacks.LearningRateScheduler,
-    keras.callbacks.ReduceLROnPlateau,
-    keras.callbacks.SwapEMAWeights,
-)
 
-
-class Trainer(StepFunctions):
+class Trainer:
     """The loops over executions, for a class with the attributes of `ModesMixin`."""
 
     @keras_private.filter_traceback
@@ -67,25 +59,17 @@ class Trainer(StepFunctions):
         history = model.fit(*km.data.sums(1_000), batch_size=10, epochs=2)
         ```
         """
-        keras_private.check_compiled(self, "fit")
-        epochs = _limit_epochs(epochs)
-        _check_batch_size(batch_size)
-        _check_callbacks(callbacks, self.optimizer)
+        fit_arguments.check_compiled(self, "fit")
+        epochs = fit_arguments.limit_epochs(epochs)
+        fit_arguments.check_batch_size(batch_size)
+        fit_arguments.check_callbacks(callbacks, self.optimizer)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = keras_private.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
             )
-        validation = None
-        if validation_data is not None:
-            validation = dict(
-                zip(
-                    ("x", "y", "sample_weight"),
-                    keras.utils.unpack_x_y_sample_weight(validation_data),
-                    strict=True,
-                ),
-                batch_size=validation_batch_size or batch_size,
-                steps=validation_steps,
-            )
+        validation = fit_arguments.list_validation_arguments(
+            validation_data, validation_batch_size or batch_size, validation_steps
+        )
         reader = Reader(
             self, x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
@@ -95,23 +79,23 @@ class Trainer(StepFunctions):
         self.stop_training = False
         self.make_train_function()
         callbacks.on_train_begin()
-        first_epoch = keras_private.restored_epoch(self) or initial_epoch
-        self._begin_at(reader, first_epoch, callbacks)
+        first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
+        self._move_to_epoch(reader, first_epoch, callbacks)
         self._begin_selection(reader, epochs - first_epoch, verbose)
-        epoch_logs, logs = None, {}
+        logs, results = {}, None
         for epoch in range(first_epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
             logs = self._train_epoch(reader, callbacks, logs)
-            epoch_logs = keras_private.logs_of_epoch(self, logs)
-            if validation and keras_private.validates_in(self, epoch, validation_freq):
-                epoch_logs |= self._validate(validation, callbacks)
-            callbacks.on_epoch_end(epoch, epoch_logs)
+            results = epoch_logs.find_epoch_logs(self, logs)
+            if validation and fit_arguments.is_validated(epoch, validation_freq):
+                results |= self._validate(validation, callbacks)
+            callbacks.on_epoch_end(epoch, results)
             if self.stop_training:
                 break
         if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
             self.optimizer.finalize_variable_values(self.trainable_weights)
-        callbacks.on_train_end(logs=epoch_logs)
+        callbacks.on_train_end(logs=results)
         self._end_selection()
         return self.history
 
@@ -129,7 +113,7 @@ class Trainer(StepFunctions):
         **kwargs,
     ):
         """Returns the losses and metrics, as Keras's `evaluate`, in the model's mode."""
-        keras_private.check_compiled(self, "evaluate")
+        fit_arguments.check_compiled(self, "evaluate")
         reader = kwargs.pop("_use_cached_eval_dataset", None)
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
@@ -150,14 +134,14 @@ class Trainer(StepFunctions):
                 callbacks.on_test_batch_end(last, logs)
                 if self.stop_evaluating:
                     break
-        logs = keras_private.pythonify_logs(keras_private.logs_of_epoch(self, logs))
+        logs = epoch_logs.convert_to_floats(epoch_logs.find_epoch_logs(self, logs))
         callbacks.on_test_end(logs)
-        return logs if return_dict else keras_private.values_in_order(self, logs)
+        return logs if return_dict else epoch_logs.order_values(self, logs)
 
     @keras_private.filter_traceback
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""
-        replication.check_scope(self)
+        shard_checks.check_scope(self)
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
         self.make_predict_function()
@@ -167,14 +151,33 @@ class Trainer(StepFunctions):
         with reader.catch_end():
             for first, last, read in reader.executions():
                 callbacks.on_predict_batch_begin(first)
-                outputs.append(self.predict_function(self._list_batches(read())))
+                outputs.append(self.predict_function(read()))
                 callbacks.on_predict_batch_end(last, {"outputs": outputs[-1]})
                 if self.stop_predicting:
                     break
         callbacks.on_predict_end()
         if not outputs:
             raise ValueError("`x` must hold at least one batch. Received: data that end at once")
-        return keras_private.concatenated(outputs)
+        return keras_private.concatenate_arrays(outputs)
+
+    def make_train_function(self, force=False):
+        """Makes `train_function`, an executor, if there is none for the present mode."""
+        self._make_executor("train", force)
+
+    def make_test_function(self, force=False):
+        """Makes `test_function`, an executor, if there is none for the present mode."""
+        self._make_executor("test", force)
+
+    def make_predict_function(self, force=False):
+        """Makes `predict_function`, an executor, if there is none for the present mode."""
+        self._make_executor("predict", force)
+
+    def _make_executor(self, kind, force):
+        name = f"{kind}_function"
+        function = getattr(self, name)
+        is_executor = isinstance(function, executors.Executor)
+        if force or not is_executor or not function.serves(self.mode):
+            setattr(self, name, executors.make_executor(self, kind))
 
     def _train_epoch(self, reader, callbacks, logs):
         """Returns the logs of the epoch's last step; those given if there was none."""
@@ -210,17 +213,11 @@ class Trainer(StepFunctions):
             **more,
         )
 
-    def _list_batches(self, data):
-        """Returns what a reader has read as a list; raises when its iterator has no batch left."""
-        if isinstance(data, list):
-            return data
-        return [next(data), *itertools.islice(data, self.steps_per_execution - 1)]
-
-    def _begin_at(self, reader, epoch, callbacks):
+    def _move_to_epoch(self, reader, epoch, callbacks):
         """Lets the data begin where they stand when that epoch begins.
 
-        An order of a `tf.data.Dataset` belongs to who made it: as in Keras, it is left alone, but
-        for a callback that goes on in another program and therefore counts epochs.
+        An order of a `tf.data.Dataset` belongs to who made it: as in Keras, it is left alone,
+        except for a callback that resumes a fit of another program and therefore counts epochs.
         """
         if reader.is_in_memory or any(
             getattr(one, "counts_epochs", False) for one in callbacks.callbacks
@@ -229,8 +226,8 @@ class Trainer(StepFunctions):
 
     def _begin_selection(self, reader, num_epochs, verbose):
         """Lets mode "auto" try modes in this fit, if there are any to try."""
-        selector = self._chooser
-        if selector is None or self.mode == "eager" or not selector.untried:
+        selector = self.mode_selector
+        if selector is None or self.run_eagerly or not selector.untried:
             return
         if reader.is_dense:
             reader.select_mode_with(selector, num_epochs, verbose)
@@ -238,62 +235,28 @@ class Trainer(StepFunctions):
             selector.settle_for_graph("the batches are not dense", verbose)
 
     def _end_selection(self):
-        if self._chooser is not None:
-            self._chooser.end()
-            self.history.params["microseconds_per_step"] = dict(self._chooser.microseconds)
+        if self.mode_selector is not None:
+            self.mode_selector.end()
+            self.history.params["microseconds_per_step"] = dict(self.mode_selector.microseconds)
         self.history.params["mode"] = self.mode
-        if self.mode == "fused" and self.train_function.loops:
-            self.history.params["loop"] = self.train_function.loops.kind
+        if modes.MODES[self.mode].stacks_batches and self.train_function.loop_mode:
+            self.history.params["loop"] = self.train_function.loop_mode
 
     def _build_for(self, reader):
         """Builds what is not built yet, where a step is too late or too dear to do it."""
-        replication.check_scope(self)
-        if self._distribute_strategy is not None and not keras_private.is_built(self):
+        shard_checks.check_scope(self)
+        if keras_private.find_own_strategy(self) is not None and not keras_private.is_built(self):
             spec = reader.element_spec
-            batch = (
-                reader.read_local_batch() if spec is None else keras_private.symbolic_batch(spec)
-            )
+            if spec is None:
+                batch = reader.read_local_batch()
+            else:
+                batch = keras_private.make_symbolic_batch(spec)
             super()._maybe_symbolic_build(data_batch=batch)
         compile_config.build_optimizer_of_plain_step(self)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `train_on_batch` and `test_on_batch`."""
-        replication.check_scope(self)
+        shard_checks.check_scope(self)
         if not keras_private.is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
             compile_config.build_optimizer_of_plain_step(self)
-
-
-def _limit_epochs(epochs):
-    """Returns the epochs of a fit under Keras's switch for dry runs."""
-    most = keras.config.max_epochs()
-    if not most or epochs <= most:
-        return epochs
-    warnings.warn(f"Limiting epochs to {most}", stacklevel=3)
-    return most
-
-
-def _check_batch_size(batch_size):
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
-
-
-def _check_callbacks(callbacks, optimizer):
-    """Raises if a callback of Keras's needs `model.optimizer` and there is none, or several."""
-    if optimizer is not None:
-        return
-    callbacks = getattr(callbacks, "callbacks", callbacks)
-    for one in keras.tree.flatten(callbacks):
-        asks_rate = isinstance(one, NEED_OPTIMIZER)
-        if asks_rate or getattr(one, "write_steps_per_second", False):
-            name = type(one).__name__
-            raise ValueError(
-                "`callbacks` must not need `model.optimizer` for a model that has none, or several "
-                f"under other names. Received: {name}. "
-                + (
-                    "Give each optimizer a schedule of `keras.optimizers.schedules`, or an average "
-                    "of its own (`use_ema`)."
-                    if asks_rate
-                    else f"Use {name}(write_steps_per_second=False)."
-                )
-            )

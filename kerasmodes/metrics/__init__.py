@@ -1,12 +1,12 @@
-"""Metrics that judge generated images, each a `keras.metrics.Metric` with streaming state.
+"""Metrics of generated images, each a `keras.metrics.Metric` with streaming state.
 
-Where the images come from, and when they are judged, is not here: the caller brings them.
+The caller brings the images and decides when to compare them.
 """
 
 from kerasmodes.metrics.density_coverage import DensityCoverage
 from kerasmodes.metrics.feature_network import feature_network
 from kerasmodes.metrics.frechet_distance import FrechetDistance
-from kerasmodes.metrics.image_judge import ImageJudge
+from kerasmodes.metrics.image_evaluator import ImageEvaluator
 from kerasmodes.metrics.kernel_distance import KernelDistance
 from kerasmodes.metrics.memorisation import distance_ratio
 from kerasmodes.metrics.precision_recall import PrecisionRecall
@@ -15,7 +15,7 @@ from kerasmodes.metrics.sliced_wasserstein_distance import SlicedWassersteinDist
 __all__ = [
     "DensityCoverage",
     "FrechetDistance",
-    "ImageJudge",
+    "ImageEvaluator",
     "KernelDistance",
     "PrecisionRecall",
     "SlicedWassersteinDistance",

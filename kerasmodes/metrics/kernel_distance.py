@@ -1,6 +1,6 @@
 """`KernelDistance`: the squared maximum mean discrepancy of features under a cubic kernel.
 
-What makes features of images, and how examples come in, is not here: see `feature_metric.py`.
+`feature_metric.py` makes features from images and takes examples in.
 """
 
 import functools
@@ -14,23 +14,28 @@ from kerasmodes.metrics import examples, feature_metric
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class KernelDistance(feature_metric.FeatureMetric):
-    """Unbiased estimate of how far apart real and generated features are, by a cubic kernel.
+    """Unbiased distance between real and generated features, under a cubic kernel.
 
-    The squared maximum mean discrepancy with the kernel `(x.y / d + 1)^3` of d features, averaged
-    over subsets of equal size drawn without replacement from each side: Bińkowski et al. 2018
-    (arXiv 1801.01401), section 4, and Gretton et al. 2012, equation 3. Equal distributions give 0
-    on average at any number of examples (so also numbers below 0); more examples lessen only the
-    scatter. In the features of Inception it is the KID.
+    It is the squared maximum mean discrepancy with the kernel `(x.y / d + 1)^3` of d features,
+    averaged over subsets of equal size that are drawn without replacement from each side. Source:
+    Bińkowski et al. 2018 (arXiv 1801.01401), section 4, and Gretton et al. 2012, equation 3. Equal
+    distributions give 0 on average for any number of examples, so single results can be below 0;
+    more examples reduce only the scatter. With the features of Inception it is the KID.
+
+    The result is a float.
 
     Args:
-        num_features: Width of the features that `update_state` is given, a positive int; or `None`
-            if there is a network.
-        network: Keras model, images to features `[batch, width]`, if `update_state` is given
-            images; see `FrechetDistance` on its weights.
-        num_subsets: Number of subsets; if they would all hold every example, one is enough.
-        subset_size: Examples of each side in a subset; fewer if a side has fewer in all.
-        max_samples: The most examples of a side, kept in memory: another is an error.
-        seed: Int, at least 0, that fixes the subsets.
+        num_features: Width of the features that `update_state` takes, a positive int; `None` with
+            a network. Defaults to `None`.
+        network: Keras model, images to features `[batch, width]`, if `update_state` takes images;
+            see `FrechetDistance` on its weights. Defaults to `None`.
+        num_subsets: Number of subsets, a positive int; one is taken if each would hold every
+            example. Defaults to `100`.
+        subset_size: Examples of each side in a subset, an int, at least 2; fewer if a side has
+            fewer in all. Defaults to `1_000`.
+        max_samples: The most examples a side, a positive int: one more is an error. Memory for all
+            is taken at once. Defaults to `10_000`.
+        seed: Int, at least 0, that fixes the subsets. Defaults to `0`.
         name: Name of the metric.
 
     Example:
@@ -39,26 +44,22 @@ class KernelDistance(feature_metric.FeatureMetric):
     features = np.random.default_rng(0).normal(size=(2_000, 8))
     metric = km.metrics.KernelDistance(num_features=8, num_subsets=10)
     metric.update_state(real=features[:1_000], generated=features[1_000:] + 0.5)
-    metric.result(), metric.floor()  # about 1.1, and 0
+    metric.result(), metric.baseline()  # about 1.1, and 0
     ```
     """
 
     def __init__(
         self,
-        num_features=None,
-        network=None,
-        num_subsets=100,
-        subset_size=1_000,
-        max_samples=10_000,
-        seed=0,
-        name="kernel",
+        num_features: int | None = None,
+        network: keras.Model | None = None,
+        num_subsets: int = 100,
+        subset_size: int = 1_000,
+        max_samples: int = 10_000,
+        seed: int = 0,
+        name: str = "kernel",
     ):
         arguments.check_positive_integers(num_subsets=num_subsets, max_samples=max_samples)
-        if isinstance(subset_size, bool) or not isinstance(subset_size, int) or subset_size < 2:
-            raise ValueError(
-                "`subset_size` must be an integer, at least 2. "
-                f"Received: subset_size={subset_size!r}"
-            )
+        arguments.check_integers(2, subset_size=subset_size)
         arguments.check_seed(seed)
         make_side = functools.partial(examples.Examples, max_samples=max_samples)
         super().__init__(num_features, network, name, make_side)
@@ -71,13 +72,13 @@ class KernelDistance(feature_metric.FeatureMetric):
         names = ("num_subsets", "subset_size", "max_samples", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-    def _compare(self, real, generated):
+    def _compare(self, real: dict, generated: dict) -> list[float]:
         sides = [kept["examples"].astype("float64") for kept in (real, generated)]
         size = min(self.subset_size, *map(len, sides))
         num_subsets = 1 if size == max(map(len, sides)) else self.num_subsets
         generator = np.random.default_rng(self.seed)
         discrepancies = [
-            squared_discrepancy(
+            estimate_discrepancy(
                 *(rows[generator.choice(len(rows), size, replace=False)] for rows in sides)
             )
             for _ in range(num_subsets)
@@ -85,11 +86,11 @@ class KernelDistance(feature_metric.FeatureMetric):
         return [np.mean(discrepancies)]
 
 
-def squared_discrepancy(x, y):
+def estimate_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
     """Returns the unbiased estimate of the squared maximum mean discrepancy, a float.
 
-    The kernel's mean within x and within y, each over all pairs of different rows, less twice its
-    mean between them.
+    It is the mean of the kernel within x plus that within y, each over all pairs of different rows,
+    minus twice the mean between x and y. Source: Gretton et al. 2012, equation 3.
 
     Args:
         x: Float64 array `[n, width]`, n at least 2.
@@ -98,18 +99,18 @@ def squared_discrepancy(x, y):
     Example:
 
     ```python
-    squared_discrepancy(np.zeros((2, 3)), np.ones((2, 3)))  # 1 + 8 - 2
+    estimate_discrepancy(np.zeros((2, 3)), np.ones((2, 3)))  # 1 + 8 - 2
     ```
     """
-    return _mean_within(x) + _mean_within(y) - 2 * _kernel_sum(x @ y.T, x) / (len(x) * len(y))
+    return _average_within(x) + _average_within(y) - 2 * _sum_kernel(x @ y.T, x) / (len(x) * len(y))
 
 
-def _mean_within(x):
-    equal = _kernel_sum(np.einsum("nd,nd->n", x, x), x)
-    return (_kernel_sum(x @ x.T, x) - equal) / (len(x) * (len(x) - 1))
+def _average_within(x):
+    equal = _sum_kernel(np.einsum("nd,nd->n", x, x), x)
+    return (_sum_kernel(x @ x.T, x) - equal) / (len(x) * (len(x) - 1))
 
 
-def _kernel_sum(products, x):
+def _sum_kernel(products, x):
     """Returns the sum of the kernel of pairs of rows, whose scalar products are overwritten."""
     products /= x.shape[1]
     products += 1

@@ -1,26 +1,30 @@
-"""Whether generated examples are nearer to the training set than new real ones would be: copies.
+"""Copies: are generated examples nearer to the training set than new real examples are?
 
-Neighbours are found in `nearest_neighbours.py`; what makes features of images is not here.
+`nearest_neighbours.py` finds neighbours; making features from images is not here.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from kerasmodes.metrics import nearest_neighbours
 
 
-def distance_ratio(generated, training, test):
+def distance_ratio(generated: npt.ArrayLike, training: npt.ArrayLike, test: npt.ArrayLike) -> float:
     """Returns how near generated examples are to the training set, relative to real test examples.
 
-    The median distance from a generated example to its nearest training example, divided by that
-    from a test example. Near 1 they are as new as test examples are; far below 1 many are copies.
-    Samples that look unlike real ones are far from everything, so above 1. The comparison with
-    distances of test examples is that of Meehan, Chaudhuri and Dasgupta 2020 (arXiv 2004.05675),
-    who make a rank test of it; the ratio of medians is a plain summary without a threshold.
+    It is the median distance from a generated example to its nearest training example, divided by
+    the same median of the test examples. Near 1, generated examples are as new as test examples.
+    Far below 1, many are copies. Above 1, samples look unlike real ones and are far from all of
+    them. Source of the comparison with test examples: Meehan, Chaudhuri and Dasgupta 2020 (arXiv
+    2004.05675), who use a rank test; the ratio of medians is a summary without a threshold.
 
     Args:
-        generated: Array of features `[n, width]`.
-        training: The same of the training examples.
-        test: The same of real examples that were not trained on.
+        generated: Features of the generated examples, array `[n, width]`.
+        training: Features of the training examples, array `[m, width]`.
+        test: Features of real examples that were not trained on, array `[l, width]`.
+
+    Returns:
+        A float, at least 0.
 
     Raises:
         ValueError: If at least half of the test examples are training examples.
@@ -34,7 +38,8 @@ def distance_ratio(generated, training, test):
     ```
     """
     of_generated, of_test = (
-        np.median(nearest_neighbours.nearest(rows, training, k=1)[1]) for rows in (generated, test)
+        np.median(nearest_neighbours.find_nearest(rows, training, k=1)[1])
+        for rows in (generated, test)
     )
     if not of_test > 0:
         raise ValueError("`test` must hold other examples than `training`. Received: the same ones")

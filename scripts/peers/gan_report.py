@@ -55,10 +55,10 @@ def write(folder, console):
 
 
 def table(runs, speeds):
-    """Returns the table of the runs at the end of their time, with the floor of each number.
+    """Returns the table of the runs at the end of their time, with the baseline of each number.
 
     Fréchet distances are of all 10,000 samples and test images, the sliced Wasserstein distances of
-    2,048 of each; floors, of halves of these.
+    2,048 of each; baselines, of halves of these.
     """
     shown = rich.table.Table(title="At equal time")
     for heading in ("", "seed", "images / s", "images", *COLUMNS):
@@ -68,8 +68,8 @@ def table(runs, speeds):
         cells = [f"{last[column]:.3g}" for column in COLUMNS]
         speed = f"{speeds[run['recipe']]['images_per_second']:.0f}"
         shown.add_row(NAMES[run["recipe"]], str(run["seed"]), speed, f"{last['images']:,}", *cells)
-    floors = [f"{runs[0]['floors'][column]:.3g}" for column in COLUMNS]
-    shown.add_row("real, half against half (SWD: 1,024 each)", "", "", "5,000", *floors)
+    baselines = [f"{runs[0]['baselines'][column]:.3g}" for column in COLUMNS]
+    shown.add_row("real, half against half (SWD: 1,024 each)", "", "", "5,000", *baselines)
     return shown
 
 
@@ -156,7 +156,7 @@ def draw_curves(runs, path):
         named.add(name)
         points = [(point["images"] * share, point["frechet"]) for point in run["curve"]]
         axes.plot(*zip(*points, strict=True), marker=".", color=colours[name], label=label)
-    axes.axhline(runs[0]["floors"]["frechet"], color="grey", linestyle=":", label="real, halves")
+    axes.axhline(runs[0]["baselines"]["frechet"], color="grey", linestyle=":", label="real, halves")
     axes.set(yscale="log", xlabel="part of the time", ylabel="Fréchet distance (n = 10,000)")
     axes.grid(alpha=0.3)
     axes.legend()

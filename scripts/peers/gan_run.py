@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.metrics import ImageJudge
+from kerasmodes.metrics import ImageEvaluator
 from peers import dcgan_keras, gan_report, wgan_gp_keras
 
 NUM_JUDGED = 10_000
@@ -125,14 +125,14 @@ class Judge:
     def __init__(self):
         data = km.data.images("fashion_mnist", split="test", batch_size=500)
         self.images = np.concatenate([batch.numpy() for batch in data])
-        self.frechet = ImageJudge(self.images, metrics=("frechet",), num_images=NUM_JUDGED)
-        self.others = ImageJudge(self.images, metrics=OF_FEATURES, num_images=NUM_JUDGED)
-        self.swd = ImageJudge(self.images, metrics=("swd",), num_images=NUM_PATCHED)
+        self.frechet = ImageEvaluator(self.images, metrics=("frechet",), num_images=NUM_JUDGED)
+        self.others = ImageEvaluator(self.images, metrics=OF_FEATURES, num_images=NUM_JUDGED)
+        self.swd = ImageEvaluator(self.images, metrics=("swd",), num_images=NUM_PATCHED)
         self.network = km.metrics.feature_network(with_classes=True)
 
-    def floors(self):
+    def baselines(self):
         """Returns what half of the real images is from the other half, by metric."""
-        return {**self.others.floors(), **self.swd.floors()}
+        return {**self.others.baselines(), **self.swd.baselines()}
 
     def __call__(self, images, is_last):
         """Returns the numbers of samples `[n, 28, 28, 1]`: Fréchet alone, or all of them."""
@@ -157,7 +157,7 @@ def run(recipe, seed, num_images, folder):
     iterator, judge = iter(batches(batch_size, seed)), Judge()
     path = pathlib.Path(folder) / f"{recipe.replace(':', '_')}-{seed}.json"
     numbers = {"recipe": recipe, "seed": seed, "batch_size": batch_size, "curve": []}
-    numbers["floors"] = judge.floors()
+    numbers["baselines"] = judge.baselines()
     stops = {round(part * num_images) for part in PARTS}
     stops = sorted(stops | {stop for stop in MEETINGS if stop < num_images})
     seen, seconds = 0, 0.0

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes.callbacks import real_images
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (24, 8, 8, 1)).astype("float32")
 NAMES = {"val_frechet", "val_kernel", "val_precision", "val_recall", "val_swd_8", "val_swd"}
@@ -45,7 +45,7 @@ def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
     gan = make_gan()
     history = fit([make_callback(seed=4)], gan=gan).history
     assert set(history) - {"g_loss", "d_loss", "real_accuracy", "fake_accuracy"} == NAMES
-    judge = image_judge.ImageJudge(
+    judge = image_evaluator.ImageEvaluator(
         IMAGES, make_network(), ("frechet", "kernel", "precision_recall", "swd"), 16
     )
     expected = judge.results(gan.generate(16, seed=4)[-1])
@@ -61,7 +61,7 @@ def test_the_trained_weights_are_judged_if_asked_for():
         gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
         callback.on_epoch_end(0, logs := {})
         images = gan.generate(16, seed=0, averaged=averaged)[-1]
-        judge = image_judge.ImageJudge(IMAGES, metrics=("swd",), num_images=16)
+        judge = image_evaluator.ImageEvaluator(IMAGES, metrics=("swd",), num_images=16)
         numbers[averaged] = logs["val_swd"]
         assert numbers[averaged] == judge.results(images)["swd"]
     assert numbers[True] != numbers[False]
@@ -158,23 +158,25 @@ def test_a_copy_for_a_trial_shares_the_data_set():
 
 
 def test_features_are_kept_and_read_again(tmp_path):
-    found = real_images.features(make_network(), IMAGES, tmp_path)
+    found = real_images.load_features(make_network(), IMAGES, tmp_path)
     (path,) = tmp_path.iterdir()
-    key = real_images.fingerprint(make_network(), IMAGES)
+    key = real_images.compute_fingerprint(make_network(), IMAGES)
     np.savez(path, key=key, features=found + 1)
-    np.testing.assert_array_equal(real_images.features(make_network(), IMAGES, tmp_path), found + 1)
+    np.testing.assert_array_equal(
+        real_images.load_features(make_network(), IMAGES, tmp_path), found + 1
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged", "cut", "foreign"])
 def test_a_file_of_no_use_is_replaced(tmp_path, content):
-    expected = real_images.features(make_network(), IMAGES, tmp_path)
+    expected = real_images.load_features(make_network(), IMAGES, tmp_path)
     (path,) = tmp_path.iterdir()
     if content == "foreign":
         np.savez(path, key="another", features=expected + 1)
     else:
         path.write_bytes(path.read_bytes()[:-200] if content == "cut" else content)
     for _ in range(2):
-        found = real_images.features(make_network(), IMAGES, tmp_path)
+        found = real_images.load_features(make_network(), IMAGES, tmp_path)
         np.testing.assert_array_equal(found, expected)
     with np.load(path) as arrays:
         np.testing.assert_array_equal(arrays["features"], expected)
@@ -182,17 +184,17 @@ def test_a_file_of_no_use_is_replaced(tmp_path, content):
 
 def test_other_images_weights_or_networks_have_other_files():
     network = make_network()
-    keys = [real_images.fingerprint(network, images) for images in (IMAGES, IMAGES[::-1])]
+    keys = [real_images.compute_fingerprint(network, images) for images in (IMAGES, IMAGES[::-1])]
     network.layers[-1].bias.assign(np.ones(5))
-    keys.append(real_images.fingerprint(network, IMAGES))
+    keys.append(real_images.compute_fingerprint(network, IMAGES))
     assert len(set(keys)) == 3
 
 
 def test_activations_count_among_what_a_network_is():
     network = make_network()
-    key = real_images.fingerprint(network, IMAGES)
+    key = real_images.compute_fingerprint(network, IMAGES)
     network.layers[-1].activation = keras.activations.tanh
-    assert real_images.fingerprint(network, IMAGES) != key
+    assert real_images.compute_fingerprint(network, IMAGES) != key
 
 
 @pytest.mark.parametrize(
@@ -224,13 +226,13 @@ def test_wrong_arguments_are_refused(arguments, message):
 )
 def test_wrong_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
-        real_images.as_array(images)
+        real_images.read_images(images)
 
 
 def test_only_as_many_images_as_are_needed_are_read():
     endless = tf.data.Dataset.from_tensors(IMAGES).repeat()
     np.testing.assert_array_equal(
-        real_images.as_array(endless, 30), np.concatenate([IMAGES, IMAGES[:6]])
+        real_images.read_images(endless, 30), np.concatenate([IMAGES, IMAGES[:6]])
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 
 def test_an_evaluation_is_shown_and_written(run, capsys):
@@ -16,9 +16,9 @@ def test_an_evaluation_is_shown_and_written(run, capsys):
     evaluation = json.loads((run / "evaluation.json").read_text())
     generated = keras.models.load_model(run / "model.keras").generate(64, seed=2)[-1]
     (real,) = [images.numpy() for images in km.data.images(split="test", batch_size=256)]
-    judge = image_judge.ImageJudge(real, num_images=64)
+    judge = image_evaluator.ImageEvaluator(real, num_images=64)
     assert evaluation["results"] == pytest.approx(judge.results(generated))
-    assert evaluation["floors"] == pytest.approx(judge.floors())
+    assert evaluation["baselines"] == pytest.approx(judge.baselines())
     sizes = [evaluation[name] for name in ("num_real", "num_images", "num_equal")]
     assert sizes == [256, 64, 64]
     shares = evaluation["class_shares"]

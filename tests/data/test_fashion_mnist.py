@@ -57,6 +57,11 @@ def test_read_split_returns_the_pixels_and_labels_of_the_files(idx_dir, split):
     assert (images.dtype, labels.dtype) == (np.uint8, np.uint8)
 
 
+def test_an_unknown_split_is_named(idx_dir):
+    with pytest.raises(ValueError, match="`split` must be one of 'train', 'test'. Rec.*='trian'"):
+        fashion_mnist.read_split(idx_dir, "trian")
+
+
 def test_prepared_set_is_read_by_plain_tfds_load(idx_dir, tmp_path):
     import tensorflow_datasets as tfds
 
@@ -183,7 +188,7 @@ def test_bad_file_is_named_and_nothing_is_written(idx_dir, tmp_path, damage, mes
 
 @pytest.mark.parametrize("interruption", [OSError("disk full"), KeyboardInterrupt()])
 def test_interrupted_preparation_leaves_nothing(idx_dir, tmp_path, monkeypatch, interruption):
-    examples = fashion_mnist._examples
+    examples = fashion_mnist._generate_examples
 
     def interrupted(images, labels):
         for index, example in examples(images, labels):
@@ -192,7 +197,7 @@ def test_interrupted_preparation_leaves_nothing(idx_dir, tmp_path, monkeypatch, 
             yield index, example
 
     with monkeypatch.context() as patch:
-        patch.setattr(fashion_mnist, "_examples", interrupted)
+        patch.setattr(fashion_mnist, "_generate_examples", interrupted)
         with pytest.raises(type(interruption)):
             prepare(idx_dir, tmp_path / "tfds")
     assert files_under(tmp_path / "tfds") == []
@@ -200,15 +205,15 @@ def test_interrupted_preparation_leaves_nothing(idx_dir, tmp_path, monkeypatch, 
 
 
 def test_second_preparation_at_the_same_time_is_harmless(idx_dir, tmp_path, monkeypatch):
-    examples = fashion_mnist._examples
+    examples = fashion_mnist._generate_examples
 
     def overtaken(images, labels):
         with monkeypatch.context() as patch:
-            patch.setattr(fashion_mnist, "_examples", examples)
+            patch.setattr(fashion_mnist, "_generate_examples", examples)
             prepare(idx_dir, tmp_path / "tfds")
         yield from examples(images, labels)
 
-    monkeypatch.setattr(fashion_mnist, "_examples", overtaken)
+    monkeypatch.setattr(fashion_mnist, "_generate_examples", overtaken)
     folder = pathlib.Path(prepare(idx_dir, tmp_path / "tfds"))
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 

@@ -129,7 +129,7 @@ def test_test_split_keeps_its_order():
     np.testing.assert_array_equal(epoch(dataset), epoch(dataset))
 
 
-def test_training_split_is_shuffled_anew_each_epoch_over_the_whole_set():
+def test_training_split_is_shuffled_again_each_epoch_over_the_whole_set():
     dataset = images(SAMPLE, seed=0)
     first, second = epoch(dataset), epoch(dataset)
     assert not np.array_equal(first, second)

@@ -145,7 +145,7 @@ def train(mode, kind, num_steps=2):
     if mode == "keras":
         net.compile("sgd", "mse")
     else:
-        net = km.model.with_modes(net)
+        net = km.with_modes(net)
         net.compile("sgd", "mse", mode=mode)
     losses = net.fit(x, y, batch_size=2, shuffle=False, verbose=0).history["loss"]
     return [losses, *net.get_weights()]

@@ -49,7 +49,7 @@ def train_masked(strategy, mode, loss, **fit):
     with strategy.scope():
         embedding = keras.layers.Embedding(8, 4, mask_zero=True)
         layers = [keras.Input((5,), dtype="int32"), embedding, keras.layers.Dense(1)]
-        model = km.model.with_modes(keras.Sequential(layers))
+        model = km.with_modes(keras.Sequential(layers))
         model.compile("sgd", loss(), mode=mode)
     return numbers_of(model, TOKENS, TARGETS, **fit)
 
@@ -57,7 +57,7 @@ def train_masked(strategy, mode, loss, **fit):
 def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
     with strategy.scope():
         made = [make() for make in layers] or [keras.layers.Dense(1, "sigmoid")]
-        model = km.model.with_modes(keras.Sequential([keras.Input((3,)), *made]))
+        model = km.with_modes(keras.Sequential([keras.Input((3,)), *made]))
         model.compile("sgd", loss, mode=mode)
     return numbers_of(model, X, y, **fit)
 
@@ -186,7 +186,7 @@ def train_on_single_batches(strategy, mode):
     with strategy.scope():
         embedding = keras.layers.Embedding(8, 4, mask_zero=True)
         layers = [keras.Input((5,), dtype="int32"), embedding, keras.layers.Dense(1)]
-        model = km.model.with_modes(keras.Sequential(layers))
+        model = km.with_modes(keras.Sequential(layers))
         model.compile("sgd", "mse", mode=mode)
     return {
         "train": model.train_on_batch(TOKENS[:8], TARGETS[:8]),

@@ -61,7 +61,7 @@ def train_with(make_metrics, y=Y, activation="sigmoid", **fit):
     def train(strategy, mode):
         with strategy.scope():
             layers = [keras.Input((3,)), keras.layers.Dense(1, activation)]
-            model = km.model.with_modes(keras.Sequential(layers))
+            model = km.with_modes(keras.Sequential(layers))
             metrics = make_metrics()
             model.compile("sgd", "mse", metrics=metrics, weighted_metrics=["mae"], mode=mode)
         return numbers_of(model, y, **fit)
@@ -118,7 +118,7 @@ def test_metrics_of_outputs_of_one_dimension_are_those_of_one_device(two_replica
     def train(strategy, mode):
         with strategy.scope():
             layers = [keras.Input((3,)), keras.layers.Dense(1), keras.layers.Reshape(())]
-            model = km.model.with_modes(keras.Sequential(layers))
+            model = km.with_modes(keras.Sequential(layers))
             model.compile("sgd", "mse", metrics=["mae"], mode=mode)
         return numbers_of(model, Y[:, 0])
 

@@ -246,7 +246,7 @@ def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_rep
         with strategy.scope():
             normalization = keras.layers.BatchNormalization(synchronized=True)
             layers = [keras.Input((3,)), keras.layers.Dense(4), normalization]
-            model = km.model.with_modes(keras.Sequential([*layers, keras.layers.Dense(1)]))
+            model = km.with_modes(keras.Sequential([*layers, keras.layers.Dense(1)]))
             model.compile("sgd", "mse")
         model.fit(X, Y, batch_size=6, epochs=3, verbose=0)
         weights.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))

@@ -28,7 +28,7 @@ def batches_of(blocks):
     "sizes", [(4, 4, 4, 4), (4, 4, 4, 2), (4,), (1, 2, 3, 4), (4, 2, 4, 4, 4), (2, 4, 4, 4)]
 )
 def test_every_batch_comes_once_and_in_order(sizes, num_batches):
-    blocks = list(super_batches.of_batches(data_set(*sizes), num_batches))
+    blocks = list(super_batches.stack_batches(data_set(*sizes), num_batches))
     batches = batches_of(blocks)
     assert [len(batch) for batch in batches] == list(sizes)
     np.testing.assert_array_equal(np.concatenate(batches), X[: sum(sizes)])
@@ -36,26 +36,26 @@ def test_every_batch_comes_once_and_in_order(sizes, num_batches):
 
 
 def test_equal_batches_share_a_super_batch():
-    shapes = [tuple(b.shape) for b in super_batches.of_batches(data_set(4, 4, 4, 4, 2), 3)]
+    shapes = [tuple(b.shape) for b in super_batches.stack_batches(data_set(4, 4, 4, 4, 2), 3)]
     assert shapes == [(3, 4, 2), (1, 4, 2), (1, 2, 2)]
 
 
 def test_batches_of_one_known_shape_are_stacked_as_they_are():
     data = tf.data.Dataset.from_tensor_slices(X).batch(4, drop_remainder=True)
-    shapes = [tuple(block.shape) for block in super_batches.of_batches(data, 3)]
+    shapes = [tuple(block.shape) for block in super_batches.stack_batches(data, 3)]
     assert shapes == [(3, 4, 2), (2, 4, 2)]
 
 
 def test_missing_parts_stay_missing():
     data = tf.data.Dataset.from_tensor_slices((X, None, {"weight": X[:, 0]})).batch(11)
-    ((x, y, rest),) = super_batches.of_batches(data, 2)
+    ((x, y, rest),) = super_batches.stack_batches(data, 2)
     assert y is None
     np.testing.assert_array_equal(x.numpy().reshape(22, 2), X)
     np.testing.assert_array_equal(rest["weight"].numpy().ravel(), X[:, 0])
 
 
 def of_arrays(batch_size, num_batches, shuffle, seed=(0, 0)):
-    return list(super_batches.of_arrays(tf.constant(X), batch_size, num_batches, shuffle, seed))
+    return list(super_batches.stack_arrays(tf.constant(X), batch_size, num_batches, shuffle, seed))
 
 
 @pytest.mark.parametrize("num_batches", [1, 2, 100])
@@ -88,20 +88,20 @@ def test_batches_can_be_shuffled_within():
 
 
 def test_executions_share_super_batches():
-    pieces = super_batches.Pieces(iter([tf.zeros((4, 1)), tf.ones((3, 1))]))
+    pieces = super_batches.SuperBatchReader(iter([tf.zeros((4, 1)), tf.ones((3, 1))]))
     taken = [[(piece.start, piece.stop) for piece in pieces.take(3)] for _ in range(4)]
     assert taken == [[(0, 3)], [(3, 4), (0, 2)], [(2, 3)], []]
 
 
 def test_bytes_of_batches_whose_size_is_unknown_are_estimated():
     specs = (tf.TensorSpec([None, 20]), {"y": tf.TensorSpec([None], tf.int64)}, None)
-    assert super_batches.bytes_of_a_batch(specs, 10) == 10 * (20 * 4 + 8)
-    assert super_batches.bytes_of_a_batch((tf.TensorSpec([3, 20]),), 10) == 3 * 20 * 4
+    assert super_batches.count_batch_bytes(specs, 10) == 10 * (20 * 4 + 8)
+    assert super_batches.count_batch_bytes((tf.TensorSpec([3, 20]),), 10) == 3 * 20 * 4
 
 
 def test_the_batch_size_is_read_from_the_specs():
-    assert super_batches.batch_size_of((tf.TensorSpec([7, 2]), tf.TensorSpec([]))) == 7
-    assert super_batches.batch_size_of((tf.TensorSpec([None, 2]),)) is None
+    assert super_batches.find_batch_size((tf.TensorSpec([7, 2]), tf.TensorSpec([]))) == 7
+    assert super_batches.find_batch_size((tf.TensorSpec([None, 2]),)) is None
 
 
 def test_an_error_in_the_data_is_the_users_to_see():
@@ -111,4 +111,4 @@ def test_an_error_in_the_data_is_the_users_to_see():
 
     data = tf.data.Dataset.from_tensor_slices(X[:, 0]).map(fails_at_three).batch(1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="assertion failed"):
-        list(super_batches.of_batches(data, 4))
+        list(super_batches.stack_batches(data, 4))

@@ -1,5 +1,7 @@
 """Tests of what is set once a process: a step reads before it updates, and NaN stays NaN."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -68,10 +70,35 @@ def test_an_option_that_the_user_has_set_stays():
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options({"remapping": True, "debug_stripper": False})
     try:
-        tensorflow_settings.set_optimizer_options()
+        tensorflow_settings.set_graph_options()
         options = tf.config.optimizer.get_experimental_options()
         assert (options["remapping"], options["debug_stripper"]) == (True, False)
         assert options["dependency_optimization"] is False
     finally:
         tf.config.optimizer.set_experimental_options({**before, "debug_stripper": None})
     assert tf.config.optimizer.get_experimental_options() == before
+
+
+FLAG = "--xla_backend_extra_options="
+SMALL, ROLLED = "xla_cpu_small_while_loop_byte_threshold", "xla_cpu_disable_loop_unrolling"
+OWN = f"{SMALL}=131072,{ROLLED}"
+
+
+def test_importing_the_package_asks_for_whole_loops():
+    assert OWN in os.environ["XLA_FLAGS"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", f"{FLAG}{OWN}"),
+        ("--xla_a=1", f"--xla_a=1 {FLAG}{OWN}"),
+        (f"{FLAG}b=2 --xla_a=1", f"--xla_a=1 {FLAG}b=2,{OWN}"),
+        (f"{FLAG}{SMALL}=0", f"{FLAG}{SMALL}=0,{ROLLED}"),
+        (f"{FLAG}{OWN}", f"{FLAG}{OWN}"),
+    ],
+)
+def test_the_users_own_flags_stay(monkeypatch, before, after):
+    monkeypatch.setenv("XLA_FLAGS", before)
+    tensorflow_settings.set_xla_cpu_flags()
+    assert os.environ["XLA_FLAGS"] == after

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasmodes.metrics.examples import Examples, checked, finite
+from kerasmodes.metrics.examples import Examples, check_batch, check_finite
 
 
 def test_rows_are_kept_in_their_order():
@@ -50,18 +50,18 @@ def test_halves_are_every_second_row():
 
 
 def test_checked_values_have_the_dtype():
-    assert checked([[1, 2]], "real", (2,), "float64").dtype == tf.float64
+    assert check_batch([[1, 2]], "real", (2,), "float64").dtype == tf.float64
 
 
 def test_a_number_too_large_for_the_dtype_is_found():
     with pytest.raises(ValueError, match="`real` must be finite"):
-        checked(np.array([[1e300]]), "real", (1,), "float32")
+        check_batch(np.array([[1e300]]), "real", (1,), "float32")
 
 
 def test_a_shape_known_only_to_the_graph_is_checked_when_it_runs():
     @tf.function(input_signature=[tf.TensorSpec(None, tf.float32)])
     def check(values):
-        return checked(values, "real", (2,), "float32")
+        return check_batch(values, "real", (2,), "float32")
 
     assert check(tf.ones((3, 2))).shape == (3, 2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
@@ -73,7 +73,7 @@ def test_in_a_graph_nothing_is_kept_of_a_batch_that_is_not_finite():
 
     @tf.function
     def update(rows):
-        kept.update_state(finite(rows, "real"))
+        kept.update_state(check_finite(rows, "real"))
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="`real` must be finite"):
         update(tf.constant([[np.nan]]))

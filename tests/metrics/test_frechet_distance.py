@@ -101,8 +101,8 @@ def test_large_means_cost_no_digits():
     far = 2.0**30  # in float64 the features keep 22 bits behind the point
     real, generated = np.round(real, 3), np.round(generated, 3)
     metric = metrics.FrechetDistance(num_features=4)
-    for start in range(0, 300, 7):
-        metric.update_state((real + far)[start : start + 7], (generated + far)[start : start + 7])
+    for start in range(0, 300, 50):
+        metric.update_state((real + far)[start : start + 50], (generated + far)[start : start + 50])
     assert metric.result() == pytest.approx(result(real, generated), rel=1e-5)
 
 
@@ -122,15 +122,15 @@ def test_its_bias_is_the_documented_one():
     assert np.mean(biases) == pytest.approx(expected, rel=0.1)
 
 
-def test_the_floor_has_twice_the_bias():
+def test_the_baseline_has_twice_the_bias():
     count, width = 1_000, 10
-    floors = []
+    baselines = []
     for seed in range(20):
         metric = metrics.FrechetDistance(num_features=width)
         metric.update_state(real=draw(count, width, seed=seed))
-        floors.append(metric.floor())
+        baselines.append(metric.baseline())
     expected = 2 * (2 * width / count + width * (width + 1) / (2 * count))
-    assert np.mean(floors) == pytest.approx(expected, rel=0.1)
+    assert np.mean(baselines) == pytest.approx(expected, rel=0.1)
 
 
 def test_the_state_does_not_grow():

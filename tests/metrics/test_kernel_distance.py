@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasmodes import metrics
-from kerasmodes.metrics.kernel_distance import squared_discrepancy
+from kerasmodes.metrics.kernel_distance import estimate_discrepancy
 
 
 def draw(count, width, seed=0):
@@ -43,7 +43,7 @@ def normal_moments(mean, scale):
 
 def test_it_is_the_mean_over_all_pairs():
     x, y = draw(9, 4), 2 * draw(7, 4, seed=1) + 1
-    assert squared_discrepancy(x, y) == pytest.approx(by_loops(x, y), rel=1e-10)
+    assert estimate_discrepancy(x, y) == pytest.approx(by_loops(x, y), rel=1e-10)
 
 
 def test_numbers_by_hand():
@@ -55,7 +55,7 @@ def test_numbers_by_hand():
 
 def test_equal_distributions_give_zero_on_average():
     values = [
-        squared_discrepancy(draw(30, 5, seed=2 * seed), draw(20, 5, seed=2 * seed + 1))
+        estimate_discrepancy(draw(30, 5, seed=2 * seed), draw(20, 5, seed=2 * seed + 1))
         for seed in range(400)
     ]
     error = np.std(values) / np.sqrt(len(values))
@@ -67,7 +67,7 @@ def test_equal_distributions_give_zero_on_average():
 def test_different_distributions_give_the_closed_form_on_average():
     width, mean, scale = 4, np.full(4, 0.5), 1.5
     values = [
-        squared_discrepancy(
+        estimate_discrepancy(
             draw(60, width, seed=2 * seed), mean + scale * draw(60, width, seed=2 * seed + 1)
         )
         for seed in range(400)
@@ -84,7 +84,7 @@ def test_one_subset_of_all_is_the_estimate_from_all():
     metric = metrics.KernelDistance(num_features=4)
     metric.update_state(x, y)
     x, y = (rows.astype("float32").astype("float64") for rows in (x, y))
-    assert metric.result() == pytest.approx(squared_discrepancy(x, y), rel=1e-12)
+    assert metric.result() == pytest.approx(estimate_discrepancy(x, y), rel=1e-12)
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -94,7 +94,7 @@ def test_the_smaller_side_bounds_the_subsets(swap):
     metric = metrics.KernelDistance(num_features=4, num_subsets=4_000, subset_size=20)
     metric.update_state(*sides)
     # The mean over all subsets is the estimate from all: it is a U-statistic.
-    assert metric.result() == pytest.approx(squared_discrepancy(x, y), rel=0.02)
+    assert metric.result() == pytest.approx(estimate_discrepancy(x, y), rel=0.02)
 
 
 def test_subsets_are_of_the_size():

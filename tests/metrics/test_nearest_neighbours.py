@@ -10,8 +10,8 @@ def draw(count, width, seed=0):
     return np.random.default_rng(seed).normal(size=(count, width)).astype("float32")
 
 
-def in_balls(centres, points, k):
-    return np.concatenate(list(nearest_neighbours.in_balls(centres, points, k)))
+def find_in_balls(centres, points, k):
+    return np.concatenate(list(nearest_neighbours.find_points_in_balls(centres, points, k)))
 
 
 def by_loops(centres, points, k):
@@ -27,7 +27,7 @@ def by_loops(centres, points, k):
 @pytest.mark.parametrize("k", [1, 3, 19])
 def test_it_is_every_distance_one_by_one(k):
     centres, points = draw(20, 5), draw(30, 5, seed=1)
-    inside = in_balls(centres, points, k)
+    inside = find_in_balls(centres, points, k)
     assert inside.shape == (20, 30) and 0 < inside.mean() <= 1
     np.testing.assert_array_equal(inside, by_loops(centres, points, k))
 
@@ -38,28 +38,28 @@ def test_many_centres_have_the_right_radii():
         np.linalg.norm(centres[:, np.newaxis] - others, axis=2) for others in (centres, points)
     )
     expected = to_points <= np.sort(among)[:, 20:21]  # the nearest of all is the centre itself
-    np.testing.assert_array_equal(in_balls(centres, points, 20), expected)
+    np.testing.assert_array_equal(find_in_balls(centres, points, 20), expected)
 
 
 def test_blocks_change_nothing(monkeypatch):
     centres, points = draw(20, 5), draw(30, 5, seed=1)
-    whole = in_balls(centres, points, 3)
+    whole = find_in_balls(centres, points, 3)
     monkeypatch.setattr(nearest_neighbours, "BLOCK_SIZE", 3 * 30)
-    blocks = list(nearest_neighbours.in_balls(centres, points, 3))
+    blocks = list(nearest_neighbours.find_points_in_balls(centres, points, 3))
     assert [len(block) for block in blocks] == [3] * 6 + [2]
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
 def test_a_far_away_cloud_keeps_its_neighbours():
     centres, points = np.round(draw(20, 5), 2) + 4096, np.round(draw(30, 5, seed=1), 2) + 4096
-    np.testing.assert_array_equal(in_balls(centres, points, 3), by_loops(centres, points, 3))
+    np.testing.assert_array_equal(find_in_balls(centres, points, 3), by_loops(centres, points, 3))
 
 
 @pytest.mark.parametrize("width", [1, 7, 64])
 def test_balls_are_closed(width):
     # Each point is a centre: its own ball and those of which it is the k-th neighbour hold it.
     centres = draw(50, width)
-    inside = in_balls(centres, centres, 4)
+    inside = find_in_balls(centres, centres, 4)
     assert np.all(inside.sum(axis=1) == 1 + 4)
     assert np.all(np.diag(inside))
 
@@ -67,13 +67,13 @@ def test_balls_are_closed(width):
 def test_points_one_by_one_lie_in_the_same_balls():
     # A product with one row is summed in another order: other last digits.
     centres = draw(50, 64)
-    together = in_balls(centres, centres, 4)
-    alone = [in_balls(centres, centres[n : n + 1], 4) for n in range(50)]
+    together = find_in_balls(centres, centres, 4)
+    alone = [find_in_balls(centres, centres[n : n + 1], 4) for n in range(50)]
     np.testing.assert_array_equal(np.concatenate(alone, axis=1), together)
 
 
 def test_equal_centres_have_balls_of_no_radius():
     centres = np.repeat(draw(2, 9), 5, axis=0)
     points = np.concatenate([centres[:1], centres[:1] + 1e-3])
-    inside = in_balls(centres, points, 4)
+    inside = find_in_balls(centres, points, 4)
     np.testing.assert_array_equal(inside, [[True, False]] * 5 + [[False, False]] * 5)

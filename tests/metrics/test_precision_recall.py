@@ -76,7 +76,7 @@ def test_sides_change_places():
     assert (one["precision"], one["recall"]) == (other["recall"], other["precision"])
 
 
-def test_the_floor_of_one_distribution_is_below_one():
+def test_the_baseline_of_one_distribution_is_below_one():
     metric = metrics.PrecisionRecall(num_features=16)
     metric.update_state(real=draw(400, 16))
-    assert all(0.3 < value < 1 for value in metric.floor().values())
+    assert all(0.3 < value < 1 for value in metric.baseline().values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasmodes import metrics
-from kerasmodes.metrics.sliced_wasserstein_distance import laplacian_pyramid
+from kerasmodes.metrics.sliced_wasserstein_distance import build_laplacian_pyramid
 
 
 def draw(count, *shape, seed=0):
@@ -80,7 +80,7 @@ def test_it_is_the_definition():
 
 def test_the_pyramid_is_that_of_karras_et_al():
     image = draw(1, 28, 20, 1)
-    levels = laplacian_pyramid(image, 2)
+    levels = build_laplacian_pyramid(image, 2)
     expected = reversed(pyramid_by_scipy(image[0, ..., 0], 2))
     for one, other in zip(levels, expected, strict=True):
         np.testing.assert_allclose(one[0, ..., 0], other, atol=1e-12)
@@ -88,9 +88,9 @@ def test_the_pyramid_is_that_of_karras_et_al():
 
 def test_channels_have_pyramids_of_their_own():
     image = draw(2, 14, 14, 3)
-    together = laplacian_pyramid(image, 2)
+    together = build_laplacian_pyramid(image, 2)
     for channel in range(3):
-        alone = laplacian_pyramid(image[..., channel : channel + 1], 2)
+        alone = build_laplacian_pyramid(image[..., channel : channel + 1], 2)
         for one, other in zip(together, alone, strict=True):
             np.testing.assert_array_equal(one[..., channel : channel + 1], other)
 

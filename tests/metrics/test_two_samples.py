@@ -26,8 +26,11 @@ MODULES = (
     "density_coverage",
     "examples",
     "feature_metric",
+    "feature_network",
     "frechet_distance",
+    "image_evaluator",
     "kernel_distance",
+    "memorisation",
     "nearest_neighbours",
     "precision_recall",
     "sliced_wasserstein_distance",
@@ -70,12 +73,12 @@ def test_pieces_give_what_one_batch_gives(name):
     metric.update_state(generated=generated[:5])
     metric.update_state(None, generated[5:])
     assert_same(metric.result(), filled(name).result())
-    assert_same(metric.floor(), filled(name).floor())
+    assert_same(metric.baseline(), filled(name).baseline())
 
 
 def test_results_are_floats(name):
     metric = filled(name)
-    for result in (metric.result(), metric.floor(), metric(draw(name, 3), draw(name, 2))):
+    for result in (metric.result(), metric.baseline(), metric(draw(name, 3), draw(name, 2))):
         values = result.values() if isinstance(result, dict) else [result]
         assert values and all(type(value) is float for value in values)
 
@@ -106,7 +109,7 @@ def test_a_tf_function_gives_what_eager_execution_gives(name, known):
     real, generated = draw(name, 30), draw(name, 24, seed=1) / 2
     step(real[:11], generated[:7])
     assert_same(step(real[11:], generated[7:]), eager.result())
-    assert_same(metric.floor(), eager.floor())
+    assert_same(metric.baseline(), eager.baseline())
 
 
 def test_results_in_a_graph_are_known_to_be_scalars(name):
@@ -120,7 +123,7 @@ def test_xla_gives_what_eager_execution_gives(name):
     update(draw(name, 30)[:15], draw(name, 24, seed=1)[:12] / 2)
     update(draw(name, 30)[15:], draw(name, 24, seed=1)[12:] / 2)
     assert_same(metric.result(), filled(name).result())
-    assert_same(metric.floor(), filled(name).floor())
+    assert_same(metric.baseline(), filled(name).baseline())
 
 
 def test_reset_forgets_both_sides(name):
@@ -153,15 +156,15 @@ def test_the_real_side_comes_back_from_a_file(name, tmp_path):
         again.set_real_state(state)
     assert (again.num_real, again.num_generated) == (30, 24)
     assert again.result() == metric.result()
-    assert again.floor() == metric.floor()
+    assert again.baseline() == metric.baseline()
 
 
-def test_the_real_side_goes_on_after_it_came_back(name):
+def test_the_real_side_grows_after_it_came_back(name):
     metric, again = filled(name, real=7), make(name)
     again.set_real_state(metric.real_state())
     for one in (metric, again):
         one.update_state(real=draw(name, 8, seed=8))
-    assert again.floor() == metric.floor()
+    assert again.baseline() == metric.baseline()
 
 
 def test_a_state_of_another_kind_is_refused(name):
@@ -219,18 +222,18 @@ def test_too_few_examples_are_an_error(name):
     metric.update_state(real=draw(name, 2 * least - 1), generated=draw(name, least - 1))
     with pytest.raises(RuntimeError, match=f"`result` of {name} needs at least {least} examples"):
         metric.result()
-    with pytest.raises(RuntimeError, match=f"`floor` of {name} needs .*half"):
-        metric.floor()
+    with pytest.raises(RuntimeError, match=f"`baseline` of {name} needs .*half"):
+        metric.baseline()
     metric.update_state(real=draw(name, 1), generated=draw(name, 1))
     metric.result()
-    metric.floor()
+    metric.baseline()
 
 
-def test_the_floor_compares_every_second_real_example(name):
+def test_the_baseline_compares_every_second_real_example(name):
     metric, halves = filled(name, real=25), make(name)
     real = draw(name, 25)
     halves.update_state(real[::2], real[1::2])
-    assert_same(metric.floor(), halves.result())
+    assert_same(metric.baseline(), halves.result())
 
 
 @pytest.mark.parametrize("name", KEEPING)

@@ -1,18 +1,25 @@
-"""`mode="auto"`: training steps run in each mode that can be had, are timed, and the fastest stays.
+"""Mode "auto": training steps run in each mode that can run them, timed; the fastest one stays.
 
-Since numbers do not depend on the mode, these are steps like any others. The modes themselves are
-not here: see `functions.py` and `fusing`.
+Since numbers do not depend on the mode, these are steps like any others.
 """
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.engine import compile_config
-from kerasmodes.engine.executors import loops, traced_steps
+from kerasmodes import modes
+from kerasmodes.engine import compile_config, super_batches
+from kerasmodes.engine.executors import fused, graph, traced_steps
 
-CANDIDATES = ("graph", "fused", "xla")
+CANDIDATES = {
+    "graph": graph.GraphExecutor,
+    "fused": fused.FusedExecutor,
+    "xla": graph.GraphExecutor,
+}
+FIRST = "graph"
 
 # A mode is tried only if what it is expected to cost, XLA's compilation, is a quarter at the most
 # of what is left of the fit. It is expected to take twice as long as the first step in graph mode,
@@ -26,11 +33,37 @@ TIMED_SECONDS = 0.02
 # Steps that take that many seconds make up an execution once the mode is chosen.
 EXECUTION_SECONDS = 0.5
 
-# What is said of an error, in letters: XLA's go on for pages.
+# What is said of an error, in letters: XLA's are pages long.
 REASON_LENGTH = 160
 
 
-class Chooser:
+class AutoExecutor(graph.GraphExecutor):
+    """Trains in the mode that the model's selector says; tests and predicts as graphs."""
+
+    def serves(self, mode: str) -> bool:
+        """Returns whether a model may run in a mode with this executor."""
+        if self.kind == "train":  # The selector knows its executors, with what they compiled.
+            return not modes.MODES[mode].run_eagerly
+        return super().serves(mode)
+
+    def find_loop_modes(self, operations: set[str]) -> tuple[str, ...]:
+        """Returns the mode of the loops in which it tests and predicts."""
+        return (FIRST,)
+
+    @property
+    def loop_mode(self) -> str | None:
+        """The mode whose loop runs the steps; `None` as long as none has run."""
+        selector = self.model.mode_selector
+        return selector.loop_mode if self.kind == "train" else super().loop_mode
+
+    def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
+        """Runs the steps of one execution; see `Executor.run`."""
+        if self.kind == "train" and isinstance(batches, list):
+            return self.model.mode_selector.run(batches)
+        return super().run(batches)
+
+
+class ModeSelector:
     """Decides, from one execution of a model's fit to the next, in which mode it runs.
 
     Attributes:
@@ -43,11 +76,11 @@ class Chooser:
 
     def __init__(self, model):
         self.decided = False
-        self.mode = CANDIDATES[0]
+        self.mode = FIRST
         self.steps = 1
         self.microseconds = {}
         self.impossible = {}
-        self._functions = {}
+        self._executors = {}
         self._compilation = 0.0
         self._said = None
         self._model = model
@@ -57,7 +90,14 @@ class Chooser:
         """The modes that were not tried yet."""
         return [m for m in CANDIDATES if m not in self.microseconds and m not in self.impossible]
 
-    def begin(self, num_steps, length, asked, verbose):
+    @property
+    def loop_mode(self):
+        """The mode whose loop runs the steps of the fastest mode; `None` if none has run."""
+        return self._executors[self.mode].loop_mode if self.mode in self._executors else None
+
+    def begin(
+        self, num_steps: int | None, length: int | None, asked: int | None, verbose: Any
+    ) -> None:
         """Called at the start of a fit.
 
         Args:
@@ -72,43 +112,42 @@ class Chooser:
         self._trials = self._try_all()
         self._next = next(self._trials)
 
-    def next_steps(self):
+    def next_steps(self) -> int:
         """Returns how many steps the next execution should run at the most."""
         return self._asked or min(self._length, self._next[1])
 
-    def run(self, pieces):
-        """Runs the pieces in the mode whose turn it is and returns the last step's logs."""
+    def run(self, ranges: list):
+        """Runs ranges of batches in the mode whose turn it is and returns the last step's logs."""
         mode, _ = self._next
-        values = None if mode == self.mode else self._values()
+        values = None if mode == self.mode else self._copy_values()
         start = time.perf_counter()
         try:
-            outputs = self._function(mode)(pieces)
+            outputs = self._executor(mode).run(ranges)
         except Exception as error:
-            if values is None or not self._have_kept(values):
+            if values is None or not self._are_unchanged(values):
                 raise
-            self.impossible[mode] = _in_short(error)
-            outputs = self._function(self.mode)(pieces)
+            self.impossible[mode] = _shorten_error(error)
+            outputs = self._executor(self.mode).run(ranges)
         tf.test.experimental.sync_devices()
         seconds = time.perf_counter() - start
-        steps = sum(piece.stop - piece.start for piece in pieces)
+        steps = sum(one.stop - one.start for one in ranges)
         self._left = None if self._left is None else self._left - steps
         self._spent += seconds
         self._next = self._trials.send((seconds, steps))
         return outputs
 
-    def _function(self, mode):
-        if mode not in self._functions:
-            step, run = self._model.train_step, self._model.distribute_strategy.run
-            self._functions[mode] = loops.make_step_function(step, run, mode)
-        return self._functions[mode]
+    def _executor(self, mode):
+        if mode not in self._executors:
+            self._executors[mode] = CANDIDATES[mode](self._model, "train", mode)
+        return self._executors[mode]
 
-    def _values(self):
+    def _copy_values(self):
         """Returns each variable of the model and its optimizers, with its value."""
         optimizers = compile_config.find_optimizers(self._model).values()
         variables = [*self._model.variables, *(v for one in optimizers for v in one.variables)]
         return [(variable, np.array(variable.numpy())) for variable in variables]
 
-    def _have_kept(self, values):
+    def _are_unchanged(self, values):
         """Returns whether the variables still have these values: an attempt has changed nothing."""
         return all(v.numpy().tobytes() == value.tobytes() for v, value in values)
 
@@ -121,7 +160,7 @@ class Chooser:
                 yield self.mode, self._execution_steps()
             if not self.microseconds or self._pays():
                 yield from self._try(mode)
-            if mode == CANDIDATES[0] and self._convolves_on_a_cpu():
+            if mode == FIRST and self._convolves_on_a_cpu():
                 self.impossible["fused"] = "it runs convolutions on a CPU as graph or xla do"
         self.steps = self._execution_steps()
         self._decide()
@@ -144,13 +183,13 @@ class Chooser:
             self.microseconds[mode] = 1e6 * total_seconds / total_steps
         self.mode = min(self.microseconds, key=self.microseconds.get)
 
-    def settle_for_graph(self, reason, verbose):
+    def settle_for_graph(self, reason: str, verbose: Any) -> None:
         """Decides without trying, for data on which no other mode runs."""
         self._verbose = verbose
-        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
+        self.impossible = dict.fromkeys([mode for mode in CANDIDATES if mode != FIRST], reason)
         self._decide()
 
-    def end(self):
+    def end(self) -> None:
         """Called at the end of a fit: one too short for a decision has been run in graph mode."""
         if not self.decided:
             self.steps = self._execution_steps() if self.microseconds else self._asked or 1
@@ -158,7 +197,7 @@ class Chooser:
 
     def _decide(self):
         self.decided = True
-        self._model.run_in(self.mode, self.steps)
+        self._model.switch_mode(self.mode, self.steps)
         measured = ", ".join(f"{mode} {time:,.1f}" for mode, time in self.microseconds.items())
         words = [
             f"mode={self.mode!r} chosen with steps_per_execution={self.steps}",
@@ -172,7 +211,7 @@ class Chooser:
 
     def _convolves_on_a_cpu(self):
         """Returns whether a fused loop would be that of another mode, after a trial of its own."""
-        return traced_steps.convolves_on_a_cpu(self._function(CANDIDATES[0]).loops.operations)
+        return traced_steps.convolves_on_a_cpu(self._executor(FIRST).operations)
 
     def _pays(self):
         """Returns whether XLA's compilation is small beside what is left (or, unknown, was run)."""
@@ -186,7 +225,7 @@ class Chooser:
         return self._asked or max(1, min(self._length, int(steps)))
 
 
-def _in_short(error):
+def _shorten_error(error):
     """Returns the first line of what an error says, with its class if that is not ValueError."""
     words = (str(error).strip() or repr(error)).splitlines()[0]
     words = words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"

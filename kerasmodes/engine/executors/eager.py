@@ -1,18 +1,19 @@
 """Eager steps at a usable speed: the user's code line by line, what is not the user's compiled.
 
-The other modes are not here: see `functions.py` and `fusing`.
+What executors have in common is in `executor.py`.
 """
 
 import contextlib
 import functools
 import threading
 import types
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import compile_config, keras_private, super_batches
-from kerasmodes.engine.executors import single_steps
+from kerasmodes.engine import compile_config, keras_private
+from kerasmodes.engine.executors import executor
 
 # Whatever else is called may be the user's.
 OWN_MODULES = ("keras.", "tensorflow.", "kerasmodes.engine.")
@@ -21,44 +22,30 @@ ACTIVATIONS = {keras.activations.relu: tf.nn.relu, keras.activations.linear: Non
 _LOCK = threading.Lock()  # Held while methods are replaced, not while a step runs.
 
 
-def make_step_function(step, model, run=None):
-    """Returns the function of pieces, or of an iterator, that runs steps in Python.
+class EagerExecutor(executor.Executor):
+    """Runs steps in Python.
 
     While a step runs, each optimizer's `apply`, each metric's `update_state` and the loss given to
     `compile` are `tf.function`s if all they call is Keras's; what calls a class or function of the
-    user's, be it a schedule or a constraint, runs line by line.
-
-    Args:
-        step: Function of one batch.
-        model: The model whose step it is.
-        run: Function that calls its argument on each replica's part of a batch, if there are
-            several; nothing is a `tf.function` then.
+    user's, be it a schedule or a constraint, runs line by line. On several replicas, and where the
+    model predicts, nothing is a `tf.function`.
     """
-    replacements = None
 
-    def one_step(batch):
-        nonlocal replacements
-        batch = single_steps.in_tensors(super_batches.without_optionals(batch))
-        if run:
-            return run(step, (batch,))
-        with _replace_methods(replacements or ()):
-            logs = tf.nest.map_structure(tf.convert_to_tensor, step(batch))
-        if replacements is None:  # The first step, as it is, has made what was not there yet.
-            replacements = _find_replacements(model)
+    def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
+        super().__init__(model, kind, mode)
+        self._replacements = None
+
+    def run_step(self, batch: Any) -> Any:
+        """Returns the outputs of the step on one batch."""
+        if not self.replicas.is_alone:
+            return super().run_step(batch)
+        if self.kind == "predict":
+            return self.step(batch)
+        with _replace_methods(self._replacements or ()):
+            logs = tf.nest.map_structure(tf.convert_to_tensor, self.step(batch))
+        if self._replacements is None:  # The first step, as it is, has made what was missing.
+            self._replacements = _find_replacements(self.model)
         return logs
-
-    def function(data):
-        iterator = super_batches.batches_of(data) if isinstance(data, list) else data
-        outputs = None
-        for _ in range(model.steps_per_execution):
-            try:
-                outputs = one_step(next(iterator))
-            except StopIteration:
-                if outputs is None:
-                    raise
-        return outputs
-
-    return function
 
 
 class _Replacement:
@@ -72,7 +59,7 @@ class _Replacement:
     def __init__(self, owner, name, make_call):
         self._owner, self._name = owner, name
         self._call = make_call(types.MethodType(getattr(type(owner), name), owner))
-        self._num_steps = 0
+        self.num_steps = 0
 
     def __call__(self, *args, **kwargs):
         return self._call(*args, **kwargs)
@@ -82,13 +69,13 @@ class _Replacement:
         with _LOCK:
             found = vars(self._owner).setdefault(self._name, self)
             serving = found if isinstance(found, _Replacement) else self
-            serving._num_steps += 1
+            serving.num_steps += 1
             return serving
 
     def end_step(self):
         with _LOCK:
-            self._num_steps -= 1
-            if self._num_steps == 0 and vars(self._owner).get(self._name) is self:
+            self.num_steps -= 1
+            if self.num_steps == 0 and vars(self._owner).get(self._name) is self:
                 del vars(self._owner)[self._name]
 
 
@@ -106,14 +93,14 @@ def _replace_methods(replacements):
 
 def _find_replacements(model):
     """Returns the replacements of what a step need not run in Python."""
-    loss = keras_private.compiled_loss(model)
+    loss = keras_private.find_compiled_loss(model)
     found = [
         *((one, "apply", _apply_graph) for one in compile_config.find_optimizers(model).values()),
         *((metric, "update_state", _call_graph) for metric in model.metrics),
         *([(loss, "call", _call_graph)] if loss is not None else ()),
     ]
     found = [(owner, *how) for owner, *how in found if _calls_only_keras(owner)]
-    layers = [one for one in keras_private.layers_of(model) if type(one) is keras.layers.Dense]
+    layers = [one for one in keras_private.find_layers(model) if type(one) is keras.layers.Dense]
     denses = [(layer, "call", _dense_call) for layer in layers if "call" not in vars(layer)]
     return [_Replacement(*one) for one in found + denses]
 
@@ -154,16 +141,16 @@ def _apply_graph(apply):
         if not optimizer.built:
             return apply(grads, trainable_variables)
         variables = trainable_variables and list(trainable_variables)
-        rates = keras_private.rates_of_optimizer(optimizer)
+        rates = keras_private.find_learning_rate(optimizer)
         # A gradient has its variable's shape, but for slices of it.
         key = (*map(type, grads), *map(id, variables or ()), *map(id, rates))
         if key not in graphs:
-            updated = variables or keras_private.variables_of_optimizer(optimizer)
+            updated = variables or keras_private.find_variables(optimizer)
             constraints = [getattr(variable, "constraint", None) for variable in updated]
             is_traced = _calls_only_keras([*constraints, *rates])
             on_gradients = functools.partial(_apply_to, apply, variables)
             # The rates are kept: another object must not get the number of one that is gone.
-            graphs[key] = _traced(on_gradients) if is_traced else on_gradients, rates
+            graphs[key] = _trace_by_kind(on_gradients) if is_traced else on_gradients, rates
         return graphs[key][0](list(grads))
 
     return graph
@@ -181,7 +168,7 @@ def _call_graph(method):
             return method(*args, **kwargs)
         names = len(args), *kwargs
         if names not in traced:
-            traced[names] = _traced(lambda args, kwargs: method(*args, **kwargs))
+            traced[names] = _trace_by_kind(lambda args, kwargs: method(*args, **kwargs))
         return traced[names](args, kwargs)
 
     return graph
@@ -206,7 +193,7 @@ def _dense_call(call):
     return plain_call
 
 
-def _traced(function):
+def _trace_by_kind(function):
     """Returns the function as graphs, one for each structure of tensors that it is called with.
 
     A Python number is made a tensor: it would be traced as a constant. What Keras has hung on a
@@ -216,7 +203,7 @@ def _traced(function):
 
     def call(*args):
         tensors = [_tensor(part) for part in tf.nest.flatten(args)]
-        attached = [keras_private.attached_to(tensor) for tensor in tensors]
+        attached = [keras_private.find_attached(tensor) for tensor in tensors]
         inputs = [*tensors, *(one for some in attached for one in some)]
         key = tuple(map(_kind, inputs))
         if key not in graphs:

@@ -4,6 +4,7 @@ What a program runs is in `loops.py`.
 """
 
 import collections
+from typing import Any
 
 import tensorflow as tf
 
@@ -29,9 +30,9 @@ class Programs:
         self._programs = collections.OrderedDict()  # The least recently used is first.
         self._families = {}
 
-    def get(self, super_batch):
+    def get(self, super_batch: Any):
         """Returns the program for a super-batch, made now if there is none."""
-        key = _key(super_batch, lambda part: tuple(part.shape[1:]))
+        key = _make_key(super_batch, lambda part: tuple(part.shape[1:]))
         program = self._programs.get(key)
         if program is None or not program.fits(super_batch):
             program = self._programs[key] = self._make(super_batch)
@@ -41,10 +42,10 @@ class Programs:
         return program
 
     def _make(self, super_batch):
-        specs = specs_of_batch(super_batch)
+        specs = find_specs(super_batch)
         if not self._relaxes_shapes:
-            return self._make_program(specs, length_of(super_batch))
-        family = _key(super_batch, lambda part: part.shape.rank)
+            return self._make_program(specs, find_length(super_batch))
+        family = _make_key(super_batch, lambda part: part.shape.rank)
         if family not in self._families:
             self._families[family] = _Family(self._make_program)
         return self._families[family].make(specs)
@@ -60,11 +61,11 @@ class _Family:
         self._program = None
         self._is_relaxed = True
 
-    def make(self, specs):
+    def make(self, specs: Any):
         """Returns a program for specs that have none."""
         self._num_shapes += 1
         specs_before = self._specs
-        self._specs = specs if specs_before is None else _without_differences(specs_before, specs)
+        self._specs = specs if specs_before is None else _merge_specs(specs_before, specs)
         if self._num_shapes <= EXACT_SHAPES or not self._is_relaxed:
             return self._make_program(specs, None)
         if self._program is None or self._specs != specs_before:
@@ -77,17 +78,17 @@ class _Family:
         return self._program
 
 
-def specs_of_batch(super_batch):
+def find_specs(super_batch: Any):
     """Returns the nested specs of a super-batch's batches."""
     return _map(lambda part: tf.TensorSpec(part.shape[1:], part.dtype), super_batch)
 
 
-def length_of(super_batch):
+def find_length(super_batch: Any) -> int:
     """Returns how many batches a super-batch holds."""
     return next(part for part in tf.nest.flatten(super_batch) if part is not None).shape[0]
 
 
-def _without_differences(specs, others):
+def _merge_specs(specs, others):
     def merge(spec, other):
         if spec is None:
             return None
@@ -97,7 +98,7 @@ def _without_differences(specs, others):
     return tf.nest.map_structure(merge, specs, others)
 
 
-def _key(super_batch, describe):
+def _make_key(super_batch, describe):
     # As a string: a batch may be a dictionary.
     return str(_map(lambda part: (part.dtype.name, describe(part)), super_batch))
 

@@ -5,8 +5,7 @@ import functools
 
 import tensorflow as tf
 
-# Not public: the mark by which TensorFlow knows that XLA will compile what is being traced.
-from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
+from kerasmodes.engine import keras_private
 
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 CONVOLUTIONS = ("Conv", "DepthwiseConv")
@@ -30,13 +29,13 @@ class TracedStep:
         self.specs = specs
         self._step, self._run = step, run
         self.plain = self._trace(contextlib.nullcontext)
-        self.operations = _operations(self.plain.graph.as_graph_def())
+        self.operations = _list_operations(self.plain.graph.as_graph_def())
 
     @functools.cached_property
     def for_xla(self):
         """The step as a concrete function that XLA can compile within a loop of its own."""
         if self.operations & CONTROL_FLOW:
-            return self._trace(_built_for_xla)
+            return self._trace(_xla_context)
         return self.plain
 
     @property
@@ -47,30 +46,30 @@ class TracedStep:
     def _trace(self, context):
         def one_step(batch):
             with context():
-                return tf.nest.map_structure(_tensor, self._run(self._step, args=(batch,)))
+                return tf.nest.map_structure(_convert_output, self._run(self._step, args=(batch,)))
 
         return tf.function(one_step, autograph=False).get_concrete_function(self.specs)
 
 
-def convolves_on_a_cpu(operations):
+def convolves_on_a_cpu(operations: set[str]) -> bool:
     """Returns whether there are convolutions among the names of operations, and no GPU for them."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     return not has_gpu and any(name.startswith(CONVOLUTIONS) for name in operations)
 
 
-def differentiates_convolutions(operations):
+def differentiates_convolutions(operations: set[str]) -> bool:
     """Returns whether there are gradients of convolutions among the names of operations."""
     return any(name.startswith(CONVOLUTIONS) and "Backprop" in name for name in operations)
 
 
 @contextlib.contextmanager
-def _built_for_xla():
+def _xla_context():
     """While open, TensorFlow builds loops and branches as XLA needs them.
 
     Otherwise the gradient of a loop takes the length of a list, a constant, from a stack that the
     loop has filled: no constant any more, which XLA refuses where the loop is inside another.
     """
-    context = XLAControlFlowContext()
+    context = keras_private.XLAControlFlowContext()
     context.Enter()
     try:
         yield
@@ -78,11 +77,11 @@ def _built_for_xla():
         context.Exit()
 
 
-def _operations(graph):
+def _list_operations(graph):
     nodes = [graph.node, *(function.node_def for function in graph.library.function)]
     return {node.op for some in nodes for node in some}
 
 
-def _tensor(output):
+def _convert_output(output):
     is_composite = isinstance(output, tf.__internal__.CompositeTensor)
     return output if is_composite else tf.convert_to_tensor(output)

@@ -33,7 +33,7 @@ class Trial:
         """Whether the fastest way is known."""
         return self.num_steps is None
 
-    def note(self, seconds, num_steps):
+    def note(self, seconds: float, num_steps: int) -> None:
         """Takes the time of the present turn."""
         self.way, self.num_steps = self._turns.send((seconds, num_steps))
 

@@ -1,11 +1,11 @@
 """What XLA cannot compile, said in the user's words."""
 
 import contextlib
+import dataclasses
 import pathlib
 import re
 import site
 import sysconfig
-import typing
 
 import keras
 import tensorflow as tf
@@ -28,7 +28,8 @@ ENGINE = (PACKAGE / "engine",)
 TENSORFLOW = (pathlib.Path(tf.__file__).parent,)
 
 
-class Frame(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Frame:
     """One line of the call stack in which an operation was made."""
 
     path: pathlib.Path
@@ -37,7 +38,7 @@ class Frame(typing.NamedTuple):
 
 
 @contextlib.contextmanager
-def explain_xla_error(mode):
+def explain_xla_error(mode: str | None):
     """Turns TensorFlow's error about a step that XLA cannot compile into one with the way out.
 
     Args:
@@ -95,15 +96,17 @@ def _find_place(innermost):
     """
     frames = [Frame(pathlib.Path(path), *rest) for path, *rest in FRAME.findall(innermost)]
     root = _find_root(frames)
-    frames = [
-        frame._replace(path=root / frame.path) if (root / frame.path).exists() else frame
-        for frame in frames
-    ]
+    frames = [_complete_path(frame, root) for frame in frames]
     while any(_is_in(ENGINE, frame) for frame in frames):
         frames.pop(0)
     frames = [frame for frame in frames if not _is_in(TENSORFLOW, frame)]
-    own = [frame for frame in frames if not _is_in(_library_folders(), frame)]
+    own = [frame for frame in frames if not _is_in(_list_library_folders(), frame)]
     return next(reversed(own or frames), None)
+
+
+def _complete_path(frame, root):
+    path = root / frame.path
+    return dataclasses.replace(frame, path=path) if path.exists() else frame
 
 
 def _find_root(frames):
@@ -118,7 +121,7 @@ def _find_root(frames):
     return pathlib.Path()
 
 
-def _library_folders():
+def _list_library_folders():
     """Returns the folders of code that is not the user's: Python's and that of packages.
 
     Some packages are installed elsewhere; a package that the user works on counts as the user's.

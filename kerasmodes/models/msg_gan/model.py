@@ -136,7 +136,9 @@ class MSGGAN(MultiScaleNetworks):
         if not self.compiled:
             return {}
         found = {name: getattr(self, name) for name in GIVEN_BY_PRESETS}
-        return compile_config.config_of(self, {**found, "loss": self.adversarial_loss})
+        return compile_config.make_config(
+            self, self._compile_arguments, {**found, "loss": self.adversarial_loss}
+        )
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; images and labels are checked before they are learned.

@@ -206,7 +206,7 @@ def test_convolutions_on_a_cpu_are_tried_in_graph_and_xla(always_worth, capsys):
     assert tf.config.list_physical_devices("GPU") == []
     convolution = keras.layers.Conv2D(2, 3)
     layers = [keras.Input((5, 5, 1)), convolution, keras.layers.Flatten(), keras.layers.Dense(1)]
-    model = km.model.with_modes(keras.Sequential(layers))
+    model = km.with_modes(keras.Sequential(layers))
     model.compile("sgd", "mse", mode="auto")
     history = fit(model, np.ones((400, 5, 5, 1)), Y, epochs=2, verbose=2)
     assert list(history.params["microseconds_per_step"]) == ["graph", "xla"]

@@ -258,7 +258,7 @@ def convolutional(**arguments):
         keras.layers.Flatten(),
         keras.layers.Dense(1),
     ]
-    model = km.model.with_modes(keras.Sequential([keras.Input((6, 6, 1)), *layers]))
+    model = km.with_modes(keras.Sequential([keras.Input((6, 6, 1)), *layers]))
     model.compile("sgd", "mse", **arguments)
     return model
 

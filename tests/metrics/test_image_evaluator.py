@@ -1,14 +1,19 @@
-"""Tests of `ImageJudge`: that its numbers are the metrics' own, set after set."""
+"""Tests of `ImageEvaluator`: that its numbers are the metrics' own, set after set."""
 
 import keras
 import numpy as np
 import pytest
 
 import kerasmodes as km
-from kerasmodes.metrics import image_judge
+from kerasmodes.metrics import image_evaluator
 
 IMAGES = np.random.default_rng(1).uniform(-1, 1, (40, 8, 8, 1)).astype("float32")
 REAL, GENERATED = IMAGES[:24], np.tanh(2 * IMAGES[24:])
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    return image_evaluator.ImageEvaluator(REAL, make_network(), num_images=16)
 
 
 def make_network(image_shape=(8, 8, 1)):
@@ -19,10 +24,10 @@ def make_network(image_shape=(8, 8, 1)):
 
 def test_results_are_those_of_the_metrics():
     network = make_network()
-    judge = image_judge.ImageJudge(REAL, network, num_images=16)
-    results = judge.results(GENERATED)
-    assert list(results) == judge.names
-    real, generated = (image_judge.features_of(network, one) for one in (REAL, GENERATED))
+    evaluator = image_evaluator.ImageEvaluator(REAL, network, num_images=16)
+    results = evaluator.results(GENERATED)
+    assert list(results) == evaluator.names
+    real, generated = (image_evaluator.extract_features(network, one) for one in (REAL, GENERATED))
     equally_many = real[np.arange(16) * 24 // 16]
     for metric, rows in (
         (km.metrics.FrechetDistance(5), real),
@@ -37,36 +42,35 @@ def test_results_are_those_of_the_metrics():
             assert results[name] == pytest.approx(number)
 
 
-def test_one_set_after_the_other_leaves_no_trace():
-    judge = image_judge.ImageJudge(REAL, make_network(), num_images=16)
-    first = judge.results(GENERATED)
-    assert judge.results(REAL[:16]) != first
-    judge.floors()
-    assert judge.results(GENERATED) == first
+def test_one_set_after_the_other_leaves_no_trace(evaluator):
+    first = evaluator.results(GENERATED)
+    assert evaluator.results(REAL[:16]) != first
+    evaluator.baselines()
+    assert evaluator.results(GENERATED) == first
 
 
 def test_fewer_real_images_are_met_by_as_many_generated():
-    judge = image_judge.ImageJudge(REAL[:12], make_network(), ("precision_recall", "swd"), 16)
+    evaluator = image_evaluator.ImageEvaluator(
+        REAL[:12], make_network(), ("precision_recall", "swd"), 16
+    )
     other = np.concatenate([GENERATED[:12], REAL[:4]])
-    assert judge.results(GENERATED) == judge.results(other)
+    assert evaluator.results(GENERATED) == evaluator.results(other)
 
 
 def test_the_mean_over_the_levels_stands_beside_them():
     images = np.random.default_rng(0).uniform(-1, 1, (16, 14, 28, 1)).astype("float32")
-    judge = image_judge.ImageJudge(images[:8], metrics=("swd",), num_images=8)
-    results = judge.results(images[8:])
-    assert list(results) == judge.names == ["swd_7x14", "swd_14x28", "swd"]
+    evaluator = image_evaluator.ImageEvaluator(images[:8], metrics=("swd",), num_images=8)
+    results = evaluator.results(images[8:])
+    assert list(results) == evaluator.names == ["swd_7x14", "swd_14x28", "swd"]
     assert results["swd"] == pytest.approx((results["swd_7x14"] + results["swd_14x28"]) / 2)
 
 
-def test_values_beyond_the_range_are_clipped():
-    judge = image_judge.ImageJudge(REAL, make_network(), num_images=16)
-    assert judge.results(9 * GENERATED) == judge.results(np.clip(9 * GENERATED, -1, 1))
+def test_values_beyond_the_range_are_clipped(evaluator):
+    assert evaluator.results(9 * GENERATED) == evaluator.results(np.clip(9 * GENERATED, -1, 1))
 
 
-def test_floors_have_the_names_of_the_results():
-    judge = image_judge.ImageJudge(REAL, make_network(), num_images=16)
-    assert list(judge.floors()) == judge.names
+def test_baselines_have_the_names_of_the_results(evaluator):
+    assert list(evaluator.baselines()) == evaluator.names
 
 
 @pytest.mark.parametrize(
@@ -74,17 +78,20 @@ def test_floors_have_the_names_of_the_results():
     [((28, 28, 1), 3), ((32, 32, 3), 3), ((14, 28, 1), 2), ((8, 8, 1), 1), ((30, 30, 1), 2)],
 )
 def test_the_pyramid_has_the_levels_that_fit(shape, levels):
-    assert image_judge.num_levels(shape) == levels
+    assert image_evaluator.num_levels(shape) == levels
 
 
 def test_another_number_of_images_is_refused():
-    judge = image_judge.ImageJudge(REAL, metrics=("swd",), num_images=16)
+    evaluator = image_evaluator.ImageEvaluator(REAL, metrics=("swd",), num_images=16)
     with pytest.raises(ValueError, match="`images` must be 16. Received: 15 images"):
-        judge.results(GENERATED[:15])
+        evaluator.results(GENERATED[:15])
 
 
 def test_the_package_s_network_is_for_its_own_shape():
-    network = image_judge.network_for((28, 28, 1))
-    assert image_judge.features_of(network, np.zeros((1, 28, 28, 1), "float32")).shape == (1, 64)
+    network = image_evaluator.resolve_network((28, 28, 1))
+    assert image_evaluator.extract_features(network, np.zeros((1, 28, 28, 1), "float32")).shape == (
+        1,
+        64,
+    )
     with pytest.raises(ValueError, match="`network` must be a Keras model"):
-        image_judge.network_for((32, 32, 3))
+        image_evaluator.resolve_network((32, 32, 3))

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.engine import keras_private
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
@@ -139,32 +138,6 @@ def test_the_end_of_data_of_unknown_length_runs_no_step(mode):
     assert int(model.optimizer.iterations.numpy()) == 6
 
 
-def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
-    model = km.SumRegressor(units=())
-    monkeypatch.setitem(keras_private.HOOKS, keras.Model, "make_train_function _make_gone")
-    words = rf"Keras must have Model._make_gone, .*3.15.1.*Received: Keras {keras.__version__}"
-    with pytest.raises(RuntimeError, match=words):
-        model.compile("sgd")
-
-
-def test_what_is_used_of_keras_beyond_its_interface_is_still_there():
-    """Where this fails, Keras has changed: look at `keras_private.py` for each name."""
-    used = {
-        keras_private.get_data_adapter(X, Y): "_shuffle _inputs num_batches batch_size",
-        km.SumRegressor(): "_compile_loss _compile_metrics _distribute_strategy "
-        "_metrics train_function test_function predict_function",
-        keras.metrics.MeanSquaredError(): "_fn",
-        keras.optimizers.Adam(): "_trainable_variables",
-    }
-    for owner, names in used.items():
-        if isinstance(owner, keras.Model):
-            owner.compile("sgd")
-        if isinstance(owner, keras.optimizers.Optimizer):
-            owner.build([])
-        gone = [name for name in names.split() if not hasattr(owner, name)]
-        assert not gone, f"{type(owner).__name__} of Keras {keras.__version__} lost {gone}"
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_each_epoch_of_arrays_has_an_order_of_its_own_the_same_in_every_mode(mode):
     """Keras itself repeats one order where a seed is set."""
@@ -199,7 +172,7 @@ def test_a_deleted_model_leaves_no_more_than_its_step_behind(mode):
 
     before = count_graphs()
     layers = [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)]
-    model = km.model.with_modes(keras.Sequential(layers))
+    model = km.with_modes(keras.Sequential(layers))
     model.compile("adam", "mse", mode=mode)
     fit(model)
     del model, layers

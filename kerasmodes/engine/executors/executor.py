@@ -1,0 +1,110 @@
+"""The interface of all executors, and what of them does not depend on the mode."""
+
+import collections
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasmodes import modes
+from kerasmodes.engine import keras_private, replication, super_batches
+
+
+class Executor:
+    """Runs the executions of one of a model's steps, each batch by itself.
+
+    A mode's own class overrides `run_step`; or `run`, if it has a faster way for many steps.
+
+    Args:
+        model: A compiled Keras model with modes.
+        kind: `"train"`, `"test"` or `"predict"`: which of its steps.
+        mode: The name of the mode.
+
+    Attributes:
+        step: The model's function of one batch.
+        replicas: What runs a function of one batch on the replicas.
+    """
+
+    def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
+        self.model, self.kind, self.mode = model, kind, mode
+        self.step = getattr(model, f"{kind}_step")
+        self.replicas = replication.find_runner(model, kind)
+
+    @property
+    def loop_mode(self) -> str | None:
+        """The mode whose loop runs the steps; `None` where steps have no loop, or none has run."""
+        return None
+
+    def serves(self, mode: str) -> bool:
+        """Returns whether a model may run in a mode with this executor."""
+        return mode == self.mode
+
+    def __call__(self, batches: Any) -> Any:
+        """Runs an execution; see `run`. This is what Keras calls."""
+        if isinstance(batches, tf.distribute.DistributedIterator):
+            return self._run_distributed(batches)
+        if isinstance(batches, list) and not isinstance(batches[0], super_batches.BatchRange):
+            batches = iter(batches)  # From `predict_on_batch`.
+        outputs = self.replicas.complete(self.run, batches)
+        is_list = self.kind == "predict"
+        return keras_private.concatenate_tensors(outputs) if is_list else outputs
+
+    def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
+        """Runs the steps of one execution.
+
+        Args:
+            batches: Ranges of batches, all of which are run; or an iterator, of which as many are
+                run as the model's `steps_per_execution` says, or as there are left.
+
+        Returns:
+            The last step's logs; when predicting, a list of outputs.
+
+        Raises:
+            StopIteration: If the iterator is at its end.
+            tf.errors.OutOfRangeError: The same, of an iterator of TensorFlow's.
+        """
+        if isinstance(batches, list):
+            steps = map(self.run_step, super_batches.iterate_batches(batches))
+            return list(steps) if self.kind == "predict" else _find_last(steps)
+        return self._run_steps(self._run_next, batches)
+
+    def run_step(self, batch: Any) -> Any:
+        """Returns the outputs of the step on one batch, on all replicas."""
+        return self.replicas.run(self.step, (batch,))
+
+    def _run_next(self, iterator):
+        return self.run_step(super_batches.convert_batch(next(iterator)))
+
+    def _run_steps(self, run_next, iterator):
+        """Calls a function of an iterator for each step of an execution, as far as the data go."""
+        outputs = [run_next(iterator)]
+        for _ in range(1, self.model.steps_per_execution):
+            try:
+                last = run_next(iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
+                break
+            outputs = [*outputs, last] if self.kind == "predict" else [last]
+        return outputs if self.kind == "predict" else outputs[0]
+
+    def _run_distributed(self, iterator):
+        """Runs an execution on data that the user's own program has shared out."""
+        outputs = self._run_steps(lambda shards: self._step_on_shards(next(shards)), iterator)
+        if self.kind != "predict":
+            return outputs
+        return keras_private.concatenate_tensors([part for parts in outputs for part in parts])
+
+    @functools.cached_property
+    def _step_on_shards(self):
+        step = functools.partial(replication.run_on_shards, self.model, self.kind)
+        mode = modes.MODES[self.mode]
+        if mode.run_eagerly:
+            return step
+        return tf.function(
+            step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
+        )
+
+
+def _find_last(items):
+    return collections.deque(items, maxlen=1).pop()  # One step's logs are held at a time.

@@ -1,0 +1,123 @@
+"""Modes "graph" and "xla": each step is a graph of TensorFlow's, or compiled by XLA.
+
+Several steps of one execution run in a loop, see `loops.py`.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasmodes import modes
+from kerasmodes.engine import super_batches
+from kerasmodes.engine.executors import executor, loops, xla_errors
+
+
+class GraphExecutor(executor.Executor):
+    """Runs steps as graphs."""
+
+    def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
+        super().__init__(model, kind, mode)
+        self._jit_compile = modes.MODES[mode].jit_compile or None
+        self._loops = self._make_loops(
+            loops.keep_outputs if kind == "predict" else loops.keep_last_outputs
+        )
+
+    @property
+    def loop_mode(self) -> str | None:
+        """The mode whose loop runs the steps; `None` as long as none has run."""
+        return self._loops.mode
+
+    @property
+    def operations(self) -> set[str]:
+        """The names of TensorFlow's operations in the steps that have run in a loop."""
+        return self._loops.operations
+
+    def find_loop_modes(self, operations: set[str]) -> tuple[str, ...]:
+        """Returns the modes whose loops may run steps with these operations, the preferred first.
+
+        Args:
+            operations: Names of TensorFlow's operations.
+        """
+        return (self.mode,)
+
+    def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
+        """Runs the steps of one execution; see `Executor.run`.
+
+        Raises:
+            ValueError: If XLA cannot compile the step.
+        """
+        with xla_errors.explain_xla_error(self.mode):
+            if not isinstance(batches, list):
+                return super().run(batches)
+            outputs = [output for one in batches for output in self._find_loops(one).run(one)]
+            return outputs if self.kind == "predict" else outputs[-1]
+
+    def _run_next(self, iterator):
+        if not self.replicas.is_alone:
+            return self._run_as_range(next(iterator))
+        if isinstance(iterator, tf.data.Iterator):
+            return self._step_on_iterator(iterator)
+        return self._step_on_batch(super_batches.remove_optionals(next(iterator)))
+
+    def _run_as_range(self, batch):
+        outputs = self.run(super_batches.make_range(batch))
+        return outputs[0] if self.kind == "predict" else outputs
+
+    def _find_loops(self, batch_range):
+        """Returns what runs a range: outputs of a single step may have any shape."""
+        is_single = self.kind == "predict" and batch_range.stop - batch_range.start == 1
+        return self._single_loops if is_single else self._loops
+
+    def _make_loops(self, make_loop):
+        return loops.Loops(self.step, self.replicas.run, self.find_loop_modes, make_loop)
+
+    @functools.cached_property
+    def _single_loops(self):
+        return self._make_loops(loops.keep_one_output)
+
+    @functools.cached_property
+    def _step_on_batch(self):
+        step = self.run_step if self._jit_compile else with_batch_dependency(self.run_step)
+        return trace_lazily(step, jit_compile=self._jit_compile)
+
+    @functools.cached_property
+    def _step_on_iterator(self):
+        def run_next(iterator):
+            return self._step_on_batch(super_batches.remove_optionals(iterator.get_next()))
+
+        return trace_lazily(run_next)
+
+
+def trace_lazily(function: Callable, jit_compile: bool | None = None) -> Callable:
+    """Returns a `tf.function` for data of any kind.
+
+    Args:
+        function: Function of nested tensors, or of an iterator.
+        jit_compile: Whether XLA compiles it.
+    """
+    # TensorFlow warns of a function that is traced often, and takes all of one source line for one;
+    # a partial function is counted by itself.
+    return tf.function(
+        functools.partial(function),
+        autograph=False,
+        reduce_retracing=True,
+        jit_compile=jit_compile,
+    )
+
+
+def with_batch_dependency(step: Callable) -> Callable:
+    """Returns the step, held back until its batch is there.
+
+    In a graph, what does not depend on the batch (step counters, seeds) would otherwise run once
+    more when data of unknown length end, and the next epoch would see other numbers.
+    """
+
+    def run_step(batch):
+        parts = tf.nest.flatten(batch, expand_composites=True)
+        with tf.control_dependencies([part for part in parts if tf.is_tensor(part)]):
+            return step(batch)
+
+    return run_step

@@ -1,0 +1,281 @@
+"""`ModesMixin`: how a step is run, chosen in `compile(mode=...)`.
+
+What a step *is* belongs to the models; the modes' meaning to `modes.py`.
+"""
+
+import functools
+import types
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasmodes import arguments, modes, replicas
+from kerasmodes.engine import compile_config, compiled_loss, executors, keras_private
+from kerasmodes.engine.trainer import Trainer
+
+
+def _check_order_of_bases(cls):
+    """Raises if a class behind the mixin overrides what the mixin does: nothing would call it."""
+    behind = cls.__mro__[cls.__mro__.index(Trainer) :]
+    for owner in behind:
+        if owner.__module__.split(".")[0] in ("keras", "kerasmodes"):
+            continue
+        hidden = [name for name in ("fit", "evaluate", "predict") if name in vars(owner)]
+        if hidden:
+            raise TypeError(
+                f"`ModesMixin` must stand behind a class that overrides {', '.join(hidden)}. "
+                f"Received: {cls.__name__} with {owner.__name__} behind it. Write "
+                f"class {cls.__name__}({owner.__name__}, km.Model)."
+            )
+
+
+class ModesMixin(Trainer):
+    """Gives any `keras.Model` subclass the modes; put it before the Keras class.
+
+    `compile` takes `mode=` beside the class's own arguments. A subclass that overrides `compile`
+    with arguments of its own (two optimizers, say) is saved with them, its optimizers with their
+    state, without further code.
+
+    Example:
+
+    ```python
+    class MyModel(km.ModesMixin, keras.Sequential):
+        pass
+
+    model = MyModel([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("adam", "mean_squared_error", mode="xla")
+    ```
+    """
+
+    # What holds of a model that was not compiled.
+    given_mode = _compile_arguments = _selector = None
+    _finds_steps_per_execution = False
+    _steps = 1
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        owner = next(one for one in cls.__mro__ if "compile" in vars(one))
+        # That of a class behind the mixin is called by the mixin's own.
+        if owner is cls or not issubclass(owner, ModesMixin):
+            cls.compile = compile_config.record_compile_arguments(owner.compile)
+        _check_order_of_bases(cls)
+
+    @compile_config.record_compile_arguments
+    def compile(
+        self,
+        *args: Any,
+        mode: str | None = None,
+        run_eagerly: bool | None = None,
+        jit_compile: bool | str | None = "auto",
+        steps_per_execution: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures the model for training, as Keras's `compile`, in a mode.
+
+        Args:
+            *args: Passed to Keras's `compile`.
+            mode: `"eager"`, `"graph"`, `"xla"`, `"fused"`; `"auto"` for the fastest of the last
+                three, found by timing training steps; or `None` for Keras's own rules.
+            run_eagerly: As in Keras; must agree with `mode` when both are given.
+            jit_compile: As in Keras; must agree with `mode` when both are given.
+            steps_per_execution: As in Keras: K, the steps of one execution. `None` is 1; when
+                fused, as many as an epoch has, a second of work takes and 64 MB of input hold.
+            **kwargs: Passed to Keras's `compile`.
+
+        Raises:
+            ValueError: If the mode is unknown, contradicts another argument, or cannot run on
+                several replicas.
+            TypeError: If an argument is unknown.
+            RuntimeError: If a hook of Keras that the modes need is gone.
+        """
+        keras_private.check_hooks()
+        given = {
+            "mode": mode,
+            "run_eagerly": run_eagerly,
+            "jit_compile": jit_compile,
+            "steps_per_execution": steps_per_execution,
+        }
+        settings = self.resolve_mode(**given)
+        args, kwargs = compile_config.bind_arguments(super().compile, args, kwargs, settings)
+        with self.distribute_strategy.scope():
+            super().compile(*args, **kwargs)
+            compiled_loss.replace_compiled_loss(self)
+        self.set_mode(**given)
+
+    def resolve_mode(
+        self,
+        mode: str | None = None,
+        run_eagerly: bool | None = None,
+        jit_compile: bool | str | None = "auto",
+        steps_per_execution: int | None = None,
+    ) -> dict[str, Any]:
+        """Returns Keras's arguments of `compile` for a mode.
+
+        Args:
+            mode, run_eagerly, jit_compile, steps_per_execution: As in `compile`.
+
+        Raises:
+            ValueError: If this model cannot have the mode.
+        """
+        settings = modes.resolve(mode, run_eagerly, jit_compile, steps_per_execution)
+        is_jitted = settings["jit_compile"] is True
+        name = modes.find_name(mode, settings["run_eagerly"], is_jitted)
+        modes.check_replicas(name, self.distribute_strategy.num_replicas_in_sync)
+        if is_jitted:
+            _check_layers(self, f"{mode=}" if mode else f"{jit_compile=}")
+        return settings
+
+    def set_mode(
+        self,
+        mode: str | None = None,
+        run_eagerly: bool | None = None,
+        jit_compile: bool | str | None = "auto",
+        steps_per_execution: int | None = None,
+    ) -> None:
+        """Lets a compiled model run in a mode, with everything else as it is.
+
+        Args:
+            mode, run_eagerly, jit_compile, steps_per_execution: As in `compile`.
+
+        Raises:
+            ValueError: If this model cannot have the mode.
+        """
+        settings = self.resolve_mode(mode, run_eagerly, jit_compile, steps_per_execution)
+        if mode is None:  # Then what was not given is as Keras's `compile` has it.
+            given = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution}
+            given["jit_compile"] = None if jit_compile == "auto" else jit_compile
+            settings = {name: settings[name] for name in settings if given[name] is not None}
+        for setting, value in settings.items():
+            setattr(self, setting, value)
+        is_chosen = mode is not None and modes.MODES[mode].is_chosen_by_time
+        self._selector = None
+        if is_chosen and keras_private.find_own_strategy(self) is None:
+            self._selector = executors.ModeSelector(self)
+        elif is_chosen:  # Under a strategy there is nothing to choose.
+            mode = modes.find_name(None, self.run_eagerly, self.jit_compile)
+        self.given_mode = mode
+        self._finds_steps_per_execution = steps_per_execution is None
+        self.train_function = self.test_function = self.predict_function = None
+
+    def switch_mode(self, mode: str, steps_per_execution: int) -> None:
+        """Continues in another mode, between two executions, with everything else as it is.
+
+        Args:
+            mode: One of `"eager"`, `"graph"`, `"xla"`, `"fused"`.
+            steps_per_execution: K that was found for it.
+        """
+        settings = modes.resolve(mode, steps_per_execution=steps_per_execution)
+        finds = self._finds_steps_per_execution
+        for setting, value in settings.items():
+            setattr(self, setting, value)
+        self.given_mode, self._finds_steps_per_execution = mode, finds
+
+    @property
+    def steps_per_execution(self) -> int:
+        """K, the steps of one execution; 1 where `fit` finds it, which it does until assigned."""
+        return self._steps
+
+    def __setattr__(self, name, value):
+        # TensorFlow leaves out an assignment of what is there already: a 1 would not be noticed.
+        if name == "steps_per_execution":
+            arguments.check_positive_integers(steps_per_execution=value)
+            self._steps, self._finds_steps_per_execution = int(value), False
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def has_asked_steps(self) -> bool:
+        """Whether K was given, to `compile` or by assignment."""
+        return not self._finds_steps_per_execution
+
+    @property
+    def asked_steps_per_execution(self) -> int | None:
+        """K that the user asked for; `None` where `fit` finds it."""
+        is_free = modes.MODES[self.mode].fits_epochs and not self.has_asked_steps
+        return None if is_free else self._steps
+
+    @property
+    def mode(self) -> str:
+        """The mode that steps run in: `"eager"`, `"graph"`, `"xla"` or `"fused"`.
+
+        `"auto"` until one of them is chosen.
+        """
+        return modes.find_name(self.given_mode, self.run_eagerly, self.jit_compile)
+
+    @property
+    def mode_selector(self) -> executors.ModeSelector | None:
+        """What chooses the mode, if `compile` was given `"auto"`."""
+        return self._selector
+
+    @property
+    def fits_epochs(self) -> bool:
+        """Whether executions end with an epoch, where K does not divide it, unlike Keras's."""
+        return self._selector is not None or modes.MODES[self.mode].fits_epochs
+
+    @functools.wraps(keras.Model.save)
+    def save(self, *args, **kwargs):
+        # With several workers, the chief alone writes files; the others have the same weights.
+        if replicas.is_chief(self.distribute_strategy):
+            super().save(*args, **kwargs)
+
+    @functools.wraps(keras.Model.save_weights)
+    def save_weights(self, *args, **kwargs):
+        if replicas.is_chief(self.distribute_strategy):
+            super().save_weights(*args, **kwargs)
+
+    @functools.wraps(keras.Model.compute_loss)
+    def compute_loss(self, *args, **kwargs):
+        return replicas.mark_share(super().compute_loss(*args, **kwargs))
+
+    def _aggregate_additional_loss(self, loss):
+        """Called with what a layer gave to `add_loss`, and with its penalties on weights."""
+        if replicas.is_share(loss):
+            return loss
+        if replicas.has_shard() and len(loss.shape) > 0:
+            raise ValueError(
+                "`add_loss` must be given a scalar on several replicas: a mean over the examples. "
+                f"Received: a tensor with shape={tuple(loss.shape)}. Use km.average_loss."
+            )
+        return super()._aggregate_additional_loss(loss)
+
+    def track_loss(self, loss: tf.Tensor, num_examples: int | tf.Tensor) -> None:
+        """Adds a loss to the running mean that the logs call `loss`.
+
+        Args:
+            loss: Scalar from `compute_loss`: this replica's share of the global batch's mean.
+            num_examples: Examples that this replica holds, as the mean's weight.
+        """
+        num_replicas = self.distribute_strategy.num_replicas_in_sync
+        loss = loss if num_replicas == 1 else loss * num_replicas
+        keras_private.find_loss_trackers(self)[0].update_state(loss, sample_weight=num_examples)
+
+    def keep_compile_arguments(self, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Keeps what `compile` was given, for files and clones.
+
+        Args:
+            args: Positional arguments.
+            kwargs: Arguments by name.
+        """
+        # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
+        self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, and which weights each optimizer was built for."""
+        if not self.compiled or self._compile_arguments is None:
+            return super().get_compile_config()
+        return compile_config.make_config(self, self._compile_arguments)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` says and builds each optimizer for its weights."""
+        compile_config.compile_from_config(self, config)
+
+
+def _check_layers(model, received):
+    """Raises when XLA is asked for and a layer refuses it; Keras would only warn."""
+    refusing = keras_private.find_refusing_layers(model)
+    if refusing:
+        raise ValueError(
+            "`mode` must be 'graph' or 'eager' for a model with layers that XLA cannot compile. "
+            f"Received: {received} with layers {refusing}"
+        )

@@ -1,0 +1,69 @@
+"""Tests of the interface of executors: a mode of one's own is a row and a class."""
+
+import keras
+import numpy as np
+import pytest
+
+import kerasmodes as km
+from kerasmodes import modes
+from kerasmodes.engine import executors
+
+X, Y = km.data.sums(num_samples=10, num_features=3)
+
+
+class CountingExecutor(executors.Executor):
+    """Runs steps in Python and counts them by kind."""
+
+    counts = {"train": 0, "test": 0, "predict": 0}
+
+    def run_step(self, batch):
+        self.counts[self.kind] += 1
+        return super().run_step(batch)
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    row = modes.Mode("counting", "a test", several_replicas=True)
+    monkeypatch.setitem(modes.MODES, "counting", row)
+    monkeypatch.setitem(executors.EXECUTORS, "counting", CountingExecutor)
+    monkeypatch.setattr(CountingExecutor, "counts", {"train": 0, "test": 0, "predict": 0})
+    yield lambda: CountingExecutor.counts
+
+
+def train(mode, **arguments):
+    keras.utils.set_random_seed(0)
+    model = km.SumRegressor(units=(4,))
+    model.compile("adam", mode=mode, **arguments)
+    history = model.fit(X, Y, batch_size=4, epochs=2, validation_data=(X, Y), verbose=0)
+    return model, history
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_a_mode_of_ones_own_trains_tests_and_predicts(counts, steps_per_execution):
+    model, history = train("counting", steps_per_execution=steps_per_execution)
+    reference, reference_history = train("graph", steps_per_execution=steps_per_execution)
+    assert (model.mode, history.params["mode"]) == ("counting", "counting")
+    np.testing.assert_allclose(
+        list(history.history.values()), list(reference_history.history.values()), rtol=1e-5
+    )
+    outputs = model.predict(X, batch_size=4, verbose=0)
+    np.testing.assert_allclose(outputs, reference.predict(X, verbose=0), rtol=1e-5)
+    model.train_on_batch(X, Y)
+    assert counts() == {"train": 7, "test": 6, "predict": 3}
+
+
+def test_a_mode_of_ones_own_is_saved_and_named_in_errors(counts, tmp_path):
+    model, _ = train("counting")
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").mode == "counting"
+    with pytest.raises(ValueError, match="'auto', 'counting', or None. Received: mode='none'"):
+        model.compile("sgd", mode="none")
+
+
+def test_keras_flags_set_later_override_the_mode(counts):
+    model, _ = train("counting")
+    model.run_eagerly = True
+    assert model.mode == "eager"
+    model.fit(X, Y, verbose=0)
+    model.run_eagerly = False
+    assert model.mode == "counting"

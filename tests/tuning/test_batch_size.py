@@ -1,0 +1,107 @@
+"""Tests of the batch size that a tuner draws: how data are batched, and when a trial fails."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_searches import NUM_FEATURES, list_statuses, make_space, make_sum_tuner, make_sums
+
+import kerasmodes as km
+
+
+class Batches(keras.callbacks.Callback):
+    """Counts the batches of training and of validation."""
+
+    train = test = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.train = batch + 1
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.test = batch + 1
+
+
+def fit_sums(drawn, **arguments):
+    """Fits with the batch size that was drawn."""
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
+    hp = make_space(batch_size=drawn)
+    return hypermodel.fit(hp, hypermodel.build(hp), verbose=0, **arguments)
+
+
+def test_an_array_is_batched_as_drawn():
+    batches = Batches()
+    x, y = km.data.sums(24, NUM_FEATURES)
+    fit_sums(4, x=x, y=y, callbacks=[batches])
+    assert batches.train == 6
+
+
+def test_a_data_set_is_batched_as_drawn_and_its_validation_is_not():
+    batches = Batches()
+    x, y = km.data.sums(24, NUM_FEATURES)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(6, drop_remainder=True)
+    arguments = {"x": data, "validation_data": data, "callbacks": [batches]}
+    fit_sums(5, **arguments)
+    assert (batches.train, batches.test) == (4, 4)  # 24 // 5, and 24 / 6
+
+
+def make_shuffled_sums(length):
+    sums = make_sums()
+    data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1)
+    data = data if length == "known length" else data.filter(lambda x, y: True)
+    return data.batch(16)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize(
+    ("length", "mode"), [("known length", "fused"), ("unknown length", "graph")]
+)
+def test_a_promoted_trial_sees_the_orders_of_an_uninterrupted_one(length, mode):
+    fixed = {"batch_size": 4, "hidden_layers": 1, "units_1": 8, "optimizer": "sgd"}
+    fixed["learning_rate"] = 0.03  # Another order changes the weights by 1e-2.
+
+    def fit(hypermodel, x, epochs, initial_epoch=0, weights=None):
+        hp = make_space(**fixed)
+        model = hypermodel.build(hp)
+        if weights:
+            model.set_weights(weights)
+        hypermodel.fit(hp, model, x=x, epochs=epochs, initial_epoch=initial_epoch, verbose=0)
+        return model.get_weights()
+
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    data = make_shuffled_sums(length)
+    keras.utils.set_random_seed(0)
+    uninterrupted = fit(hypermodel, data, 4)
+    keras.utils.set_random_seed(0)
+    first = fit(hypermodel, data, 2)
+    fit(hypermodel, data, 1)  # another trial between
+    in_this_program = fit(hypermodel, data, 4, 2, first)
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    in_a_new_program = fit(hypermodel, make_shuffled_sums(length), 4, 2, first)
+    for promoted in (in_this_program, in_a_new_program):
+        for one, other in zip(promoted, uninterrupted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_batch_size_of_the_user_is_refused():
+    x, y = km.data.sums(8, NUM_FEATURES)
+    with pytest.raises(ValueError, match="`batch_size` must be left.* Received: batch_size=32"):
+        fit_sums(4, x=x, y=y, batch_size=32)
+
+
+def test_a_generator_is_refused():
+    x, y = km.data.sums(8, NUM_FEATURES)
+    with pytest.raises(
+        TypeError, match="`x` must be an array or tf.data.Dataset. Received: x=generator"
+    ):
+        fit_sums(4, x=((x, y) for _ in range(2)))
+
+
+# Keras warns that the data set is empty, which is what the trial fails for.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+def test_too_few_examples_fail_one_trial(tmp_path):
+    x, y = km.data.sums(8, NUM_FEATURES)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2, drop_remainder=True)
+    tuner = make_sum_tuner(tmp_path, learning_rate=1e-3, batch_size=[8, 16])
+    tuner.search(data, validation_data=data, verbose=0)
+    assert sorted(list_statuses(tuner)) == ["COMPLETED", "FAILED"]
+    assert "fewer examples than batch_size=16" in tuner.oracle.get_best_trials(2)[1].message
