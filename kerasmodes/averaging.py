@@ -3,12 +3,14 @@
 How gradients are summed over the replicas is Keras's optimizers' business, not done here.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from kerasmodes import replicas
 
 
-def average_loss(per_example_loss, sample_weight=None):
+def average_loss(per_example_loss: tf.Tensor, sample_weight: Any = None):
     """Returns this replica's share of the loss's mean over the global batch.
 
     On one device this is the plain mean. Under a strategy gradients are *summed* over the
@@ -63,7 +65,7 @@ def average_loss(per_example_loss, sample_weight=None):
     return tf.reduce_sum(per_example_loss) / replica.all_reduce("sum", num_examples)
 
 
-def global_mean(values):
+def global_mean(values: list):
     """Returns the mean over the global batch, the same number on each replica.
 
     For what is *in* a loss or a decision; a loss itself is averaged by `average_loss`. Gradients

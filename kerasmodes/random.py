@@ -10,6 +10,7 @@ random numbers: as easy as 1, 2, 3", section 2).
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -76,7 +77,7 @@ class SeedGenerator(keras.layers.Layer):
         return {**super().get_config(), "seed": self.seed}
 
 
-def uniform(shape, minval=0.0, maxval=1.0, *, seed):
+def uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, *, seed: Any):
     """Returns float32 numbers, uniform in `[minval, maxval)`, on a grid of 2**24 steps.
 
     Args:
@@ -102,7 +103,7 @@ def uniform(shape, minval=0.0, maxval=1.0, *, seed):
     return minval + (maxval - minval) * tf.reshape(_unit(words), shape)
 
 
-def normal(shape, mean=0.0, stddev=1.0, *, seed):
+def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, *, seed: Any):
     """Returns float32 numbers from a normal distribution, by Box and Muller's transform.
 
     Values reach 5.8 standard deviations, the limit of 24 random bits. Eager and graph agree to the

@@ -32,8 +32,8 @@ class GenerationMetrics(keras.callbacks.Callback):
 
     The images come from the same latents each time, and training draws the same numbers as without
     this callback. How many images the metrics take is in `ImageEvaluator`. Compare numbers only at
-    the same `num_images`, with the same real images and the same network. With several workers, give
-    this callback to all: each computes the same numbers, so that all stop together.
+    the same `num_images`, with the same real images and network. With several workers, give it to
+    all of them: each computes the same numbers, so that all stop together.
 
     Args:
         images: Real images that the model is not trained on: float array

@@ -2,6 +2,7 @@
 
 import inspect
 
+import docstring_parser
 import keras
 import rich.console
 
@@ -14,15 +15,6 @@ FIT_HELP = {
 }
 # What `compile` takes and `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
-
-# Of the presets: type and help of each setting.
-OF_PRESETS = {
-    "generator_filters": (int | None, "Width of the generator"),
-    "discriminator_filters": (int | None, "Width of the discriminator"),
-    "half_life": (float | None, "Images after which a weight counts half in the average"),
-    "dropout": (float | None, "Rate of the tutorial's dropout"),
-    "combination": (str | None, "How the paper's discriminator joins images and features"),
-}
 
 console = rich.console.Console(soft_wrap=True)
 errors = rich.console.Console(soft_wrap=True, stderr=True)
@@ -53,12 +45,13 @@ def add_gan_arguments(parser):
     parser.add_argument(
         "--preset", choices=[*presets.PRESETS], default=default, help="One of `km.presets`."
     )
-    for name, (kind, words) in OF_PRESETS.items():
-        parser.add_argument(f"--{name}", type=kind, help=f"{words} (default: the preset's).")
+    settings = _list_preset_settings()
+    for name, (kind, words) in settings.items():
+        parser.add_argument(f"--{name}", type=kind, help=f"{words} Default: the preset's.")
 
     def make(flags):
         make_preset = presets.PRESETS[flags.preset]
-        given = {name: flags[name] for name in OF_PRESETS if flags[name] is not None}
+        given = {name: flags[name] for name in settings if flags[name] is not None}
         for name in given.keys() - inspect.signature(make_preset).parameters.keys():
             raise ValueError(
                 f"`{name}` must be left out: the preset {flags.preset!r} has none. "
@@ -68,3 +61,15 @@ def add_gan_arguments(parser):
         return models.MSGGAN(**pick(flags, names), preset=preset, seed=flags.seed)
 
     return make
+
+
+def _list_preset_settings():
+    """Returns the type and the description of each setting that a preset has, by its name."""
+    settings = {}
+    for preset in presets.PRESETS.values():
+        words = {
+            one.arg_name: one.description for one in docstring_parser.parse(preset.__doc__).params
+        }
+        for name, parameter in inspect.signature(preset).parameters.items():
+            settings.setdefault(name, (parameter.annotation | None, words[name]))
+    return settings

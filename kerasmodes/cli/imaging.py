@@ -89,7 +89,7 @@ def _interpolation(gan, flags):
     stops = random.normal(shape, seed=random.SeedGenerator(flags.seed))
     labels = None
     if gan.num_classes is not None:
-        labels = image_labels.of_images(flags.num_images, flags.labels, gan.num_classes)
+        labels = image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
     frames = []
     for latents in latent_paths.spherical_path(stops, STEPS):
         # A step of a path at a time, but through the network that `generate` would take.

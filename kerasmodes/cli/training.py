@@ -14,7 +14,7 @@ from kerasmodes.cli.flags import (
     console,
     pick,
 )
-from kerasmodes.engine import replication
+from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
@@ -127,7 +127,7 @@ def _begin(flags):
     """
     arguments.check_positive_integers(epochs=flags.epochs)
     strategy = strategies.get_strategy(flags.strategy)
-    replication.check_batch_size(strategy, flags.batch_size)
+    shard_checks.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = run_folders.seed_of(flags.run)
     if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):

@@ -20,13 +20,13 @@ class LatePenalty(km.penalties.GradientPenalty):
         super().__init__(1.0)
         self.product = tf.Variable(tf.zeros((1000, 1000)))
 
-    def __call__(self, judge, real_images, fake_images, alpha, step=0):
-        def judge_late(images):
+    def __call__(self, discriminator, real_images, fake_images, alpha, step=0):
+        def discriminate_late(images):
             large = tf.fill(self.product.shape, alpha[0, 0, 0, 0])
             with tf.control_dependencies([self.product.assign(large @ large @ large)]):
-                return judge(images)
+                return discriminator(images)
 
-        return super().__call__(judge_late, real_images, fake_images, alpha, step)
+        return super().__call__(discriminate_late, real_images, fake_images, alpha, step)
 
 
 def weights_after_a_step(mode):

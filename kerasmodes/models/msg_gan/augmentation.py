@@ -5,6 +5,7 @@ augmented, and how the answers to them are averaged, is the business of the mode
 """
 
 import typing
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -148,7 +149,7 @@ class AdaptiveAugment(DiffAugment):
         return {**super().get_config(), "target": self.target, "ramp_images": self.ramp_images}
 
 
-def _recoloured(pyramid, brightness, saturation, contrast):
+def _recolour(pyramid, brightness, saturation, contrast):
     """Returns the pyramid in other colours; numbers of 1/2 leave it as it is."""
     # Brightness moves the means too: added first or, as here, last, it gives the same.
     offset, saturation, contrast = (
@@ -157,17 +158,17 @@ def _recoloured(pyramid, brightness, saturation, contrast):
     )
     mean = tf.reduce_mean(tf.cast(pyramid[-1], tf.float32), axis=(1, 2, 3), keepdims=True)
 
-    def recoloured(images):
+    def recolour(images):
         x = tf.cast(images, tf.float32)
         if images.shape[-1] > 1:
             grey = tf.reduce_mean(x, axis=-1, keepdims=True)
             x = saturation * x + (1.0 - saturation) * grey
         return tf.cast(contrast * x + (1.0 - contrast) * mean + offset, images.dtype)
 
-    return [recoloured(images) for images in pyramid]
+    return [recolour(images) for images in pyramid]
 
 
-def _translated(pyramid, down, right):
+def _translate(pyramid, down, right):
     """Returns the pyramid moved; numbers of 1/2 leave it where it is."""
     _, height, width, _ = pyramid[0].shape
     rows, columns = _shifts(down, height), _shifts(right, width)
@@ -188,11 +189,11 @@ def _moved(images, rows, columns):
     The gradient is the move back. Left to itself, a gather would have a sum of scattered pieces,
     which is slow and, on some devices, not the same in each run.
     """
-    moved = _moved_along(2, _moved_along(1, images, rows), columns)
+    moved = _move_along(2, _move_along(1, images, rows), columns)
     return moved, lambda upstream: (_moved(upstream, -rows, -columns), None, None)
 
 
-def _moved_along(axis, images, shifts):
+def _move_along(axis, images, shifts):
     length = images.shape[axis]
     sources = tf.clip_by_value(tf.range(1, length + 1) - shifts[:, tf.newaxis], 0, length + 1)
     padding = [[int(axis == place)] * 2 for place in range(4)]
@@ -229,8 +230,8 @@ class Policy(typing.NamedTuple):
 
 
 POLICIES = {
-    "color": Policy(_recoloured, num_draws=3, neutral=0.5),
-    "translation": Policy(_translated, num_draws=2, neutral=0.5),
+    "color": Policy(_recolour, num_draws=3, neutral=0.5),
+    "translation": Policy(_translate, num_draws=2, neutral=0.5),
     "cutout": Policy(_cut, num_draws=2, neutral=-1.0),
 }
 
@@ -282,7 +283,7 @@ def _check_numbers(numbers, num_draws):
 NAMES = {"diff_augment": DiffAugment, "adaptive": AdaptiveAugment}
 
 
-def get(augmentation):
+def get(augmentation: Any):
     """Returns the augmentation of that name with its defaults, one that is given, or `None`.
 
     Raises:

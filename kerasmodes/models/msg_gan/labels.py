@@ -1,13 +1,15 @@
 """Labels of images, for models that generate by class: checked, and made one-hot.
 
-What a network does with them is in the `*_networks.py`.
+What a network does with them is in the `networks/`.
 """
+
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 
-def one_hot(labels, num_classes):
+def one_hot(labels: Any, num_classes: int | None):
     """Returns one-hot labels, float32 `[batch, num_classes]`.
 
     An integer that is no class becomes a row of NaN: in a compiled step it could not raise, and the
@@ -31,7 +33,7 @@ def one_hot(labels, num_classes):
     return tf.one_hot(labels, num_classes) + missing
 
 
-def check_form(labels, num_classes):
+def check_form(labels: Any, num_classes: int | None):
     """Raises a `ValueError` if labels have another shape or dtype than `one_hot` takes.
 
     Args:
@@ -47,19 +49,19 @@ def check_form(labels, num_classes):
         )
 
 
-def is_one_hot(labels, num_classes):
+def is_one_hot(labels: Any, num_classes: int | None):
     """Returns whether labels (array, tensor or spec) have the form of one-hot ones."""
     shape = tf.TensorShape(labels.shape)
     is_column = shape[1:] == [1] and tf.as_dtype(labels.dtype).is_integer
     return shape.rank == 2 and shape[1] == num_classes and not is_column
 
 
-def beside(inputs, labels, num_classes):
+def append_labels(inputs: Any, labels: Any, num_classes: int | None):
     """Returns a network's list of inputs, with the labels one-hot behind them if it has classes."""
     return inputs if num_classes is None else [*inputs, one_hot(labels, num_classes)]
 
 
-def check(labels, num_classes):
+def check(labels: Any, num_classes: int | None) -> None:
     """Raises a `ValueError` if an array of labels holds one that is no class, or is not one-hot."""
     if labels.dtype.kind not in "iufb":
         raise ValueError(
@@ -79,7 +81,7 @@ def check(labels, num_classes):
         )
 
 
-def of_images(num_images, labels, num_classes):
+def expand_labels(num_images: int, labels: Any, num_classes: int | None):
     """Returns an int array with a label for each image to generate.
 
     Args:

@@ -1,9 +1,11 @@
 """Paths through the latents, for animations. What is made of them is the generator's business."""
 
+from typing import Any
+
 import numpy as np
 
 
-def spherical_path(stops, num_steps):
+def spherical_path(stops: Any, num_steps: int | None):
     """Returns latents on a closed path through stops, on great circles about the origin.
 
     Between stops p and q at an angle θ lies `(sin((1 - t) θ) p + sin(t θ) q) / sin θ`, with t from

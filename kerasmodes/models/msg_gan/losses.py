@@ -4,21 +4,26 @@ Averaging over the global batch is not done here: that is `averaging.average_los
 discriminator's gradients are in `penalties.py`.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from kerasmodes import averaging
 
-# What the discriminator's loss always rises by at a fake, however well it is known: far below
-# rounding, yet enough to tell the generator's loss from it (see `turned`).
+# What the discriminator's loss rises by at a fake, however well it is known, if one backward pass
+# serves both losses: far below rounding, yet enough to find the generator's gradients from it.
 LEAST_SLOPE = 1e-16
 
 
 class AdversarialLoss:
     """Both players' losses. A loss of your own overrides `losses`.
 
-    `is_signed` says whether a positive logit means "real": else the accuracies in the logs mean
-    nothing, and an augmentation cannot adapt to them.
+    `is_signed` says whether a positive logit means "real": if not, the accuracies in the logs mean
+    nothing, and an augmentation cannot adapt to them. `shares_backward_pass` says whether one
+    backward pass may serve both losses, where the networks allow it. It needs a slope of the
+    discriminator's loss at each fake, so 1e-16 is added to that slope. A loss of your own is taken
+    as it is, with two backward passes, unless its class sets this itself.
 
     Calling it on two float tensors of logits `[batch, 1]`, those of real and of fake images,
     returns two tensors `[batch]`: the generator's loss of each example and the discriminator's.
@@ -38,8 +43,15 @@ class AdversarialLoss:
     """
 
     is_signed = False
+    shares_backward_pass = False
 
-    def losses(self, real_logits, fake_logits):
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "losses" in own and "shares_backward_pass" not in own:
+            cls.shares_backward_pass = False  # It holds of the `losses` it was said of.
+
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         """Returns the generator's and the discriminator's losses, tensors `[batch, 1]`."""
         raise NotImplementedError(f"{type(self).__name__} must define `losses`.")
 
@@ -51,7 +63,8 @@ class AdversarialLoss:
                     f"`losses` of {type(self).__name__} must return two tensors [batch, 1], one "
                     f"value an example. Received: one with shape={tuple(losses.shape)}"
                 )
-        d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
+        if self.shares_backward_pass:
+            d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
         return tf.squeeze(g_losses, axis=-1), tf.squeeze(d_losses, axis=-1)
 
     def get_config(self):
@@ -79,8 +92,9 @@ class NonSaturating(AdversarialLoss):
     """
 
     is_signed = True
+    shares_backward_pass = True
 
-    def losses(self, real_logits, fake_logits):
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         d_losses = tf.math.softplus(-real_logits) + tf.math.softplus(fake_logits)
         return tf.math.softplus(-fake_logits), d_losses
 
@@ -100,7 +114,9 @@ class LeastSquares(AdversarialLoss):
     ```
     """
 
-    def losses(self, real_logits, fake_logits):
+    shares_backward_pass = True
+
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         d_losses = (tf.square(real_logits - 1) + tf.square(fake_logits)) / 2
         return tf.square(fake_logits - 1) / 2, d_losses
 
@@ -122,8 +138,9 @@ class Hinge(AdversarialLoss):
     """
 
     is_signed = True
+    shares_backward_pass = True
 
-    def losses(self, real_logits, fake_logits):
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         return -fake_logits, tf.nn.relu(1 - real_logits) + tf.nn.relu(1 + fake_logits)
 
 
@@ -143,7 +160,9 @@ class Wasserstein(AdversarialLoss):
     ```
     """
 
-    def losses(self, real_logits, fake_logits):
+    shares_backward_pass = True
+
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         return -fake_logits, fake_logits - real_logits
 
 
@@ -164,7 +183,9 @@ class RelativisticAverageHinge(AdversarialLoss):
     ```
     """
 
-    def losses(self, real_logits, fake_logits):
+    shares_backward_pass = True
+
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         real = real_logits - averaging.global_mean(fake_logits)
         fake = fake_logits - averaging.global_mean(real_logits)
         g_losses = tf.nn.relu(1 + real) + tf.nn.relu(1 - fake)
@@ -187,7 +208,9 @@ class RelativisticPairing(AdversarialLoss):
     ```
     """
 
-    def losses(self, real_logits, fake_logits):
+    shares_backward_pass = True
+
+    def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         margins = real_logits - fake_logits
         return tf.math.softplus(margins), tf.math.softplus(-margins)
 
@@ -202,7 +225,7 @@ LOSSES = {
 }
 
 
-def get(loss):
+def get(loss: Any):
     """Returns the loss of that name, or the loss itself.
 
     Raises:
@@ -217,18 +240,3 @@ def get(loss):
             f"Received: loss={loss!r}"
         )
     return LOSSES[loss]()
-
-
-def turned(gradients, g_slopes, d_slopes):
-    """Returns the generator loss's gradients at the fakes, from the discriminator loss's.
-
-    If the logit of an example depends on that example alone, then the gradient of one loss at a
-    fake image is that of the other times the ratio of their slopes at its logit, and a single pass
-    back through the discriminator serves both. `LEAST_SLOPE` keeps the ratio finite.
-
-    Args:
-        gradients: List of tensors `[batch, height, width, channels]`.
-        g_slopes, d_slopes: Slopes of both losses at the fake logits, `[batch, 1]`.
-    """
-    ratios = (g_slopes / d_slopes)[:, :, tf.newaxis, tf.newaxis]
-    return [ratios * gradient for gradient in gradients]

@@ -1,7 +1,7 @@
 """`MSGGAN`: a generative adversarial network that learns images at several scales at once.
 
-Only its training is here. The networks and what they make are in `multi_scale_networks.py`, what
-belongs together in `presets.py`, the losses in `adversarial_losses.py` and `penalties.py`; how a
+Only its training is here. The networks and what they make are in `networks/multi_scale.py`, what
+belongs together in `presets.py`, the losses in `losses.py` and `penalties.py`; how a
 step is run is in `kerasmodes/engine`.
 """
 
@@ -14,8 +14,8 @@ import tensorflow as tf
 from kerasmodes import arguments, averaging, random, replicas
 from kerasmodes.engine import build_optimizer, compile_config
 from kerasmodes.models.msg_gan import augmentation as augmenting
+from kerasmodes.models.msg_gan import discriminator_passes, losses, training_images
 from kerasmodes.models.msg_gan import labels as image_labels
-from kerasmodes.models.msg_gan import losses, training_images
 from kerasmodes.models.msg_gan import penalties as gradient_penalties
 from kerasmodes.models.msg_gan.networks.multi_scale import MultiScaleNetworks
 
@@ -104,7 +104,7 @@ class MSGGAN(MultiScaleNetworks):
         loss = losses.get(self.preset.loss() if loss == OF_PRESET else loss)
         penalties = self.preset.penalties() if penalties == OF_PRESET else penalties
         penalties = gradient_penalties.get(penalties)
-        if self._adapts() and not loss.is_signed:
+        if self._is_adaptive() and not loss.is_signed:
             raise ValueError(
                 "`loss` must be one in which a positive logit means real, such as 'non_saturating' "
                 "or 'hinge', for an adaptive augmentation. "
@@ -130,6 +130,9 @@ class MSGGAN(MultiScaleNetworks):
         self.adversarial_loss = loss
         self.penalties = penalties
         self.discriminator_steps = discriminator_steps
+        self.passes = discriminator_passes.choose_passes(
+            self.preset.has_per_example_logits, loss, self.discriminator.compute_dtype
+        )
 
     def get_compile_config(self):
         """Returns what `compile` was given, and in its place what was the preset's."""
@@ -152,13 +155,13 @@ class MSGGAN(MultiScaleNetworks):
         arguments = given.arguments
         for name in ("sample_weight", "class_weight"):
             training_images.refuse_weights(name, arguments.get(name))
-        x, y = self._checked(x, y)
+        x, y = self._check_data(x, y)
         arguments |= {"x": x, "y": y}
         if arguments.get("validation_data") is not None:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
-            x, y = self._checked(x, y)
+            x, y = self._check_data(x, y)
             arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, weights)
-        with training_images.in_words():
+        with training_images.explain_bad_data():
             return super().fit(*given.args[1:], **given.kwargs)
 
     def evaluate(self, x=None, y=None, *args, averaged=True, **kwargs):
@@ -168,111 +171,92 @@ class MSGGAN(MultiScaleNetworks):
             x, y, *args, **kwargs: As in Keras.
             averaged: Whether the averaged weights make the fakes, if the preset has an average.
         """
-        x, y = self._checked(x, y)
+        x, y = self._check_data(x, y)
         if averaged != self._tests_average:
             self._tests_average, self.test_function = averaged, None
-        with training_images.in_words():
+        with training_images.explain_bad_data():
             return super().evaluate(x, y, *args, **kwargs)
 
-    def _checked(self, x, y):
-        return training_images.checked(x, y, self.image_shape, self.num_classes)
+    def _check_data(self, x, y):
+        return training_images.check_data(x, y, self.image_shape, self.num_classes)
 
     def train_step(self, data):
-        images, labels = self._unpacked(data)
+        images, labels = self._unpack(data)
         real_images = self.pyramid(images)
         for _ in range(self.discriminator_steps - 1):
             self._train_discriminator(real_images, labels)
-        latents = self._latents(tf.shape(images)[0], self.seed_generator)
+        g_variables = self.generator.trainable_variables
+        d_variables = self.discriminator.trainable_variables
+        latents = self._draw_latents(tf.shape(images)[0], self.seed_generator)
         with tf.GradientTape() as g_tape:
             fake_images = self(latents, labels, training=True)
         with tf.GradientTape(persistent=True) as d_tape:
             d_tape.watch(fake_images)
-            real_logits, fake_logits = self._judge(real_images, fake_images, labels)
+            real_logits, fake_logits = self._discriminate(real_images, fake_images, labels)
             g_losses, d_losses = self.adversarial_loss(real_logits, fake_logits)
             g_loss = self.generator_optimizer.scale_loss(averaging.average_loss(g_losses))
             d_loss = self.discriminator_optimizer.scale_loss(averaging.average_loss(d_losses))
-        d_gradients, fake_gradients = self._gradients(
-            d_tape, g_loss, d_loss, fake_images, fake_logits
+        d_gradients, fake_gradients = self.passes.find_gradients(
+            d_tape, (g_loss, d_loss), d_variables, fake_images, fake_logits
         )
-        g_variables = self.generator.trainable_variables
         g_gradients = g_tape.gradient(fake_images, g_variables, output_gradients=fake_gradients)
-        d_gradients = self._penalised(d_gradients, real_images, fake_images, labels)
+        d_gradients = self._add_penalty_gradients(d_gradients, real_images, fake_images, labels)
         # In the order in which the gradients are known: replicas add up the first ones meanwhile.
-        self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
+        self.discriminator_optimizer.apply(d_gradients, d_variables)
         self.generator_optimizer.apply(g_gradients, g_variables)
         self._follow(tf.shape(images)[0], real_logits)
         return self._update_means(g_losses, d_losses, real_logits, fake_logits)
 
     def test_step(self, data):
-        images, labels = self._unpacked(data)
-        latents = self._latents(tf.shape(images)[0], self.test_seed_generator)
-        real_logits = self._logits(self.pyramid(images), labels, training=False)
+        images, labels = self._unpack(data)
+        latents = self._draw_latents(tf.shape(images)[0], self.test_seed_generator)
+        real_logits = self._find_logits(self.pyramid(images), labels, training=False)
         fake_images = self(latents, labels, averaged=self._tests_average)
-        fake_logits = self._logits(fake_images, labels, training=False)
+        fake_logits = self._find_logits(fake_images, labels, training=False)
         losses = self.adversarial_loss(real_logits, fake_logits)
         return self._update_means(*losses, real_logits, fake_logits)
 
     def _train_discriminator(self, real_images, labels):
         """One more update of the discriminator, on new fakes."""
-        latents = self._latents(tf.shape(real_images[-1])[0], self.seed_generator)
+        latents = self._draw_latents(tf.shape(real_images[-1])[0], self.seed_generator)
         fake_images = self(latents, labels, training=True)
         d_variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
-            _, d_losses = self.adversarial_loss(*self._judge(real_images, fake_images, labels))
+            _, d_losses = self.adversarial_loss(
+                *self._discriminate(real_images, fake_images, labels)
+            )
             d_loss = self.discriminator_optimizer.scale_loss(averaging.average_loss(d_losses))
         gradients = tape.gradient(d_loss, d_variables)
-        gradients = self._penalised(gradients, real_images, fake_images, labels)
+        gradients = self._add_penalty_gradients(gradients, real_images, fake_images, labels)
         self.discriminator_optimizer.apply(gradients, d_variables)
 
-    def _logits(self, images, labels, training):
-        inputs = image_labels.beside(images, labels, self.num_classes)
+    def _find_logits(self, images, labels, training):
+        inputs = image_labels.append_labels(images, labels, self.num_classes)
         return self.discriminator(inputs, training=training)
 
-    def _judge(self, real_images, fake_images, labels):
-        """Returns the logits of the real and of the fake images in training.
+    def _discriminate(self, real_images, fake_images, labels):
+        """Returns the logits of the real and of the fake images in training."""
+        real_images, fake_images = (self._augment(one) for one in (real_images, fake_images))
+        discriminate = functools.partial(self._find_logits, training=True)
+        return self.passes.find_logits(discriminate, real_images, fake_images, labels)
 
-        One pass serves both. Each real image lies beside a fake one, so that replicas, whose parts
-        of a batch are contiguous, drop what one device would.
-        """
-        real_images, fake_images = (self._augmented(one) for one in (real_images, fake_images))
-        if not self.preset.has_per_example_logits:
-            return [self._logits(one, labels, training=True) for one in (real_images, fake_images)]
-        pairs = [
-            tf.stack((tf.cast(real, fake.dtype), fake), axis=1)
-            for real, fake in zip(real_images, fake_images, strict=True)
-        ]
-        images = [tf.reshape(pair, [-1, *pair.shape[2:]]) for pair in pairs]
-        labels = None if labels is None else tf.repeat(labels, 2, axis=0)
-        logits = self._logits(images, labels, training=True)
-        return tf.unstack(tf.reshape(logits, [-1, 2, logits.shape[-1]]), axis=1)
-
-    def _augmented(self, images):
+    def _augment(self, images):
         if self.augmentation is None:
             return images
         shape = (tf.shape(images[-1])[0], self.augmentation.num_draws)
         return self.augmentation(images, random.uniform(shape, seed=self.seed_generator))
 
-    def _gradients(self, tape, g_loss, d_loss, fake_images, fake_logits):
-        """Returns the discriminator's gradients, and the generator loss's at the fakes."""
-        d_variables = self.discriminator.trainable_variables
-        is_float16 = self.discriminator.compute_dtype == "float16"  # Too few exponents for a turn.
-        if is_float16 or not self.preset.has_per_example_logits:
-            return tape.gradient(d_loss, d_variables), tape.gradient(g_loss, fake_images)
-        d_gradients, gradients = tape.gradient(d_loss, (d_variables, fake_images))
-        slopes = (tape.gradient(loss, fake_logits) for loss in (g_loss, d_loss))
-        return d_gradients, losses.turned(gradients, *slopes)
-
-    def _penalised(self, gradients, real_images, fake_images, labels):
+    def _add_penalty_gradients(self, gradients, real_images, fake_images, labels):
         """Returns the discriminator's gradients with those of the penalties that are due."""
         if not self.penalties:
             return gradients
         # Drawn outside of what is only sometimes run.
         alpha = random.uniform((tf.shape(real_images[-1])[0], 1, 1, 1), seed=self.seed_generator)
         is_alone = self.distribute_strategy.num_replicas_in_sync == 1
-        return gradient_penalties.added(
+        return gradient_penalties.add_penalty_gradients(
             self.penalties,
             gradients,
-            functools.partial(self._logits, labels=labels, training=False),
+            functools.partial(self._find_logits, labels=labels, training=False),
             (real_images, fake_images, alpha),
             self.discriminator.trainable_variables,
             self.discriminator_optimizer,
@@ -284,18 +268,18 @@ class MSGGAN(MultiScaleNetworks):
         num_images *= replicas.num_shards()
         if self.average is not None:
             self.average.follow(self.generator, num_images)
-        if self._adapts():
+        if self._is_adaptive():
             # Logits that are not finite count for neither side: float16 leaves out such a step.
             is_finite = tf.math.is_finite(real_logits)
             signs = tf.where(is_finite, tf.sign(real_logits), tf.zeros_like(real_logits))
             signs = averaging.global_mean(tf.cast(signs, tf.float32))
             self.augmentation.adapt(signs, num_images)
 
-    def _adapts(self):
+    def _is_adaptive(self):
         return isinstance(self.augmentation, augmenting.AdaptiveAugment)
 
-    def _unpacked(self, data):
-        return training_images.unpacked(data, self.image_shape, self.num_classes)
+    def _unpack(self, data):
+        return training_images.unpack_batch(data, self.image_shape, self.num_classes)
 
     def _update_means(self, g_losses, d_losses, real_logits, fake_logits):
         values = (g_losses, d_losses, real_logits > 0, fake_logits < 0)

@@ -1,6 +1,6 @@
 """A network whose weights follow another's, averaged over its training.
 
-Which of the two generates is decided in `msg_gan.py`.
+Which of the two generates is decided in `model.py`.
 """
 
 import keras
@@ -42,7 +42,7 @@ class MovingAverage(keras.layers.Layer):
     def call(self, inputs):
         return self.network(inputs, training=False)
 
-    def follow(self, network, num_images):
+    def follow(self, network: keras.Model, num_images: int):
         """Moves towards a network's weights after a step on so many images of the global batch."""
         seen = self.images_seen + num_images
         half_life = tf.minimum(float(self.half_life), WARM_UP * tf.cast(seen, tf.float32))

@@ -1,7 +1,10 @@
 """Penalties on the discriminator's gradients at images, per example, and what they add to a step.
 
-The losses themselves are in `adversarial_losses.py`.
+The losses themselves are in `losses.py`.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,8 +19,8 @@ SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 class Penalty:
     """What is added to the discriminator's loss, averaged over the scales of an image.
 
-    A penalty of your own overrides `images`, and `of_scales` unless it is half the squares. It is
-    taken at images that are not augmented, with the discriminator's dropout off.
+    A penalty of your own overrides `images`, and `penalize_scales` unless it is half the squares.
+    It is taken at images that are not augmented, with the discriminator's dropout off.
 
     Args:
         gamma: Positive float, the weight; or a `keras.optimizers.schedules.LearningRateSchedule`
@@ -36,7 +39,7 @@ class Penalty:
         def images(self, real_images, fake_images, alpha):
             return real_images
 
-        def of_scales(self, squares):
+        def penalize_scales(self, squares):
             return squares[:, -1:] / 2
 
 
@@ -56,11 +59,11 @@ class Penalty:
         self.gamma = gamma
         self.every = every
 
-    def images(self, real_images, fake_images, alpha):
+    def images(self, real_images: Any, fake_images: Any, alpha: Any):
         """Returns the pyramid at which the gradients are taken."""
         raise NotImplementedError(f"{type(self).__name__} must define `images`.")
 
-    def of_scales(self, squares):
+    def penalize_scales(self, squares: tf.Tensor):
         """Returns the penalty at each scale, `[batch, scales]`, before `gamma`.
 
         Args:
@@ -68,11 +71,11 @@ class Penalty:
         """
         return squares / 2
 
-    def __call__(self, judge, real_images, fake_images, alpha, step=0):
+    def __call__(self, discriminator, real_images, fake_images, alpha, step=0):
         """Returns the penalty of each example, a tensor `[batch]`.
 
         Args:
-            judge: Function of a pyramid, the logits `[batch, 1]`.
+            discriminator: Function of a pyramid, the logits `[batch, 1]`.
             real_images, fake_images: Lists of tensors `[batch, height, width, channels]`.
             alpha: Uniform numbers `[batch, 1, 1, 1]` in [0, 1).
             step: The discriminator's steps so far.
@@ -80,10 +83,10 @@ class Penalty:
         images = self.images(real_images, fake_images, alpha)
         with tf.GradientTape() as tape:
             tape.watch(images)
-            logits = judge(images)
+            logits = discriminator(images)
         gradients = tape.gradient(logits, images)
         squares = [tf.reduce_sum(tf.square(one), axis=(1, 2, 3)) for one in gradients]
-        means = tf.reduce_mean(self.of_scales(tf.stack(squares, axis=1)), axis=1)
+        means = tf.reduce_mean(self.penalize_scales(tf.stack(squares, axis=1)), axis=1)
         gamma = self.gamma(step) if isinstance(self.gamma, SCHEDULE) else self.gamma
         return tf.cast(gamma, means.dtype) * means
 
@@ -112,7 +115,7 @@ class R1(Penalty):
     ```
     """
 
-    def images(self, real_images, fake_images, alpha):
+    def images(self, real_images: Any, fake_images: Any, alpha: Any):
         return real_images
 
 
@@ -133,7 +136,7 @@ class R2(Penalty):
     ```
     """
 
-    def images(self, real_images, fake_images, alpha):
+    def images(self, real_images: Any, fake_images: Any, alpha: Any):
         return fake_images
 
 
@@ -160,20 +163,20 @@ class GradientPenalty(Penalty):
     def __init__(self, gamma=10.0, every=1):
         super().__init__(gamma, every)
 
-    def images(self, real_images, fake_images, alpha):
+    def images(self, real_images: Any, fake_images: Any, alpha: Any):
         return [
             fake + alpha * (real - fake)
             for real, fake in zip(real_images, fake_images, strict=True)
         ]
 
-    def of_scales(self, squares):
+    def penalize_scales(self, squares: tf.Tensor):
         return tf.square(tf.sqrt(squares + LEAST_SQUARE) - 1)
 
 
 PENALTIES = {"r1": R1, "r2": R2, "gradient_penalty": GradientPenalty}
 
 
-def get(penalties):
+def get(penalties: Any):
     """Returns a list of penalties, from one, several or `None`.
 
     Args:
@@ -199,13 +202,21 @@ def _get_one(penalty):
     return PENALTIES[penalty]()
 
 
-def added(penalties, gradients, judge, images, variables, optimizer, may_branch=True):
+def add_penalty_gradients(
+    penalties: Any,
+    gradients: list,
+    discriminator: Callable,
+    images: Any,
+    variables: list,
+    optimizer: Any,
+    may_branch: bool = True,
+):
     """Returns the discriminator's gradients with those of the penalties that are due.
 
     Args:
         penalties: List of penalties.
         gradients: List of the gradients without them.
-        judge: Function of a pyramid, the logits `[batch, 1]`.
+        discriminator: Function of a pyramid, the logits `[batch, 1]`.
         images: Real images, fake images and alpha, as in `Penalty.__call__`.
         variables: The discriminator's.
         optimizer: Its optimizer, which counts the steps and scales the loss.
@@ -214,10 +225,10 @@ def added(penalties, gradients, judge, images, variables, optimizer, may_branch=
     """
     for penalty in penalties:
 
-        def gradients_of(penalty=penalty):
+        def find_gradients(penalty=penalty):
             with tf.GradientTape() as tape:
                 step = optimizer.iterations.value
-                loss = averaging.average_loss(penalty.every * penalty(judge, *images, step))
+                loss = averaging.average_loss(penalty.every * penalty(discriminator, *images, step))
                 loss = optimizer.scale_loss(loss)
             found = tape.gradient(loss, variables)
             return [
@@ -226,10 +237,10 @@ def added(penalties, gradients, judge, images, variables, optimizer, may_branch=
 
         is_due = optimizer.iterations.value % penalty.every == 0
         if penalty.every == 1:
-            extra = gradients_of()
+            extra = find_gradients()
         elif may_branch:
-            extra = tf.cond(is_due, gradients_of, lambda: [tf.zeros_like(v) for v in variables])
+            extra = tf.cond(is_due, find_gradients, lambda: [tf.zeros_like(v) for v in variables])
         else:
-            extra = [tf.where(is_due, one, tf.zeros_like(one)) for one in gradients_of()]
+            extra = [tf.where(is_due, one, tf.zeros_like(one)) for one in find_gradients()]
         gradients = [one + other for one, other in zip(gradients, extra, strict=True)]
     return gradients

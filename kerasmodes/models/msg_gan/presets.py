@@ -1,7 +1,10 @@
 """What belongs together for `MSGGAN`: networks, pyramid, losses, optimizers and average.
 
-The layers are in the `*_networks.py`, the training step in `msg_gan.py`.
+The layers are in `networks/`, the training step in `model.py`.
 """
+
+import inspect
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -11,24 +14,106 @@ from kerasmodes.models.msg_gan import losses, penalties
 from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
 
+class Preset:
+    """What a preset has; one of your own is a subclass, registered for saving as any Keras object.
+
+    Attributes:
+        latent_dim: Width of the latents where `MSGGAN` is given none.
+        half_life: Images after which a weight counts half in the generator's average; `None` for no
+            average.
+        has_per_example_logits: Whether the logit of an image depends on no other image of the batch
+            (no batch norm in the discriminator, say): one pass through it then serves real and fake
+            images. A subclass with a `make_discriminator` of its own has to say so.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable()
+    class Slow(km.presets.Default):
+        def optimizer(self):
+            return keras.optimizers.Adam(1e-4, beta_1=0.0)
+
+
+    gan = km.MSGGAN(preset=Slow(generator_filters=8))
+    ```
+    """
+
+    latent_dim = 64
+    half_life = None
+    has_per_example_logits = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "make_discriminator" in own and "has_per_example_logits" not in own:
+            cls.has_per_example_logits = False  # Not known of another's discriminator.
+
+    def make_generator(
+        self,
+        image_shape: tuple[int, int, int],
+        num_scales: int,
+        latent_dim: int,
+        num_classes: int | None,
+    ) -> keras.Model:
+        """Returns the generator; see `networks.default.make_generator`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `make_generator`.")
+
+    def make_discriminator(
+        self,
+        image_shape: tuple[int, int, int],
+        num_scales: int,
+        num_classes: int | None,
+        seed: int | None,
+    ) -> keras.Model:
+        """Returns the discriminator; see `networks.default.make_discriminator`."""
+        raise NotImplementedError(f"{type(self).__name__} must define `make_discriminator`.")
+
+    def shrink(self, images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+        """Returns the images at a smaller size: here, the mean of each block.
+
+        Args:
+            images: Float tensor `[batch, height, width, channels]`.
+            size: (height, width), each of which divides that of the images.
+        """
+        factor = images.shape[1] // size[0]
+        return tf.nn.avg_pool2d(images, factor, factor, "VALID")
+
+    def loss(self) -> losses.AdversarialLoss:
+        """Returns the adversarial loss."""
+        return losses.NonSaturating()
+
+    def penalties(self) -> list[penalties.Penalty]:
+        """Returns the penalties on the discriminator."""
+        return []
+
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """Returns a new optimizer, for either network."""
+        return keras.optimizers.Adam(1e-3)
+
+    def get_config(self) -> dict:
+        """Returns the arguments of the constructor: the attributes of their names."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Preset":
+        """Returns the preset with these arguments."""
+        return cls(**config)
+
+
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class Default:
-    """Small networks for good images soon; also what a preset of your own starts from.
+class Default(Preset):
+    """Small networks for good images soon.
 
     A generator of nearest-neighbour up-sampling, 3x3 convolutions and batch norm against a small
     discriminator without norm or dropout; cross-entropies with a lazy R1; Adam without momentum,
     at rates that fall, so `learning_rate` cannot be set: give `compile` optimizers for that; the
-    generator's weights averaged. For peers see `scripts/study_gan.py`.
-
-    A preset of your own overrides what it does otherwise. `has_per_example_logits = True` says
-    that the logit of an image depends on no other image of the batch (no batch norm in the
-    discriminator, say): one pass through it then serves real and fake images, and both losses.
-    With a `make_discriminator` of your own it is `False` unless said.
+    generator's weights averaged. For peers see `scripts/studies/study_gan.py`.
 
     Args:
         generator_filters: Positive int, width of the generator at the smallest scale; where the
             image is larger, and in the discriminator, widths fall to 8 at the least.
-        discriminator_filters: The same of the discriminator.
+        discriminator_filters: Positive int, width of the discriminator at the smallest scale.
         half_life: Images after which a weight counts half in the average; `None` for no average.
 
     Example:
@@ -38,78 +123,40 @@ class Default:
     ```
     """
 
-    latent_dim = 64
     has_per_example_logits = True
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        own = vars(cls)
-        if "make_discriminator" in own and "has_per_example_logits" not in own:
-            cls.has_per_example_logits = False  # Not known of another's discriminator.
-
-    def __init__(self, generator_filters=64, discriminator_filters=64, half_life=20_000):
-        arguments.check_positive_integers(
-            generator_filters=generator_filters, discriminator_filters=discriminator_filters
-        )
-        is_number = isinstance(half_life, (int, float)) and not isinstance(half_life, bool)
-        if half_life is not None and not (is_number and half_life > 0):
-            raise ValueError(
-                "`half_life` must be a positive number of images, or None. "
-                f"Received: half_life={half_life!r}"
-            )
+    def __init__(
+        self,
+        generator_filters: int = 64,
+        discriminator_filters: int = 64,
+        half_life: float | None = 20_000,
+    ):
+        _check_settings(generator_filters, discriminator_filters, half_life)
         self.generator_filters = generator_filters
         self.discriminator_filters = discriminator_filters
         self.half_life = half_life
 
     def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
-        """Returns the generator; see `msg_gan_networks.make_generator`."""
         return default.make_generator(
             image_shape, num_scales, latent_dim, num_classes, self.generator_filters
         )
 
     def make_discriminator(self, image_shape, num_scales, num_classes, seed):
-        """Returns the discriminator; see `msg_gan_networks.make_discriminator`."""
         return default.make_discriminator(
             image_shape, num_scales, num_classes, self.discriminator_filters
         )
 
-    def smaller(self, images, size):
-        """Returns the images at a smaller size, `(height, width)`: here, the mean of each block."""
-        factor = images.shape[1] // size[0]
-        return tf.nn.avg_pool2d(images, factor, factor, "VALID")
-
-    def loss(self):
-        """Returns the adversarial loss."""
-        return losses.NonSaturating()
-
     def penalties(self):
-        """Returns a list of penalties on the discriminator."""
         # Strong at first, when the discriminator is ahead of the generator.
-        return [penalties.R1(_falling(3.0, 10_000), every=4)]
+        return [penalties.R1(_make_falling_schedule(3.0, 10_000), every=4)]
 
     def optimizer(self):
-        """Returns a new optimizer, for either network."""
-        return keras.optimizers.Adam(_falling(2e-3, 2_500), beta_1=0.0, beta_2=0.99)
-
-    def get_config(self):
-        return {
-            "generator_filters": self.generator_filters,
-            "discriminator_filters": self.discriminator_filters,
-            "half_life": self.half_life,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-
-def _falling(first, steps):
-    """Returns a schedule with no end: half of the first value after so many steps."""
-    return keras.optimizers.schedules.InverseTimeDecay(first, steps, decay_rate=1.0)
+        rate = _make_falling_schedule(2e-3, 2_500)
+        return keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class Tutorial(Default):
+class Tutorial(Preset):
     """The founding tutorial's recipe, exactly: large kernels, dropout, two plain Adams, no average.
 
     Its pyramid is resized bilinearly: a quarter of the size is the mean of the middle 2x2 pixels of
@@ -130,8 +177,15 @@ class Tutorial(Default):
     latent_dim = 100
     has_per_example_logits = True
 
-    def __init__(self, generator_filters=128, discriminator_filters=64, dropout=0.3):
-        super().__init__(generator_filters, discriminator_filters, half_life=None)
+    def __init__(
+        self,
+        generator_filters: int = 128,
+        discriminator_filters: int = 64,
+        dropout: float = 0.3,
+    ):
+        _check_settings(generator_filters, discriminator_filters)
+        self.generator_filters = generator_filters
+        self.discriminator_filters = discriminator_filters
         self.dropout = dropout
 
     def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
@@ -143,22 +197,12 @@ class Tutorial(Default):
         widths = (self.discriminator_filters, self.dropout)
         return tutorial.make_discriminator(image_shape, num_scales, num_classes, *widths, seed)
 
-    def smaller(self, images, size):
+    def shrink(self, images, size):
         return tf.image.resize(images, size)
-
-    def penalties(self):
-        return []
-
-    def optimizer(self):
-        return keras.optimizers.Adam(1e-3)
-
-    def get_config(self):
-        names = ("generator_filters", "discriminator_filters", "dropout")
-        return {name: getattr(self, name) for name in names}
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class Paper(Default):
+class Paper(Preset):
     """MSG-ProGAN as published: Karnewar and Wang 2019 (arXiv 1903.06048).
 
     Latents on the hypersphere, equalised learning rates, pixel norm, minibatch standard deviation,
@@ -166,7 +210,8 @@ class Paper(Default):
     paper's widths are 512, for images of up to 1024x1024 pixels.
 
     Args:
-        generator_filters, discriminator_filters: Positive ints, widths of all convolutions.
+        generator_filters: Positive int, width of all the generator's convolutions.
+        discriminator_filters: Positive int, width of all the discriminator's convolutions.
         combination: How a scale's image joins the discriminator's features: `"simple"`, `"lin_cat"`
             or `"cat_lin"` (section 2.1).
         half_life: As in `Default`. A decay of 0.999 in batches of 64 is 44,000 images.
@@ -179,22 +224,20 @@ class Paper(Default):
     """
 
     latent_dim = 128
-    has_per_example_logits = False
 
     def __init__(
         self,
-        generator_filters=128,
-        discriminator_filters=128,
-        combination="simple",
-        half_life=44_000,
+        generator_filters: int = 128,
+        discriminator_filters: int = 128,
+        combination: str = "simple",
+        half_life: float | None = 44_000,
     ):
-        super().__init__(generator_filters, discriminator_filters, half_life)
-        if combination not in paper.COMBINATIONS:
-            names = ", ".join(repr(name) for name in paper.COMBINATIONS)
-            raise ValueError(
-                f"`combination` must be one of {names}. Received: combination={combination!r}"
-            )
+        _check_settings(generator_filters, discriminator_filters, half_life)
+        arguments.check_choice("combination", combination, paper.COMBINATIONS)
+        self.generator_filters = generator_filters
+        self.discriminator_filters = discriminator_filters
         self.combination = combination
+        self.half_life = half_life
 
     def make_generator(self, image_shape, num_scales, latent_dim, num_classes):
         return paper.make_generator(
@@ -214,20 +257,33 @@ class Paper(Default):
     def optimizer(self):
         return keras.optimizers.RMSprop(3e-3, rho=0.99, epsilon=1e-8)
 
-    def get_config(self):
-        return {**super().get_config(), "combination": self.combination}
+
+def _check_settings(generator_filters, discriminator_filters, half_life=None):
+    arguments.check_positive_integers(
+        generator_filters=generator_filters, discriminator_filters=discriminator_filters
+    )
+    if half_life is not None and not (arguments.is_number(half_life) and half_life > 0):
+        raise ValueError(
+            "`half_life` must be a positive number of images, or None. "
+            f"Received: half_life={half_life!r}"
+        )
+
+
+def _make_falling_schedule(first, steps):
+    """Returns a schedule with no end: half of the first value after so many steps."""
+    return keras.optimizers.schedules.InverseTimeDecay(first, steps, decay_rate=1.0)
 
 
 PRESETS = {"default": Default, "tutorial": Tutorial, "paper": Paper}
 
 
-def get(preset):
+def get(preset: Any):
     """Returns the preset of that name with its defaults, or the preset itself.
 
     Raises:
         ValueError: If it is neither a name nor a preset.
     """
-    if isinstance(preset, Default):
+    if isinstance(preset, Preset):
         return preset
     if not isinstance(preset, str) or preset not in PRESETS:
         names = ", ".join(repr(name) for name in PRESETS)

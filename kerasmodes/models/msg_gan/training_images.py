@@ -7,6 +7,7 @@ in `labels.py`.
 import contextlib
 import re
 import types
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ ASSERTED = re.compile(r"assertion failed: \[((?:Images|Labels) .* from)\] \[(.*)
 SCALING = "Scale bytes with x / 127.5 - 1."
 
 
-def checked(x, y, image_shape, num_classes):
+def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: int | None):
     """Returns what `fit` was given: arrays checked, a stream of batches checking as it is read.
 
     Args:
@@ -32,22 +33,23 @@ def checked(x, y, image_shape, num_classes):
 
     Raises:
         ValueError: If images or labels have another form, or arrays other values. A stream raises
-            a `tf.errors.InvalidArgumentError` when it comes to such a batch: see `in_words`.
+            a `tf.errors.InvalidArgumentError` when it comes to such a batch; see
+            `explain_bad_data`.
     """
     if isinstance(x, tf.data.Dataset):
-        check_form(*_parts(x.element_spec), image_shape, num_classes)
-        return x.map(lambda *batch: _checking(batch, num_classes)), y
+        check_form(*_split_batch(x.element_spec), image_shape, num_classes)
+        return x.map(lambda *batch: _check_lazily(batch, num_classes)), y
     if isinstance(x, keras.utils.PyDataset):
         return CheckedBatches(x, image_shape, num_classes), y
     if isinstance(x, types.GeneratorType):
-        return (_checked_batch(batch, image_shape, num_classes) for batch in x), y
+        return (_check_batch(batch, image_shape, num_classes) for batch in x), y
     if x is None or not isinstance(x, (np.ndarray, list, tuple, dict)) and not _is_tensor(x):
         return x, y
     _check_arrays(x, y, image_shape, num_classes)
     return x, y
 
 
-def unpacked(data, image_shape, num_classes):
+def unpack_batch(data: Any, image_shape: tuple[int, int, int], num_classes: int | None):
     """Returns the images of a step's batch, and its labels, one-hot, if there are classes.
 
     Raises:
@@ -59,7 +61,9 @@ def unpacked(data, image_shape, num_classes):
     return images, None if num_classes is None else image_labels.one_hot(labels, num_classes)
 
 
-def check_form(images, labels, image_shape, num_classes):
+def check_form(
+    images: Any, labels: Any, image_shape: tuple[int, int, int], num_classes: int | None
+):
     """Raises a `ValueError` if a batch, or all examples, have another shape or dtype.
 
     Args:
@@ -89,7 +93,7 @@ def check_form(images, labels, image_shape, num_classes):
         raise ValueError(f"Labels must be in one array. Received: a {type(labels).__name__}")
 
 
-def refuse_weights(name, weights):
+def refuse_weights(name: str, weights: Any):
     """Raises a `ValueError` if there are weights of examples or classes, which a GAN has not."""
     if weights is None:
         return
@@ -114,7 +118,7 @@ class CheckedBatches(keras.utils.PyDataset):
         return self.batches.num_batches
 
     def __getitem__(self, index):
-        return _checked_batch(self.batches[index], self.image_shape, self.num_classes)
+        return _check_batch(self.batches[index], self.image_shape, self.num_classes)
 
     def on_epoch_begin(self):
         self.batches.on_epoch_begin()
@@ -124,7 +128,7 @@ class CheckedBatches(keras.utils.PyDataset):
 
 
 @contextlib.contextmanager
-def in_words():
+def explain_bad_data():
     """Makes a `ValueError` of what a checked stream says, without the graph around it."""
     try:
         yield
@@ -143,14 +147,14 @@ def _is_tensor(values):
     return keras.ops.is_tensor(values)
 
 
-def _parts(batch):
+def _split_batch(batch):
     """Returns the images and the labels of a batch, or of its specs."""
     is_alone = isinstance(batch, (tuple, list)) and len(batch) == 1
     return keras.utils.unpack_x_y_sample_weight(batch[0] if is_alone else batch)[:2]
 
 
-def _checked_batch(batch, image_shape, num_classes):
-    _check_arrays(*_parts(batch), image_shape, num_classes)
+def _check_batch(batch, image_shape, num_classes):
+    _check_arrays(*_split_batch(batch), image_shape, num_classes)
     return batch
 
 
@@ -167,23 +171,23 @@ def _check_arrays(images, labels, image_shape, num_classes):
         image_labels.check(np.asarray(labels), num_classes)
 
 
-def _checking(batch, num_classes):
+def _check_lazily(batch, num_classes):
     """Returns a batch of a data set, which cannot be had if it does not pass."""
     batch = batch[0] if len(batch) == 1 else batch
-    images, labels = _parts(batch)
-    checks = [_within(images, -1, 1, "Images must be in [-1, 1]. Received: values from")]
+    images, labels = _split_batch(batch)
+    checks = [_assert_within(images, -1, 1, "Images must be in [-1, 1]. Received: values from")]
     if num_classes is not None and not image_labels.is_one_hot(labels, num_classes):
         last = num_classes - 1
         words = f"Labels must be from 0 to {last}, since num_classes={num_classes}. Received: from"
-        checks.append(_within(tf.cast(labels, tf.int64), 0, last, words))
+        checks.append(_assert_within(tf.cast(labels, tf.int64), 0, last, words))
     elif num_classes is not None:
         words = "Labels that are one-hot must be from 0 to 1. Received: from"
-        checks.append(_within(labels, 0, 1, words))
+        checks.append(_assert_within(labels, 0, 1, words))
     with tf.control_dependencies(checks):
         return tf.nest.map_structure(tf.identity, batch)
 
 
-def _within(values, low, high, words):
+def _assert_within(values, low, high, words):
     least, most = tf.reduce_min(values), tf.reduce_max(values)
     is_within = (least >= tf.cast(low, values.dtype)) & (most <= tf.cast(high, values.dtype))
     return tf.debugging.Assert(is_within | (tf.size(values) == 0), [words, least, "to", most])

@@ -46,15 +46,15 @@ def test_arrays_are_checked_for_classes():
     [(None, [0, 1, 2, 0]), (1, [1, 1, 1, 1]), ([2, 0, 1, 1], [2, 0, 1, 1])],
 )
 def test_images_to_make_are_given_classes(given, expected):
-    np.testing.assert_array_equal(labels.of_images(4, given, 3), expected)
+    np.testing.assert_array_equal(labels.expand_labels(4, given, 3), expected)
 
 
 @pytest.mark.parametrize("given", [[0, 1], 1.0, "1", [[0], [1], [1], [0]], True])
 def test_labels_of_images_must_fit(given):
     with pytest.raises(ValueError, match="`labels` must be an integer, or one for each of the 4"):
-        labels.of_images(4, given, 3)
+        labels.expand_labels(4, given, 3)
 
 
 def test_labels_of_images_must_be_classes():
     with pytest.raises(ValueError, match="from 0 to 2"):
-        labels.of_images(4, 3, 3)
+        labels.expand_labels(4, 3, 3)

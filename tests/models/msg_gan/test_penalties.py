@@ -48,10 +48,10 @@ def test_the_gradient_of_a_penalty_equals_differences(cls):
     real, fake = ([tf.cast(one, tf.float64) for one in images] for images in (REAL, FAKE))
 
     def penalty(weight):
-        def judge(images):
+        def discriminator(images):
             return sum(tf.reduce_sum(tf.sin(weight * image), axis=(1, 2)) for image in images)
 
-        return cls(gamma=2.0)(judge, real, fake, tf.cast(ALPHA, tf.float64))
+        return cls(gamma=2.0)(discriminator, real, fake, tf.cast(ALPHA, tf.float64))
 
     weight = tf.constant(0.7, tf.float64)
     analytic, numeric = tf.test.compute_gradient(penalty, [weight], delta=1e-5)
@@ -61,11 +61,11 @@ def test_the_gradient_of_a_penalty_equals_differences(cls):
 def test_a_gradient_of_zero_has_a_finite_penalty_and_slope():
     weight = tf.Variable(0.0)
 
-    def judge(images):
+    def discriminator(images):
         return sum(tf.reduce_sum(weight * image, axis=(1, 2)) for image in images)
 
     with tf.GradientTape() as tape:
-        values = penalties.GradientPenalty(10.0)(judge, REAL, FAKE, ALPHA)
+        values = penalties.GradientPenalty(10.0)(discriminator, REAL, FAKE, ALPHA)
     np.testing.assert_allclose(values, [10, 10], rtol=1e-5)
     assert np.isfinite(tape.gradient(values, weight))
 
@@ -76,13 +76,15 @@ def run_steps(penalty, num_steps, run=lambda function: function):
     optimizer = keras.optimizers.SGD(1.0)
     optimizer.build([weight])
 
-    def judge(images):
+    def discriminator(images):
         return sum(tf.reduce_sum(weight * image, axis=(1, 2)) for image in images)
 
     @run
     def gradient():
         images = (REAL, FAKE, ALPHA)
-        return penalties.added([penalty], [tf.ones(())], judge, images, [weight], optimizer)
+        return penalties.add_penalty_gradients(
+            [penalty], [tf.ones(())], discriminator, images, [weight], optimizer
+        )
 
     found = []
     for _ in range(num_steps):
@@ -122,13 +124,13 @@ def test_what_the_penalty_does_not_depend_on_keeps_its_gradient():
     weight, bias = keras.Variable(2.0), keras.Variable(1.0)
     optimizer = keras.optimizers.SGD(1.0)
 
-    def judge(images):
+    def discriminator(images):
         return sum(tf.reduce_sum(weight * image, axis=(1, 2)) for image in images) + bias
 
     gradients = [tf.constant(1.0), tf.constant(5.0)]
     images = (REAL, FAKE, ALPHA)
-    _, found = penalties.added(
-        [penalties.R1(1.0)], gradients, judge, images, [weight, bias], optimizer
+    _, found = penalties.add_penalty_gradients(
+        [penalties.R1(1.0)], gradients, discriminator, images, [weight, bias], optimizer
     )
     assert float(found) == 5.0
 

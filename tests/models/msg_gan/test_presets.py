@@ -76,8 +76,8 @@ def test_a_file_keeps_the_training_that_its_preset_had(tmp_path, monkeypatch):
 def test_pyramids_are_means_or_bilinear():
     images = np.random.default_rng(0).uniform(-1, 1, (2, 8, 12, 3)).astype("float32")
     mean = images.reshape(2, 2, 4, 3, 4, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(presets.Default().smaller(images, (2, 3)), mean, atol=1e-6)
-    bilinear = presets.Tutorial().smaller(images, (2, 3))
+    np.testing.assert_allclose(presets.Default().shrink(images, (2, 3)), mean, atol=1e-6)
+    bilinear = presets.Tutorial().shrink(images, (2, 3))
     np.testing.assert_array_equal(bilinear, tf.image.resize(images, (2, 3)))
     assert np.abs(bilinear - mean).max() > 0.1
 

@@ -64,16 +64,16 @@ def test_arrays_and_tensors_are_checked_at_once(as_given):
     with pytest.raises(
         ValueError, match=r"Images must be in \[-1, 1\]. Received: values from -1.0"
     ):
-        training_images.checked(as_given(BAD_IMAGES), None, SHAPE, None)
+        training_images.check_data(as_given(BAD_IMAGES), None, SHAPE, None)
     with pytest.raises(ValueError, match="Labels must be from 0 to 2.* from 0 to 7"):
-        training_images.checked(as_given(IMAGES), as_given(BAD_LABELS), SHAPE, 3)
+        training_images.check_data(as_given(IMAGES), as_given(BAD_LABELS), SHAPE, 3)
 
 
 @pytest.mark.parametrize(
     "arrays", [(IMAGES,), (IMAGES, BAD_LABELS), (IMAGES, LABELS, np.ones(12, "float32"))], ids=len
 )
 def test_a_sound_data_set_is_what_it_was(arrays):
-    dataset, _ = training_images.checked(batches(*arrays), None, SHAPE, None)
+    dataset, _ = training_images.check_data(batches(*arrays), None, SHAPE, None)
     assert dataset.cardinality() == 3
     for batch, expected in zip(dataset, batches(*arrays), strict=True):
         for one, other in zip(tf.nest.flatten(batch), expected, strict=True):
@@ -82,14 +82,14 @@ def test_a_sound_data_set_is_what_it_was(arrays):
 
 def test_an_empty_batch_is_sound():
     no_images = tf.data.Dataset.from_tensors((IMAGES[:0], LABELS[:0]))
-    assert [len(images) for images, _ in training_images.checked(no_images, None, SHAPE, 3)[0]] == [
-        0
-    ]
+    assert [
+        len(images) for images, _ in training_images.check_data(no_images, None, SHAPE, 3)[0]
+    ] == [0]
 
 
 def test_narrow_labels_may_have_many_classes():
     data = batches(IMAGES, np.full(12, 200, "uint8"))
-    dataset, _ = training_images.checked(data, None, SHAPE, num_classes=300)
+    dataset, _ = training_images.check_data(data, None, SHAPE, num_classes=300)
     assert len(list(dataset)) == 3
 
 

@@ -36,15 +36,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
         is_alone = replica is None or replica.num_replicas_in_sync == 1
         count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         if is_alone or not self.synchronized:
-            outputs, mean, variance = self._normalized(inputs)
+            outputs, mean, variance = self._normalize(inputs)
             variance *= (count - 1) / count  # Keras's is biased.
         else:
-            outputs, mean, variance = self._normalized_with(replica, inputs, count)
+            outputs, mean, variance = self._normalize_with(replica, inputs, count)
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, variance)
         return outputs
 
-    def _normalized(self, inputs):
+    def _normalize(self, inputs):
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis],
             scale=tf.cast(self.gamma, tf.float32),
@@ -53,10 +53,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
-    def _normalized_with(self, replica, inputs, count):
+    def _normalize_with(self, replica, inputs, count):
         x = inputs if inputs.shape.rank == 4 else inputs[:, tf.newaxis, tf.newaxis]
         scale, offset = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
-        outputs, mean, variance = _normalized_over(replica, x, scale, offset, count, self.epsilon)
+        outputs, mean, variance = _normalize_over(replica, x, scale, offset, count, self.epsilon)
         return tf.reshape(outputs, tf.shape(inputs)), mean, variance
 
     def _fits_the_kernel(self, inputs):
@@ -75,7 +75,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         moving.assign(moving * self.momentum + value * (1 - self.momentum))
 
 
-def _normalized_over(replica, x, scale, offset, count, epsilon):
+def _normalize_over(replica, x, scale, offset, count, epsilon):
     """Returns `x` after batch norm over all replicas, their mean and their biased variance.
 
     One message carries the sums of each replica's examples forward, one those of their gradients

@@ -1,9 +1,10 @@
 """Layers of Karras et al. 2018 (arXiv 1710.10196), of which the paper's networks are made.
 
-How they are put together is in `paper_networks.py`.
+How they are put together is in `paper.py`.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -60,7 +61,7 @@ class EqualizedConv2D(keras.layers.Conv2D):
         super().__init__(filters, kernel_size, **{"kernel_initializer": _normal(), **kwargs})
         self.gain = gain
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Any, kernel):
         scale = self.gain / math.sqrt(math.prod(kernel.shape[:-1]))
         return super().convolution_op(inputs, tf.cast(kernel, inputs.dtype) * scale)
 

@@ -1,9 +1,12 @@
 """The default generator and discriminator, layer by layer, for any number of scales.
 
-The tutorial's and the paper's are in `tutorial_networks.py` and `paper_networks.py`; which
+The tutorial's and the paper's are in `tutorial.py` and `paper.py`; which
 networks, losses and optimizers belong together is in `presets.py`. The multi-scale connections are
 those of Karnewar and Wang 2019 (arXiv 1903.06048), section 2.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -14,7 +17,7 @@ LEAKY_RELU_SLOPE = 0.2
 LEAST_WIDTH = 8
 
 
-def check_shape(image_shape):
+def check_shape(image_shape: tuple[int, int, int]):
     """Raises a `ValueError` if it is not (height, width, channels)."""
     is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
     if not is_shape or not all(arguments.is_integer(n, 1) for n in image_shape):
@@ -24,7 +27,7 @@ def check_shape(image_shape):
         )
 
 
-def scale_sizes(image_shape, num_scales):
+def scale_sizes(image_shape: tuple[int, int, int], num_scales: int):
     """Returns (height, width) of every scale, smallest first; each doubles the one before.
 
     Raises:
@@ -42,7 +45,7 @@ def scale_sizes(image_shape, num_scales):
     return [(height >> s, width >> s) for s in reversed(range(num_scales))]
 
 
-def scale_inputs(image_shape, num_scales):
+def scale_inputs(image_shape: tuple[int, int, int], num_scales: int):
     """Returns a Keras input for the image of every scale, smallest first."""
     return [
         keras.Input((*size, image_shape[-1]), name=f"image_{scale}")
@@ -50,7 +53,7 @@ def scale_inputs(image_shape, num_scales):
     ]
 
 
-def with_classes(latents, num_classes):
+def embed_classes(latents: Any, num_classes: int | None):
     """Returns the generator's inputs, and what its first layer sees of them.
 
     Of `num_classes` classes, an embedding as wide as the latents stands beside these (Mirza and
@@ -67,7 +70,9 @@ def with_classes(latents, num_classes):
     return [latents, classes], keras.layers.Concatenate()([latents, embedding])
 
 
-def judged(images, features, num_classes, dense=keras.layers.Dense):
+def add_logit_head(
+    images: Any, features: Any, num_classes: int | None, dense: Callable = keras.layers.Dense
+):
     """Returns the discriminator that ends in one logit an example.
 
     With classes, the logit has a second part: the product of the features with an embedding of the
@@ -90,7 +95,7 @@ def judged(images, features, num_classes, dense=keras.layers.Dense):
     return keras.Model([*images, classes], logits, name="discriminator")
 
 
-def scale_widths(filters, num_scales):
+def scale_widths(filters: int, num_scales: int):
     """Returns the width of each scale's convolutions, smallest scale first.
 
     The second scale has three quarters of the first one's, each after that half of the one before.
@@ -99,7 +104,13 @@ def scale_widths(filters, num_scales):
     return [max(LEAST_WIDTH, width) for width in widths]
 
 
-def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filters=64):
+def make_generator(
+    image_shape: tuple[int, int, int],
+    num_scales: int,
+    latent_dim: int,
+    num_classes: int | None = None,
+    filters: int = 64,
+):
     """Returns the generator: latents `[batch, latent_dim]` to images of all scales.
 
     Args:
@@ -114,8 +125,8 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
         A functional model with `num_scales` outputs in [-1, 1], smallest first.
     """
     (height, width), channels = scale_sizes(image_shape, num_scales)[0], image_shape[-1]
-    inputs, x = with_classes(keras.Input((latent_dim,), name="latents"), num_classes)
-    x = normalised(keras.layers.Dense(height * width * filters, use_bias=False)(x))
+    inputs, x = embed_classes(keras.Input((latent_dim,), name="latents"), num_classes)
+    x = normalise_and_activate(keras.layers.Dense(height * width * filters, use_bias=False)(x))
     x = keras.layers.Reshape((height, width, filters))(x)
     images = []
     for scale, width in enumerate(scale_widths(filters, num_scales)):
@@ -123,7 +134,7 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
             x = keras.layers.UpSampling2D()(x)
         for _ in range(2):
             x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-            x = normalised(x)
+            x = normalise_and_activate(x)
         head = keras.layers.Conv2D(
             channels, 1, activation="tanh", dtype="float32", name=f"image_{scale}"
         )
@@ -131,7 +142,12 @@ def make_generator(image_shape, num_scales, latent_dim, num_classes=None, filter
     return keras.Model(inputs, images, name="generator")
 
 
-def make_discriminator(image_shape, num_scales, num_classes=None, filters=64):
+def make_discriminator(
+    image_shape: tuple[int, int, int],
+    num_scales: int,
+    num_classes: int | None = None,
+    filters: int = 64,
+):
     """Returns the discriminator: images of all scales, smallest first, to one logit an example.
 
     Args:
@@ -148,16 +164,16 @@ def make_discriminator(image_shape, num_scales, num_classes=None, filters=64):
     features = None
     for scale in reversed(range(num_scales)):
         width = max(LEAST_WIDTH, filters >> scale)
-        x = _convolved(images[scale], max(LEAST_WIDTH, filters // 4), 3)
+        x = _convolve(images[scale], max(LEAST_WIDTH, filters // 4), 3)
         if features is not None:
             x = keras.layers.Concatenate()([x, features])
         if features is not None or scale == 0:
-            x = _convolved(x, width, 3)
-        features = _convolved(x, 2 * width, 4, strides=2) if scale else x
-    return judged(images, keras.layers.Flatten()(features), num_classes)
+            x = _convolve(x, width, 3)
+        features = _convolve(x, 2 * width, 4, strides=2) if scale else x
+    return add_logit_head(images, keras.layers.Flatten()(features), num_classes)
 
 
-def normalised(x, slope=LEAKY_RELU_SLOPE):
+def normalise_and_activate(x: Any, slope: float = LEAKY_RELU_SLOPE):
     """Returns it after batch norm over the global batch and leaky ReLU.
 
     Momentum 0.9 lets the statistics used for samples follow within tens of steps; training itself
@@ -167,6 +183,6 @@ def normalised(x, slope=LEAKY_RELU_SLOPE):
     return keras.layers.LeakyReLU(slope)(x)
 
 
-def _convolved(x, filters, kernel_size, strides=1):
+def _convolve(x, filters, kernel_size, strides=1):
     x = keras.layers.Conv2D(filters, kernel_size, strides=strides, padding="same")(x)
     return keras.layers.LeakyReLU(LEAKY_RELU_SLOPE)(x)

@@ -1,11 +1,12 @@
 """`MultiScaleNetworks`: `MSGGAN` without its training: two networks, made, kept and generating.
 
-How they are trained is in `msg_gan.py`, their layers in the `*_networks.py`.
+How they are trained is in `model.py`, their layers in the `networks/`.
 """
 
 import contextlib
 import math
 import random as python_random
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -75,7 +76,7 @@ class MultiScaleNetworks(Model):
         self.discriminator = self.preset.make_discriminator(*sizes[:2], self.num_classes, self.seed)
 
     @classmethod
-    def from_preset(cls, preset, **kwargs):
+    def from_preset(cls, preset: Any, **kwargs):
         """Returns a model with the networks and the training of a preset.
 
         Args:
@@ -106,10 +107,10 @@ class MultiScaleNetworks(Model):
         """
         if isinstance(latents, (tuple, list)):
             latents, labels = latents
-        network = self._network(averaged and not training)
-        return self._images(network, latents, labels, training)
+        network = self._pick_generator(averaged and not training)
+        return self._make_images(network, latents, labels, training)
 
-    def pyramid(self, images):
+    def pyramid(self, images: Any):
         """Returns the images at every scale, smallest first.
 
         Args:
@@ -119,9 +120,11 @@ class MultiScaleNetworks(Model):
             A list of `num_scales` tensors; the last is `images`, the preset makes the others.
         """
         sizes = default.scale_sizes(self.image_shape, self.num_scales)
-        return [self.preset.smaller(images, size) for size in sizes[:-1]] + [images]
+        return [self.preset.shrink(images, size) for size in sizes[:-1]] + [images]
 
-    def generate(self, num_images=16, seed=None, labels=None, averaged=True):
+    def generate(
+        self, num_images: int = 16, seed: Any = None, labels: Any = None, averaged: bool = True
+    ):
         """Returns new images at every scale.
 
         Args:
@@ -142,20 +145,20 @@ class MultiScaleNetworks(Model):
         """
         arguments.check_positive_integers(num_images=num_images)
         if self.num_classes is not None:
-            labels = image_labels.of_images(num_images, labels, self.num_classes)
+            labels = image_labels.expand_labels(num_images, labels, self.num_classes)
         elif labels is not None:
             raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
-        network = self._network(averaged)
+        network = self._pick_generator(averaged)
         if seed is not None and not arguments.is_integer(seed, -math.inf):
             raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
         # No generator: its variable would have to be made on all workers at once.
         seed = python_random.getrandbits(31) if seed is None else int(seed)
-        latents = self._latents(num_images, seed)
+        latents = self._draw_latents(num_images, seed)
         batches = []
         for start in range(0, num_images, GENERATE_BATCH_SIZE):
             part = slice(start, start + GENERATE_BATCH_SIZE)
             own = None if labels is None else labels[part]
-            batches.append(self._images(network, latents[part], own))
+            batches.append(self._make_images(network, latents[part], own))
         return [tf.concat(scale, axis=0).numpy() for scale in zip(*batches, strict=True)]
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
@@ -182,18 +185,18 @@ class MultiScaleNetworks(Model):
         parts = {n: keras.saving.deserialize_keras_object(config[n]) for n in SERIALIZED}
         return cls(**{**config, **parts})
 
-    def _network(self, averaged):
+    def _pick_generator(self, averaged):
         return self.average if averaged and self.average is not None else self.generator
 
-    def _images(self, network, latents, labels, training=False):
+    def _make_images(self, network, latents, labels, training=False):
         if labels is None and self.num_classes is not None:
             size = tf.shape(latents)[0]
             labels = (replicas.shard_index() * size + tf.range(size)) % self.num_classes
-        inputs = image_labels.beside([latents], labels, self.num_classes)
+        inputs = image_labels.append_labels([latents], labels, self.num_classes)
         images = network(inputs if labels is not None else latents, training=training)
         return images if isinstance(images, list) else [images]  # Keras unpacks a single output
 
-    def _latents(self, num_images, seed):
+    def _draw_latents(self, num_images, seed):
         return random.normal((num_images, self.latent_dim), seed=seed)
 
 

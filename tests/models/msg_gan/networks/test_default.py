@@ -56,7 +56,7 @@ def test_a_class_changes_the_images_and_the_logit(networks):
 def test_the_class_is_projected_on_the_features():
     """The logits of two classes differ by the product of features and embeddings' difference."""
     images = [keras.Input((4,))]
-    network = default.judged(images, images[0], num_classes=2)
+    network = default.add_logit_head(images, images[0], num_classes=2)
     features = tf.constant([[0.0, 1.0, 2.0, 3.0]])
     first, second = (network([features, classes]) for classes in tf.split(tf.eye(2), 2))
     kernel = network.get_layer("projection").kernel.numpy()
