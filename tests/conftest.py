@@ -22,12 +22,24 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
 trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
-LONGEST = ("test_workers.py", "test_contract.py", "test_sharing.py")
+# The files that take longest, in falling order: two processes that take them first end together.
+LONGEST = (
+    "test_workers.py",
+    "test_contract.py",
+    "test_replication.py",
+    "test_exactness_layers.py",
+    "test_exactness_fit.py",
+    "test_exactness.py",
+    "test_exactness_data.py",
+    "test_loops.py",
+    "test_exactness_state.py",
+)
 
 
 def pytest_collection_modifyitems(items):
     """Puts the longest files first: left to the end, one would keep a single process busy."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(autouse=True)

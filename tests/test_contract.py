@@ -42,7 +42,7 @@ def make_paper_gan():
 def make_class_gan():
     return km.MSGGAN(
         (8, 8, 1),
-        2,
+        1,
         4,
         num_classes=3,
         preset=km.presets.Default(8, 8),
@@ -86,6 +86,9 @@ CASES = {
 }
 
 
+GANS = [name for name in CASES if name != "SumRegressor"]
+
+
 @pytest.fixture(params=CASES)
 def name(request):
     return request.param
@@ -107,38 +110,61 @@ def trained(name, mode):
     return train(name, mode)
 
 
-@pytest.mark.parametrize("mode", ["eager", "xla", "fused"])
-def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
-    expected, logs = trained(name, "graph")[1], trained(name, mode)[1]
+def check_logs(logs, expected, mode, **tolerance):
     assert list(expected) == [0, 1, 2, 3]
     assert list(logs) == ([1, 3] if mode == "fused" else [0, 1, 2, 3])
-    tolerance = {"SumRegressor": 1e-5}.get(name, 1e-3)
     for step, values in logs.items():
-        assert values == pytest.approx(expected[step], rel=tolerance), step
+        assert values == pytest.approx(expected[step], **tolerance), step
+
+
+# XLA needs about ten seconds for a GAN; on a CPU `fused` tries the loop of `xla` for it, too.
+WAYS = [
+    *(("SumRegressor", mode) for mode in ("eager", "xla", "fused")),
+    *((name, "eager") for name in GANS),
+    ("MSGGAN", "fused"),
+    pytest.param("paper", "fused", marks=pytest.mark.slow),
+    pytest.param("classes", "fused", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), WAYS)
+def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
+    tolerance = {"rel": 1e-5} if name == "SumRegressor" else {"rel": 1e-3, "abs": 1e-3}
+    check_logs(trained(name, mode)[1], trained(name, "graph")[1], mode, **tolerance)
 
 
 @functools.cache
 def logs_with(loss, mode):
     """Returns the logs of two executions of a small GAN with that loss."""
     keras.utils.set_random_seed(0)
-    gan = km.MSGGAN((4, 4, 1), 1, 2, preset=km.presets.Default(8, 8), seed=1)
+    gan = km.MSGGAN((4, 4, 1), 1, 2, preset=km.presets.Tutorial(3, 3), seed=1)
     gan.compile(loss=loss, mode=mode, steps_per_execution=STEPS[mode])
     step_logs = StepLogs()
     fit_gan(gan, images=IMAGES[:, :4, :4], callbacks=[step_logs])
     return step_logs.logs
 
 
-# `fused` is XLA, too; a mode more costs a quarter of a minute.
-@pytest.mark.parametrize("mode", ["eager", "fused"])
-@pytest.mark.parametrize("loss", losses.LOSSES)
+# The other two are losses of the models above.
+LOSS_WAYS = [
+    *((loss, "eager") for loss in sorted(losses.LOSSES.keys() - {"non_saturating", "hinge"})),
+    # Fused, one of each kind: with slopes that differ, with one slope, of the batch as a whole.
+    pytest.param("least_squares", "fused", marks=pytest.mark.slow),
+    pytest.param("wasserstein", "fused", marks=pytest.mark.slow),
+    ("relativistic_average_hinge", "fused"),
+]
+
+
+@pytest.mark.parametrize(("loss", "mode"), LOSS_WAYS)
 def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
-    expected, logs = logs_with(loss, "graph"), logs_with(loss, mode)
-    assert list(logs) == ([1, 3] if mode == "fused" else [0, 1, 2, 3])
-    for step, values in logs.items():
-        assert values == pytest.approx(expected[step], rel=1e-3), step
+    check_logs(logs_with(loss, mode), logs_with(loss, "graph"), mode, rel=1e-3)
 
 
-@pytest.mark.parametrize("mode", MODES)
+# What is saved does not depend on the mode, so that each GAN has one.
+SAVED = [("SumRegressor", mode) for mode in MODES]
+SAVED += [("MSGGAN", "fused"), ("paper", "graph"), ("classes", "eager")]
+
+
+@pytest.mark.parametrize(("name", "mode"), SAVED)
 def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
     fit, model = CASES[name][1], trained(name, mode)[0]
     model.save(tmp_path / "model.keras")
@@ -185,12 +211,11 @@ def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", ["xla", "fused"])
-def test_two_replicas_name_the_modes_that_work(two_replicas, name, mode):
+def test_two_replicas_name_the_modes_that_work(two_replicas, name):
     with two_replicas.scope():
         model = CASES[name][0]()
-    with pytest.raises(ValueError, match=f"must be 'eager' or 'graph'.*Received: mode='{mode}'"):
-        model.compile(mode=mode)
+    with pytest.raises(ValueError, match="must be 'eager' or 'graph'.*Received: mode='fused'"):
+        model.compile(mode="fused")
 
 
 @pytest.mark.parametrize("mode", MODES)

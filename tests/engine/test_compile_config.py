@@ -112,8 +112,7 @@ def test_a_functional_model_has_modes(tmp_path):
     assert isinstance(loaded, km.Model)
 
 
-@pytest.mark.parametrize("mode", ["graph", "fused"])
-@pytest.mark.parametrize("optimizers", ["strings", "objects"])
+@pytest.mark.parametrize(("mode", "optimizers"), [("graph", "strings"), ("fused", "objects")])
 def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
     model = TwoOptimizers()
     if optimizers == "strings":
@@ -154,7 +153,7 @@ def test_weights_alone_can_be_saved_and_loaded(tmp_path):
 
 
 def test_a_users_own_loss_and_metrics_survive_saving(tmp_path):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile("adam", loss_of_two_terms, metrics=["mae"], mode="graph")
     loaded = check_goes_on_as_if_never_stopped(model, tmp_path / "model.keras")
     logs, expected = (m.evaluate(X, Y, verbose=0, return_dict=True) for m in (loaded, model))
@@ -162,7 +161,7 @@ def test_a_users_own_loss_and_metrics_survive_saving(tmp_path):
 
 
 def test_a_changed_learning_rate_survives_saving(tmp_path):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile("adam")
     fit(model)
     model.optimizer.learning_rate = 0.125
@@ -172,7 +171,7 @@ def test_a_changed_learning_rate_survives_saving(tmp_path):
 
 
 def test_the_number_of_steps_survives_saving(tmp_path):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile(mode="fused", steps_per_execution=7)
     fit(model)
     model.save(tmp_path / "model.keras")
@@ -190,7 +189,7 @@ def test_a_frozen_layer_survives_saving(tmp_path):
 
 
 def test_a_frozen_part_of_a_users_model_can_be_frozen_again(tmp_path):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.hidden_layers[0].trainable = False
     model.compile("adam")
     fit(model)
@@ -246,13 +245,13 @@ def test_what_cannot_be_built_names_the_way_out(tmp_path):
 
 def test_a_model_trained_on_replicas_goes_on_on_one_device(tmp_path, two_replicas):
     with two_replicas.scope():
-        model = km.SumRegressor()
+        model = km.SumRegressor(units=())
         model.compile("adam")
     check_goes_on_as_if_never_stopped(model, tmp_path / "model.keras")
 
 
 def test_a_model_trained_on_one_device_goes_on_on_replicas(tmp_path, two_replicas):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile("adam")
     fit(model)
     model.save(tmp_path / "model.keras")

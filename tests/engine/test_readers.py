@@ -63,8 +63,16 @@ def test_what_is_not_shuffled_draws_nothing_from_python(mode):
     assert random.getstate() == state
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("method", "mode"),
+    [
+        *(("fit", mode) for mode in MODES),
+        ("evaluate", "graph"),
+        ("evaluate", "fused"),
+        ("predict", "eager"),
+        ("predict", "fused"),
+    ],
+)
 def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
     model = compiled(mode)
     data = (X,) if method == "predict" else (X, Y)

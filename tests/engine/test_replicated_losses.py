@@ -62,15 +62,21 @@ def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
     return numbers_of(model, X, y, **fit)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["mask", "mask and weights"])
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("reduction", "weights"),
+    [
+        *((reduction, WEIGHTS) for reduction in REDUCTIONS),
+        ("sum_over_batch_size", None),
+        ("mean_with_sample_weight", None),
+    ],
+)
 def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights):
     loss = functools.partial(keras.losses.MeanSquaredError, reduction=reduction)
     train = functools.partial(train_masked, loss=loss, sample_weight=weights)
     assert_equal_on(two_replicas, train)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight", None])
 def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, reduction):
     loss = keras.losses.MeanSquaredError(reduction=reduction)
     train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:, 0])
@@ -126,7 +132,8 @@ def train_two_outputs(strategy, mode):
         tokens = keras.Input((5,), dtype="int32")
         embedded = keras.layers.Embedding(8, 4, mask_zero=True)(tokens)
         first = keras.layers.Dense(1, name="p")(embedded)
-        second = keras.layers.Dense(3, "softmax", name="q")(keras.layers.SimpleRNN(4)(embedded))
+        second = keras.layers.GlobalAveragePooling1D()(embedded)
+        second = keras.layers.Dense(3, "softmax", name="q")(second)
         model = km.Model(tokens, [first, second])
         losses = ["mse", "sparse_categorical_crossentropy"]
         model.compile("sgd", losses, loss_weights=[1.0, 0.5], mode=mode)
@@ -151,8 +158,9 @@ class Adds(keras.layers.Layer):
         return x
 
 
-@pytest.mark.parametrize("mode", ["graph", "eager"])
-@pytest.mark.parametrize("average", [tf.reduce_mean, km.average_loss])
+@pytest.mark.parametrize(
+    ("average", "mode"), [(tf.reduce_mean, "eager"), (km.average_loss, "graph")]
+)
 def test_what_layers_add_to_the_loss_counts_once(two_replicas, average, mode):
     layers = [
         functools.partial(
@@ -218,7 +226,7 @@ class OwnLossObject(km.Model):
         return {"loss": self.tracker.result(), "last_loss": loss}
 
 
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
 def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas, reduction):
     def train(strategy, mode):
         with strategy.scope():

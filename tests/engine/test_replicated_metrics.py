@@ -209,8 +209,7 @@ class OwnSteps(km.Model):
         return self.update(losses, km.average_loss(losses), y, y_pred)
 
 
-@pytest.mark.parametrize("mode", ["graph", "eager"])
-@pytest.mark.parametrize("lists_metrics", [True, False])
+@pytest.mark.parametrize(("lists_metrics", "mode"), [(True, "eager"), (False, "graph")])
 def test_metrics_of_own_steps_are_those_of_one_device(two_replicas, lists_metrics, mode):
     def train(strategy, mode):
         with strategy.scope():

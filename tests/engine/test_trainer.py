@@ -46,7 +46,7 @@ def count_executions(model):
 
 
 def test_compile_again_changes_the_mode():
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     for mode in (*MODES, "graph"):
         model.compile(mode=mode)
         fit(model)
@@ -68,7 +68,7 @@ def test_a_step_on_a_single_batch_sees_tensors(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_validation_step_runs_in_the_mode(mode):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile(mode=mode, metrics=["mae"])
     logs = fit(model, validation_data=(X, Y)).history
     assert logs["val_loss"] == pytest.approx([model.evaluate(X, Y, verbose=0)[0]])
@@ -122,7 +122,7 @@ def test_validation_has_exactly_the_steps_asked_for():
 
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_predict_gives_exactly_the_steps_asked_for(mode):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile(mode=mode)
     data = tf.data.Dataset.from_tensor_slices(X).batch(2).repeat()
     assert model.predict(data, steps=3, verbose=0).shape == (6, 1)

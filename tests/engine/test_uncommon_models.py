@@ -67,7 +67,7 @@ def test_a_model_that_was_never_compiled_predicts(kind):
 @pytest.mark.parametrize("kind", ["functional", "Sequential", "subclass", "SumRegressor"])
 def test_a_model_loaded_without_compile_predicts(kind, tmp_path):
     model = MODELS[kind]()
-    model.compile("adam", "mse", mode="fused")
+    model.compile("adam", "mse", mode="graph")
     fit(model).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
     np.testing.assert_allclose(
@@ -205,8 +205,16 @@ def test_a_gan_that_was_never_compiled_says_so():
         km.MSGGAN(preset=km.presets.Default(8, 8)).evaluate(images)
 
 
-@pytest.mark.parametrize("kind", ["functional", "Sequential", "subclass", "SumRegressor"])
-@pytest.mark.parametrize("mode", [None, "graph", "fused"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("functional", None),
+        ("functional", "fused"),
+        ("Sequential", "graph"),
+        ("subclass", "fused"),
+        ("SumRegressor", None),
+    ],
+)
 def test_a_clone_of_a_compiled_model_trains_as_it(kind, mode):
     model = MODELS[kind]()
     model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"], mode=mode)
@@ -291,8 +299,7 @@ def test_steps_per_execution_is_any_integer_and_may_be_assigned():
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("make", [make_functional, make_sequential])
-@pytest.mark.parametrize("mode", [None, "fused"])
+@pytest.mark.parametrize(("make", "mode"), [(make_functional, "fused"), (make_sequential, None)])
 def test_the_old_file_format_is_read_again(make, mode, tmp_path):
     model = make()
     # Stock Keras cannot read the word "mse" from this format.
@@ -394,8 +401,7 @@ def test_a_compile_with_the_signature_of_keras_lets_fit_find_the_steps():
     assert ends == [2, 0, 1, 2]
 
 
-@pytest.mark.parametrize("make", [make_functional, make_sequential])
-@pytest.mark.parametrize("mode", [None, "fused"])
+@pytest.mark.parametrize(("make", "mode"), [(make_functional, None), (make_sequential, "fused")])
 def test_a_file_of_a_model_with_modes_holds_the_class_that_it_had(make, mode, tmp_path):
     cls = keras.Model if make is make_functional else keras.Sequential
     model = make(cls)

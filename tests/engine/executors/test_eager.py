@@ -261,9 +261,9 @@ def test_steps_at_once_in_threads_leave_the_parts_as_they_were():
 
     class Meeting(km.SumRegressor):
         def test_step(self, data):
-            both_run.wait(timeout=20)
+            both_run.wait(timeout=600)
             logs = super().test_step(data)
-            both_run.wait(timeout=20)
+            both_run.wait(timeout=600)
             return logs
 
     model = Meeting(units=())

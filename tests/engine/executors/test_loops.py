@@ -94,7 +94,7 @@ def check_fused_equals_graph(make_arguments, num_batches, **keywords):
 
 @pytest.mark.parametrize(
     ("batch_size", "steps_per_execution", "num_batches"),
-    [(4, 4, 6), (11, 2, 2), (1, 5, 22), (4, 1000, 6), (30, 4, 1), (2, 1, 11)],
+    [(4, 4, 6), (1, 5, 22), (4, 1000, 6), (2, 1, 11)],
 )
 def test_arrays(batch_size, steps_per_execution, num_batches):
     check_fused_equals_graph(
@@ -104,7 +104,7 @@ def test_arrays(batch_size, steps_per_execution, num_batches):
     )
 
 
-@pytest.mark.parametrize("sizes", [(4, 4, 2, 4, 4, 4), (1, 2, 3, 4, 5), (3, 3, 3, 3, 3, 3, 3, 1)])
+@pytest.mark.parametrize("sizes", [(4, 4, 2, 4, 4, 4), (1, 2, 3, 4, 5)])
 def test_smaller_batches_anywhere(sizes):
     check_fused_equals_graph(lambda: {"x": batches(*sizes)}, len(sizes))
 
@@ -119,30 +119,6 @@ def test_data_of_unknown_length(steps_per_execution):
     )
 
 
-def test_nested_inputs_of_several_dtypes():
-    x = {
-        "a": X[:, :1],
-        "more": {"b": (10 * X[:, 1:2]).astype("int32"), "c": [X[:, 2:].astype("float64")]},
-    }
-    check_fused_equals_graph(lambda: {"x": x, "y": Y, "batch_size": 4}, 6, takes=nested)
-
-
-def test_sample_weight():
-    check_fused_equals_graph(lambda: {"x": X, "y": Y, "sample_weight": WEIGHT, "batch_size": 4}, 6)
-
-
-def test_class_weight():
-    labels = np.arange(22) % 2
-    weights = {0: 0.5, 1: 3.0}
-    check_fused_equals_graph(
-        lambda: {"x": X, "y": labels, "class_weight": weights, "batch_size": 4}, 6
-    )
-
-
-def test_an_optimizer_with_a_memory():
-    check_fused_equals_graph(lambda: {"x": X, "y": Y, "batch_size": 4}, 6, optimizer="adam")
-
-
 def test_validation():
     def make_arguments():
         return {"x": X, "y": Y, "batch_size": 4, "validation_data": (X[:7], Y[:7], WEIGHT[:7])}
@@ -151,46 +127,6 @@ def test_validation():
     fused, history = fit("fused", make_arguments())
     np.testing.assert_allclose(history["val_loss"], expected["val_loss"], rtol=1e-5)
     assert int(fused.test_steps.numpy()) == 2 * 2
-
-
-def test_evaluate():
-    results = []
-    for mode in ("graph", "fused"):
-        model = Counting()
-        model.compile(loss="mse", metrics=["mae"], mode=mode)
-        results.append(model.evaluate(X, Y, batch_size=4, verbose=0))
-        assert int(model.test_steps.numpy()) == 6
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
-
-
-def test_data_made_in_python():
-    check_fused_equals_graph(lambda: {"x": Batches((4, 4, 2, 4))}, 4)
-
-
-@pytest.mark.filterwarnings(RAN_OUT)
-def test_a_generator():
-    check_fused_equals_graph(lambda: {"x": generate(Batches((4, 4, 2)))}, 3, epochs=1)
-
-
-@pytest.mark.filterwarnings(RAN_OUT)
-@pytest.mark.parametrize("kind", ["PyDataset", "generator"])
-def test_batches_without_targets(kind):
-    class Reconstructing(Counting):
-        def train_step(self, data):
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-            assert y is None
-            return super().train_step((x, tf.reduce_sum(x, axis=1, keepdims=True)))
-
-    def losses(mode):
-        model = Reconstructing()
-        model.compile("sgd", "mse", mode=mode)
-        data = Batches((4, 4, 2), with_targets=False)
-        data = data if kind == "PyDataset" else generate(data)
-        history = model.fit(data, shuffle=False, verbose=0).history
-        assert int(model.train_steps.numpy()) == 3
-        return history["loss"]
-
-    np.testing.assert_allclose(losses("fused"), losses("graph"), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -244,17 +180,6 @@ def test_predict_with_nested_outputs():
     np.testing.assert_allclose(predicted["both"][1], 2 * X)
 
 
-def test_single_batches():
-    results = []
-    for mode in ("graph", "fused"):
-        model = Counting()
-        model.compile("sgd", "mse", mode=mode)
-        losses = [model.train_on_batch(X, Y, weight) for weight in (None, WEIGHT, None)]
-        assert int(model.train_steps.numpy()) == 3
-        results.append([*losses, model.test_on_batch(X, Y), model.predict_on_batch(X).sum()])
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
-
-
 def test_a_batch_after_fit_may_lack_what_fit_gave():
     model = Counting()
     model.compile("sgd", "mse", mode="fused")
@@ -270,15 +195,6 @@ def test_nothing_is_compiled_again_after_the_first_epoch():
     model.fit(batches(4, 4, 2), shuffle=False, verbose=0)
     assert model.num_traces == after_first
     assert int(model.train_steps.numpy()) == 6 + 18 + 3
-
-
-def test_callbacks_are_called_once_an_execution():
-    ends = []
-    model = Counting()
-    model.compile("sgd", "mse", mode="fused", steps_per_execution=4)
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda end, logs: ends.append(end))
-    model.fit(X, Y, batch_size=2, verbose=0, callbacks=[callback])
-    assert ends == [3, 7, 10]
 
 
 def test_a_callback_can_stop_between_executions():
