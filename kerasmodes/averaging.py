@@ -76,6 +76,13 @@ def global_mean(values: list):
 
     Returns:
         A scalar tensor of the same dtype.
+
+    Example:
+
+    ```python
+    scores = tf.constant([0.5, 1.5])  # one value an example
+    centred = scores - km.global_mean(scores)
+    ```
     """
     share = average_loss(values)
     replica = tf.distribute.get_replica_context()

@@ -8,7 +8,7 @@ import pathlib
 import keras
 
 from kerasmodes import atomic_files, replicas
-from kerasmodes.engine import compile_config, keras_private
+from kerasmodes.engine import keras_private, optimizers
 
 
 class Resume(keras.callbacks.Callback):
@@ -52,7 +52,7 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         checkpoints = self._list_checkpoints()
         if checkpoints:
-            compile_config.load_with_optimizers(self.model, checkpoints[-1])
+            optimizers.load_with_optimizers(self.model, checkpoints[-1])
             keras_private.set_restored_epoch(self.model, _parse_epoch(checkpoints[-1]))
 
     def on_epoch_end(self, epoch, logs=None):

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import (
-    compile_config,
     keras_private,
+    optimizers,
     replicated_losses,
     replicated_metrics,
     summed_gradients,
@@ -41,8 +41,8 @@ def find_runner(model: keras.Model, kind: str):
     replicated_losses.prepare(model)
     replicated_metrics.prepare(model)
     if kind == "train":
-        compile_config.check_optimizers_built(model)
-        summed_gradients.prepare(compile_config.find_optimizers(model))
+        optimizers.check_optimizers_built(model)
+        summed_gradients.prepare(optimizers.find_optimizers(model))
     return ReplicatedStep(strategy, model)
 
 

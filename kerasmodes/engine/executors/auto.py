@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import compile_config, super_batches
+from kerasmodes.engine import optimizers, super_batches
 from kerasmodes.engine.executors import fused, graph, traced_steps
 
 CANDIDATES = {
@@ -143,8 +143,8 @@ class ModeSelector:
 
     def _copy_values(self):
         """Returns each variable of the model and its optimizers, with its value."""
-        optimizers = compile_config.find_optimizers(self._model).values()
-        variables = [*self._model.variables, *(v for one in optimizers for v in one.variables)]
+        found = optimizers.find_optimizers(self._model).values()
+        variables = [*self._model.variables, *(v for one in found for v in one.variables)]
         return [(variable, np.array(variable.numpy())) for variable in variables]
 
     def _are_unchanged(self, values):

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import compile_config, keras_private
+from kerasmodes.engine import keras_private, optimizers
 from kerasmodes.engine.executors import executor
 
 # Whatever else is called may be the user's.
@@ -95,7 +95,7 @@ def _find_replacements(model):
     """Returns the replacements of what a step need not run in Python."""
     loss = keras_private.find_compiled_loss(model)
     found = [
-        *((one, "apply", _apply_graph) for one in compile_config.find_optimizers(model).values()),
+        *((one, "apply", _apply_graph) for one in optimizers.find_optimizers(model).values()),
         *((metric, "update_state", _call_graph) for metric in model.metrics),
         *([(loss, "call", _call_graph)] if loss is not None else ()),
     ]

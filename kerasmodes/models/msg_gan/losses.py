@@ -11,6 +11,17 @@ import tensorflow as tf
 
 from kerasmodes import averaging
 
+__all__ = [
+    "AdversarialLoss",
+    "Hinge",
+    "LeastSquares",
+    "NonSaturating",
+    "RelativisticAverageHinge",
+    "RelativisticPairing",
+    "Wasserstein",
+    "get",
+]
+
 # What the discriminator's loss rises by at a fake, however well it is known, if one backward pass
 # serves both losses: far below rounding, yet enough to find the generator's gradients from it.
 LEAST_SLOPE = 1e-16

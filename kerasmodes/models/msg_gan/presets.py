@@ -13,6 +13,14 @@ from kerasmodes import arguments
 from kerasmodes.models.msg_gan import losses, penalties
 from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
+__all__ = [
+    "Default",
+    "Paper",
+    "Preset",
+    "Tutorial",
+    "get",
+]
+
 
 class Preset:
     """What a preset has; one of your own is a subclass, registered for saving as any Keras object.

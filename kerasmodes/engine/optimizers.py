@@ -1,0 +1,147 @@
+"""A model's optimizers, one or several: found, built for their weights, restored from a file.
+
+What they decide by on several replicas is in `summed_gradients.py`.
+"""
+
+import os
+from typing import Any
+
+import keras
+
+from kerasmodes.engine import keras_private
+
+
+def build_for_weights(
+    model: keras.Model, optimizer_weights: dict[str, list[int]], num_weights: int
+) -> None:
+    """Builds each optimizer for the weights it had: its state can be loaded only then."""
+    if optimizer_weights and not model.built:
+        raise ValueError(
+            "The model must be built before its optimizers' state can be loaded. Received: "
+            f"{model.__class__.__name__} with built=False. Define `build(input_shape)`, or load "
+            "with compile=False."
+        )
+    built_from, weights = find_optimizers(model), model.weights
+    # Adapters (LoRA) and quantized layers are other weights than those of the model in the file.
+    if num_weights != len(weights):
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        return
+    for name, places in optimizer_weights.items():
+        if not built_from[name].built:
+            built_from[name].build([weights[place] for place in places])
+
+
+def load_with_optimizers(model: keras.Model, path: str | os.PathLike) -> None:
+    """Loads what `save_weights` wrote, the optimizers' state too.
+
+    Raises:
+        ValueError: If the model or an optimizer is not built, and what it had would be lost.
+    """
+    if not model.built:
+        raise ValueError(
+            "The model must be built before a fit can be resumed. Received: "
+            f"{model.__class__.__name__} with built=False. Call `build(input_shape)`."
+        )
+    with model.distribute_strategy.scope():
+        if model.optimizer is not None and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        check_optimizers_built(model)
+        try:
+            model.load_weights(path)
+        except OSError as error:
+            raise ValueError(
+                f"{path} must be a whole file of weights. Received: {error}"
+            ) from error
+
+
+def build_optimizer(
+    optimizer: str | keras.optimizers.Optimizer, network: keras.layers.Layer
+) -> keras.optimizers.Optimizer:
+    """Returns an optimizer that is built for the weights that a network trains.
+
+    For the `compile` of a model with several optimizers, under the model's strategy scope. Built
+    optimizers can be restored from a file, and run on replicas.
+
+    Args:
+        optimizer: A Keras optimizer, or the name of one. If it is built already, it stays as it is.
+        network: The `keras.Model` or layer whose trainable weights it will update. If it computes
+            in float16, the optimizer is wrapped in a `keras.optimizers.LossScaleOptimizer`.
+
+    Example:
+
+    ```python
+    class Pair(km.Model):
+        def __init__(self, first, second, **kwargs):
+            super().__init__(**kwargs)
+            self.first, self.second = first, second
+
+        def compile(self, first_optimizer="adam", second_optimizer="adam", **kwargs):
+            super().compile(optimizer=None, **kwargs)
+            with self.distribute_strategy.scope():
+                self.first_optimizer = km.build_optimizer(first_optimizer, self.first)
+                self.second_optimizer = km.build_optimizer(second_optimizer, self.second)
+    ```
+    """
+    optimizer = keras.optimizers.get(optimizer)
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if network.compute_dtype == "float16" and not is_scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if not optimizer.built:
+        optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def build_optimizer_of_plain_step(model: keras.Model) -> None:
+    """Builds the optimizer before a step is traced, if the model is built and the step is Keras's.
+
+    A variable that is made while a step is traced keeps that graph in memory for good, 3.5 MB of a
+    small model. Which weights a step of the user's own updates, it alone knows.
+    """
+    is_plain = type(model).train_step is keras.Model.train_step
+    if is_plain and model.built and model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+
+
+def check_optimizers_built(model: keras.Model) -> None:
+    """Raises if an optimizer has no variables yet, where a step is too late to make them."""
+    unbuilt = [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]
+    if unbuilt:
+        raise ValueError(
+            "Optimizers must be built before `fit` under several replicas, or before it is resumed "
+            f"from a file. Received: {unbuilt} not built. Call `build(trainable_variables)` of "
+            "each in `compile`, under `self.distribute_strategy.scope()`."
+        )
+
+
+def find_weights(model: keras.Model) -> dict[str, Any]:
+    """Returns the places in `model.weights` of what each built optimizer updates, and their number.
+
+    Left out is an optimizer of weights that the model has no longer, such as quantized ones.
+    """
+    places = {id(weight): place for place, weight in enumerate(model.weights)}
+    found = {
+        name: [places.get(id(v)) for v in keras_private.find_variables(optimizer)]
+        for name, optimizer in find_optimizers(model).items()
+        if optimizer.built
+    }
+    found = {name: own for name, own in found.items() if None not in own}
+    return {"optimizer_weights": found, "num_weights": len(places)}
+
+
+def find_optimizers(model: keras.Model) -> dict[str, Any]:
+    """Returns the model's optimizers by attribute name, or by name and place in a list or dict."""
+    return {
+        name if place is None else f"{name}/{place}": part
+        for name, value in sorted(vars(model).items())
+        if not name.startswith("_self_")  # TensorFlow's own lists of the same objects
+        for place, part in _list_places(value)
+        if isinstance(part, keras.optimizers.Optimizer)
+    }
+
+
+def _list_places(value):
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]
