@@ -103,7 +103,7 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
     ],
 )
 def test_a_tuple_of_numbers_is_a_list_and_nothing_else_is(word, expected):
-    assert cli._bracketed(word) == expected
+    assert cli._replace_parentheses(word) == expected
 
 
 def test_traceback_on_request():
@@ -156,7 +156,7 @@ def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys
 )
 def test_flags_have_the_library_s_defaults(command, functions):
     parser = cli.make_parser({})
-    _, flags = cli.chosen(parser.parse_args([*command]))
+    _, flags = cli.find_command(parser.parse_args([*command]))
     checked = 0
     for function in functions:
         for name, parameter in inspect.signature(function).parameters.items():
@@ -192,7 +192,7 @@ def test_a_run_that_is_stopped_goes_on(own_folder):
 
 def test_resuming_needs_a_folder(own_folder, capsys):
     assert cli.main(["train", "sum", "--resume"]) == 1
-    assert "`run` must name the folder where `resume` goes on" in capsys.readouterr().err
+    assert "`run` must name the folder of the run to resume" in capsys.readouterr().err
 
 
 def test_launch_runs_another_program_behind_two_dashes(own_folder, capsys):

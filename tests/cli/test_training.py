@@ -56,7 +56,7 @@ def test_a_run_goes_on_with_more_epochs_and_says_so_in_its_config(begun):
 def test_a_run_does_not_go_on_with_other_settings(begun, capsys):
     words = [*SUM, "--resume", "--epochs=2", "--units=[4]"]
     message = (
-        "`units` must be [20, 10], with which the run was begun, to go on. Received: units=[4]"
+        "`units` must be [20, 10], as at the start of the run, to resume it. Received: units=[4]"
     )
     assert_refused(words, begun, message, capsys)
 
@@ -72,7 +72,7 @@ def test_a_run_begun_without_resume_is_not_overwritten(tmp_path, capsys):
     run = tmp_path / "run"
     assert cli.main([*SUM, f"--run={run}"]) == 0
     capsys.readouterr()
-    message = "must be a run that was begun with --resume"
+    message = "must be a run that was started with --resume"
     assert_refused([*SUM, "--resume", "--epochs=2"], run, message, capsys)
 
 
