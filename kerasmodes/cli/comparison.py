@@ -24,7 +24,7 @@ def compare_sum(parser: jsonargparse.ArgumentParser) -> Command:
     compile_flags = add_compile_arguments(parser, models.SumRegressor, skip=MODE_ARGUMENTS)
     comparison_flags = _add_comparing_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
             lambda: models.SumRegressor(**pick(flags, model_flags)),
             data.sums(**pick(flags, data_flags)),
@@ -46,7 +46,7 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     comparison_flags = _add_comparing_arguments(parser)
     parser.set_defaults(COMPARE_GAN_DEFAULTS)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
             lambda: make_gan(flags),
             data.images(

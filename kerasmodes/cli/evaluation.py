@@ -31,7 +31,7 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
     )
     parser.set_defaults(DEFAULTS)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         if isinstance(flags.metrics, str):  # --metrics frechet,swd
             flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)

@@ -91,10 +91,11 @@ def _read_help(function):
     """Returns the help of each argument in a docstring; of Keras's, the first sentence."""
     helps = {}
     for parameter in docstring_parser.parse(inspect.getdoc(function) or "").params:
-        text = re.sub(r"\s*Defaults to `[^`]*`\.$", "", " ".join(parameter.description.split()))
+        text = " ".join((parameter.description or "").split())
+        text = re.sub(r"\s*Defaults to `[^`]*`\.$", "", text)  # The help adds it.
         if function.__module__.startswith("keras."):
             text = text.partition(". ")[0].removesuffix(".") + "."
-        helps[parameter.arg_name] = text.replace("%", "%%")
+        helps[parameter.arg_name] = text
     return helps
 
 
@@ -126,7 +127,7 @@ def add_gan_arguments(
     for name, (kind, words) in OF_PRESETS.items():
         parser.add_argument(f"--{name}", type=kind, help=f"{words} (default: the preset's).")
 
-    def make(flags):
+    def make(flags: jsonargparse.Namespace) -> models.MSGGAN:
         make_preset = presets.PRESETS[flags.preset]
         given = {name: flags[name] for name in OF_PRESETS if flags[name] is not None}
         for name in given.keys() - inspect.signature(make_preset).parameters.keys():

@@ -26,7 +26,7 @@ def prepare(parser: jsonargparse.ArgumentParser) -> Command:
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
     folder_flags = add_arguments(parser, "folders", data.prepare)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         console.print(f"Prepared: {data.prepare(**pick(flags, folder_flags))}")
 
     return run
@@ -51,7 +51,7 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
     )
     runs.add_images_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))

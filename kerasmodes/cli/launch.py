@@ -19,7 +19,7 @@ def launch(parser: jsonargparse.ArgumentParser) -> Command:
         help="After `--`: a command (`train msggan ...`), or a program with its arguments.",
     )
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         if not flags.program:
             raise ValueError(
                 "`program` must follow two dashes, for example: kerasmodes launch "

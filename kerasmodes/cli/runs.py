@@ -61,7 +61,7 @@ def find_data_name(flags: jsonargparse.Namespace) -> str:
     Raises:
         ValueError: If neither names a data set.
     """
-    name = flags.data or run_folders.config_of(flags.run).get("data")
+    name = flags.data or run_folders.read_config(flags.run).get("data")
     if name is None:
         raise ValueError(
             "`data` must name a data set, since the run's config.json does not. Received: data=None"
@@ -77,7 +77,7 @@ def load_images(
     Raises:
         ValueError: If they do not have the model's shape.
     """
-    config = run_folders.config_of(flags.run)
+    config = run_folders.read_config(flags.run)
     places = {name: flags[name] or config.get(name) for name in DATA_PLACES}
     arguments = {"name": find_data_name(flags), "split": split, "seed": 0, **places}
     # One batch of all images: a training split drops its last incomplete batch.

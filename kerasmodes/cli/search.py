@@ -18,7 +18,7 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
     search_flags = add_arguments(parser, "search", tuning.search, skip={"hypermodel"})
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
         tuner = tuning.search(
             tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),

@@ -36,7 +36,7 @@ def train_sum(parser: jsonargparse.ArgumentParser) -> Command:
     fit_flags = add_fit_arguments(parser, "batch_size", "epochs")
     _add_run_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         strategy = _start(flags)
         x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
         validation_seed = None if flags.seed is None else flags.seed + 1
@@ -66,7 +66,7 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     )
     _add_run_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         strategy = _start(flags)
         images = _load_images(flags, data_flags)
         with strategy.scope():
