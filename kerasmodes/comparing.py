@@ -110,7 +110,7 @@ class _Run:
         self.first_seconds = time.perf_counter() - start
         self.timer.seconds.clear()
 
-    def train_epoch(self):
+    def train_epoch(self) -> dict[str, float]:
         """Trains for one epoch and returns its logs."""
         history = self.model.fit(
             **self.fit_arguments, epochs=1, verbose=0, callbacks=[self.timer]

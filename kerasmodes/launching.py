@@ -138,11 +138,11 @@ class _Worker:
             sys.stdout.write(f"[worker {self.index}] {text}\n")
             sys.stdout.flush()
 
-    def send_signal(self, number):
+    def send_signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def describe_failure(self):
+    def describe_failure(self) -> str:
         code = self.process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         return "\n".join([f"Worker {self.index} {how}. Its last lines:", *self.tail])

@@ -101,11 +101,11 @@ def test_the_last_failure_is_raised_when_no_restart_is_left():
         launching.launch(program("raise SystemExit(7)"), num_workers=1, max_restarts=1)
 
 
-LAUNCHES = """
-import signal, sys
-from kerasmodes import launching
+LAUNCHES = f"""
+import runpy, signal, sys
+launch = runpy.run_path({launching.__file__!r})["launch"]  # without TensorFlow
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-launching.launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
+launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
 """
 WAITS = """
 import json, os, time

@@ -25,52 +25,68 @@ def assert_equal_numbers(numbers, expected, tolerance):
         np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
 
 
-def test_two_workers_have_the_numbers_of_one_device(tmp_path):
-    one_device = tf.distribute.get_strategy()
-    expected = worker_program.both_models(one_device, tmp_path / "one.pkl", [("graph", 1)])
-    found = run_on_two_workers("both_models", tmp_path)
-    assert len(found) == 2 * len(worker_program.WAYS)
-    for (model, *way), numbers in found.items():
-        tolerance = {"train_sums": 1e-5, "train_gan": 1e-4}[model]
-        assert_equal_numbers(numbers, expected[model, "graph", 1], tolerance)
-        np.testing.assert_array_equal(numbers["saved"], numbers["weights"], err_msg=str(way))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("workers")
 
 
-def test_two_workers_share_averages_penalties_classes_and_clipping(tmp_path):
-    one_device = tf.distribute.get_strategy()
-    expected = worker_program.default_gan(one_device, tmp_path / "one.pkl")
-    found = run_on_two_workers("default_gan", tmp_path)
-    assert set(found) == set(expected)
-    assert_equal_numbers(found, expected, 1e-4)
+@pytest.fixture(scope="module")
+def found(folder):
+    """The numbers of two workers, all from one launch."""
+    return run_on_two_workers("train_all", folder)
 
 
-def test_a_job_whose_worker_was_killed_ends_as_if_nothing_had_happened(tmp_path, capsys):
-    one_device = tf.distribute.get_strategy()
-    expected = worker_program.killed_in_mid_epoch(one_device, tmp_path / "one" / "numbers.pkl")
-    found = run_on_two_workers("killed_in_mid_epoch", tmp_path, max_restarts=1)
+ONE_DEVICE = tf.distribute.get_strategy()
+
+
+@pytest.mark.parametrize(
+    ("train", "names", "tolerance"),
+    [
+        (worker_program.train_sums, ("sums, graph", "sums, eager"), 1e-5),
+        (worker_program.train_tutorial_gan, ("tutorial GAN",), 1e-4),
+    ],
+    ids=["sums", "GAN"],
+)
+def test_two_workers_have_the_numbers_of_one_device(found, train, names, tolerance, tmp_path):
+    expected = train(ONE_DEVICE, tmp_path / "one.pkl")
+    for name in names:
+        assert set(found[name]) == set(expected)
+        assert_equal_numbers(found[name], expected, tolerance)
+        np.testing.assert_array_equal(found[name]["saved"], found[name]["weights"], err_msg=name)
+
+
+def test_two_workers_share_averages_penalties_classes_and_clipping(found):
+    expected = worker_program.train_default_gan(ONE_DEVICE)
+    assert set(found["default GAN"]) == set(expected)
+    assert_equal_numbers(found["default GAN"], expected, 1e-4)
+
+
+@pytest.mark.usefixtures("found")
+def test_workers_without_a_seed_stay_in_step(folder):
+    first, second = (pickle.loads(path.read_bytes()) for path in folder.glob("own-*.pkl"))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_job_whose_worker_was_killed_has_the_numbers_of_one_that_was_not(tmp_path, capsys):
+    path = tmp_path / "one" / "numbers.pkl"
+    expected = worker_program.train_with_a_killed_worker(ONE_DEVICE, path)
+    found = run_on_two_workers("train_with_a_killed_worker", tmp_path, max_restarts=1)
     assert (tmp_path / "died").exists()
     assert "Worker 1 was killed by SIGKILL" in capsys.readouterr().out
     assert_equal_numbers(found, expected, 1e-5)
 
 
-def test_workers_that_see_other_data_are_stopped(tmp_path):
+def test_workers_with_different_data_are_stopped(tmp_path):
     with pytest.raises(km.launching.WorkerError, match="must be given the same batches"):
-        run_on_two_workers("other_data_on_each_worker", tmp_path)
+        run_on_two_workers("train_on_different_data", tmp_path)
 
 
-def test_workers_without_a_seed_stay_in_step(tmp_path):
-    run_on_two_workers("no_seed", tmp_path)
-    first, second = (pickle.loads(path.read_bytes()) for path in tmp_path.glob("own-*.pkl"))
-    np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_worker_that_never_comes_up_is_an_error_after_the_stated_time(tmp_path, index):
+def test_a_worker_that_never_answers_is_an_error_after_the_timeout(tmp_path):
     program = tmp_path / "program.py"
     program.write_text('import kerasmodes as km\nkm.get_strategy("multi_worker", timeout=1)\n')
     ports = km.launching.find_free_ports(2)
-    missing = f"127.0.0.1:{ports[1 - index]}"
-    cluster = km.launching.make_cluster(ports, index)
+    missing = f"127.0.0.1:{ports[1]}"
+    cluster = km.launching.make_cluster(ports, 0)
     command = ["env", f"TF_CONFIG={cluster}", sys.executable, program]
     words = rf"answer within timeout=1 seconds. Found no answer from \['{missing}'\]"
     with pytest.raises(km.launching.WorkerError, match=words):

@@ -1,4 +1,4 @@
-"""What each worker of `test_workers.py` runs: one function below, its numbers kept by the chief.
+"""What each worker of `test_workers.py` runs: one function below; the chief writes its numbers.
 
 Called as: worker_program.py FUNCTION FILE.
 """
@@ -20,23 +20,24 @@ import kerasmodes as km
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
 LATENTS = np.random.default_rng(1).normal(size=(7, 4)).astype("float32")
-WAYS = [("graph", 4), ("eager", 4)]  # One step at a time: `default_gan`.
 
 
 def weights_of(model):
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
-def both_models(strategy, path, ways=WAYS):
-    """Returns all numbers of both models, by model, mode and steps per execution."""
+def train_all(strategy, path):
+    """Returns the numbers of all programs below that need two workers and nothing special."""
+    train_without_seed(strategy, path)  # First: the others set the seed.
     return {
-        (train.__name__, *way): train(strategy, path, *way)
-        for way in ways
-        for train in (train_sums, train_gan)
+        "sums, graph": train_sums(strategy, path, "graph", 4),
+        "sums, eager": train_sums(strategy, path, "eager", 4),
+        "tutorial GAN": train_tutorial_gan(strategy, path, "graph", 4),
+        "default GAN": train_default_gan(strategy),
     }
 
 
-def train_sums(strategy, path, mode, steps):
+def train_sums(strategy, path, mode="graph", steps=1):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
@@ -47,10 +48,10 @@ def train_sums(strategy, path, mode, steps):
         "predict": model.predict(X, batch_size=4, verbose=0),
         "weights": weights_of(model),
     }
-    return {**history, **numbers, **_saved(model, path)}
+    return {**history, **numbers, **_save_and_load(model, path)}
 
 
-def train_gan(strategy, path, mode, steps):
+def train_tutorial_gan(strategy, path, mode="graph", steps=1):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
@@ -62,11 +63,14 @@ def train_gan(strategy, path, mode, steps):
         "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
         "weights": weights_of(model),
     }
-    return {**history, **numbers, **_saved(model, path)}
+    return {**history, **numbers, **_save_and_load(model, path)}
 
 
-def default_gan(strategy, path):
-    """Returns the numbers of a GAN with an average, a lazy penalty, classes and augmentation."""
+def train_default_gan(strategy):
+    """Returns the numbers of a GAN with an average, a lazy penalty, classes and augmentation.
+
+    It trains one step in an execution, the other models four.
+    """
     keras.utils.set_random_seed(0)
     with strategy.scope():
         augmentation = km.augmentation.AdaptiveAugment(ramp_images=50)
@@ -83,7 +87,7 @@ def default_gan(strategy, path):
     return {**history, **numbers}
 
 
-def _saved(model, path):
+def _save_and_load(model, path):
     """Returns the weights of the model in the file that the chief, and nobody else, writes."""
     own = path.with_name(f"{path.stem}-{os.getpid()}.keras")
     model.save(own)
@@ -92,8 +96,8 @@ def _saved(model, path):
     return {"saved": weights_of(keras.models.load_model(own))}
 
 
-def killed_in_mid_epoch(strategy, path):
-    """Returns the weights after four epochs, in whose third the last worker once dies."""
+def train_with_a_killed_worker(strategy, path):
+    """Returns the weights after three epochs; in the second, the last worker dies once."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
@@ -102,12 +106,12 @@ def killed_in_mid_epoch(strategy, path):
     callbacks = [km.callbacks.Resume(path.with_name("progress"))]
     if not km.is_chief():
         callbacks.append(DieOnce(path.with_name("died")))
-    model.fit(X, Y, batch_size=4, epochs=4, verbose=0, callbacks=callbacks)
+    model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)
     return {"weights": weights_of(model)}
 
 
 class DieOnce(keras.callbacks.Callback):
-    """Kills its process as nothing can prevent, in the third epoch, once."""
+    """Kills its process in the second epoch, once, with a signal that cannot be caught."""
 
     def __init__(self, mark):
         super().__init__()
@@ -117,27 +121,26 @@ class DieOnce(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (2, 3) and not self.mark.exists():
+        if (self.epoch, batch) == (1, 3) and not self.mark.exists():
             self.mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def other_data_on_each_worker(strategy, path):
+def train_on_different_data(strategy, path):
     with strategy.scope():
         model = km.SumRegressor(units=())
         model.compile("sgd")
     model.fit(X + os.getpid(), Y, batch_size=4, verbose=0)
 
 
-def no_seed(strategy, path):
-    """Returns the weights of a program that leaves all to chance."""
+def train_without_seed(strategy, path):
+    """Writes the weights of a program that sets no seed, a file for each worker."""
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
         model.compile("sgd")
     model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
     own = weights_of(model)
     path.with_name(f"own-{os.getpid()}.pkl").write_bytes(pickle.dumps(own))
-    return {"weights": own}
 
 
 if __name__ == "__main__":

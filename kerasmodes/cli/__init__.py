@@ -1,12 +1,13 @@
 """The command `kerasmodes`: flags to library calls.
 
-What a flag means is not decided here: names, defaults and help are read from the signatures and
-docstrings of the library. Each command has a module of its own beside this one.
+Names, defaults and help of flags come from the signatures and docstrings of the library. Each
+command has its own module in this folder.
 """
 
 import inspect
 import re
 import sys
+from collections.abc import Callable, Sequence
 
 import jsonargparse
 
@@ -31,24 +32,32 @@ SUMMARIES = {
 }
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
         argv: List of the words after `kerasmodes`; `None` takes those of the process.
 
     Returns:
-        The exit status: 0, 1 after an error, which is shown in one line (`--traceback` as the
-        first word shows where it came from), or 130 when interrupted.
+        The exit status: 0; 1 after an error, which is shown in one line (with `--traceback` as the
+        first word, the error is raised); or 130 after Ctrl-C.
+
+    Example:
+
+    ```python
+    from kerasmodes import cli
+
+    cli.main(["compare", "sum", "--modes=[graph,fused]", "--steps=20", "--repeats=1"])
+    ```
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    end = words.index("--") if "--" in words else len(words)  # Behind it is another's program.
-    own = [_bracketed(_underscored(word)) for word in words[:end]]
+    end = words.index("--") if "--" in words else len(words)  # Another program follows.
+    own = [_replace_parentheses(_replace_dashes(word)) for word in words[:end]]
     words = [*own, *(words[end:] if words[end + 1 :] else [])]
     show_traceback = words[:1] == ["--traceback"]
     runs = {}
     parser = make_parser(runs)
-    path, flags = chosen(parser.parse_args(words[1:] if show_traceback else words))
+    path, flags = find_command(parser.parse_args(words[1:] if show_traceback else words))
     try:
         runs[path](flags)
     except (ValueError, TypeError, RuntimeError, OSError) as error:
@@ -62,11 +71,11 @@ def main(argv=None):
     return 0
 
 
-def make_parser(runs):
-    """Returns the parser of the whole command.
+def make_parser(runs: dict[tuple[str, ...], Callable]) -> jsonargparse.ArgumentParser:
+    """Returns the parser of the command with all its subcommands.
 
     Args:
-        runs: Dictionary to fill with the function that runs each command, by the command's path.
+        runs: Dict that this call fills with the function of each command, by the command's path.
     """
     parser = jsonargparse.ArgumentParser(
         prog="kerasmodes", description=kerasmodes.__doc__.split("\n")[0]
@@ -76,8 +85,10 @@ def make_parser(runs):
     return parser
 
 
-def chosen(flags):
-    """Returns the path of the command that was chosen, and its flags."""
+def find_command(
+    flags: jsonargparse.Namespace,
+) -> tuple[tuple[str, ...], jsonargparse.Namespace]:
+    """Returns the path of the chosen command, for example `("train", "sum")`, and its flags."""
     path = ()
     while "command" in flags:
         path += (flags.command,)
@@ -99,7 +110,7 @@ def _add_commands(parser, commands, runs, path=()):
             runs[(*path, name)] = command(child)
 
 
-def _underscored(word):
+def _replace_dashes(word):
     """Returns `--max-trials=3` as `--max_trials=3`: both spellings of a flag work."""
     if not word.startswith("--"):
         return word
@@ -107,6 +118,6 @@ def _underscored(word):
     return f"--{name.replace('-', '_')}{equals}{value}"
 
 
-def _bracketed(word):
-    """Returns `(28,28,1)` as `[28,28,1]`: a tuple as it is shown in the help works, too."""
+def _replace_parentheses(word):
+    """Returns `(28,28,1)` as `[28,28,1]`: a tuple may be written as the help shows it."""
     return re.sub(r"^(--\w+=)?\(([\d, ]*\d),? *\)$", r"\1[\2]", word)

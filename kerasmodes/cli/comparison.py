@@ -1,55 +1,67 @@
 """`kerasmodes compare`: the modes side by side on one of the models."""
 
-from kerasmodes import comparing, data, models
-from kerasmodes.cli.flags import MODE_ARGUMENTS, add_data_argument, add_gan_arguments, pick
+import jsonargparse
 
-# The library's 300 steps of each mode would keep the tutorial's GAN busy for an hour on a CPU.
+from kerasmodes import comparing, data, models
+from kerasmodes.cli.flags import (
+    MODE_ARGUMENTS,
+    Command,
+    add_arguments,
+    add_compile_arguments,
+    add_data_argument,
+    add_gan_arguments,
+    pick,
+)
+
+# The library's 300 steps of each mode would take the tutorial's GAN an hour on a CPU.
 COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
 
 
-def compare_sum(parser):
+def compare_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the modes on the sum regressor."""
-    of_model = parser.add_class_arguments(models.SumRegressor)
-    of_data = parser.add_function_arguments(data.sums)
-    of_compile = parser.add_method_arguments(models.SumRegressor, "compile", skip=MODE_ARGUMENTS)
-    of_comparing = _add_comparing_arguments(parser)
+    model_flags = add_arguments(parser, "model", models.SumRegressor)
+    data_flags = add_arguments(parser, "data", data.sums)
+    compile_flags = add_compile_arguments(parser, models.SumRegressor, skip=MODE_ARGUMENTS)
+    comparison_flags = _add_comparing_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
-            lambda: models.SumRegressor(**pick(flags, of_model)),
-            data.sums(**pick(flags, of_data)),
-            **pick(flags, of_comparing),
-            **pick(flags, of_compile),
+            lambda: models.SumRegressor(**pick(flags, model_flags)),
+            data.sums(**pick(flags, data_flags)),
+            **pick(flags, comparison_flags),
+            **pick(flags, compile_flags),
         )
 
     return run
 
 
-def compare_msggan(parser):
+def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the modes on MSGGAN."""
     make_gan = add_gan_arguments(parser)
     add_data_argument(parser)
-    of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "batch_size"})
-    of_compile = parser.add_method_arguments(models.MSGGAN, "compile", skip=MODE_ARGUMENTS)
-    of_comparing = _add_comparing_arguments(parser)
+    data_flags = add_arguments(
+        parser, "data", data.images, skip={"name", "with_labels", "batch_size"}
+    )
+    compile_flags = add_compile_arguments(parser, models.MSGGAN, skip=MODE_ARGUMENTS)
+    comparison_flags = _add_comparing_arguments(parser)
     parser.set_defaults(COMPARE_GAN_DEFAULTS)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
             lambda: make_gan(flags),
             data.images(
                 flags.data,
-                **pick(flags, of_data),
+                **pick(flags, data_flags),
                 with_labels=flags.num_classes is not None,
                 batch_size=flags.batch_size,
             ),
-            **pick(flags, of_comparing),
-            **pick(flags, of_compile),
+            **pick(flags, comparison_flags),
+            **pick(flags, compile_flags),
         )
 
     return run
 
 
-def _add_comparing_arguments(parser):
+def _add_comparing_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     skip = {"build_model", "data", "compile_arguments"}
-    return parser.add_function_arguments(comparing.compare_modes, skip=skip)
+    return add_arguments(parser, "comparison", comparing.compare_modes, skip=skip)

@@ -3,12 +3,13 @@
 import json
 import pathlib
 
+import jsonargparse
 import numpy as np
 import rich.table
 
 from kerasmodes import atomic_files, callbacks, metrics
 from kerasmodes.cli import runs
-from kerasmodes.cli.flags import console, pick
+from kerasmodes.cli.flags import Command, add_arguments, console, pick
 from kerasmodes.metrics import image_evaluator
 
 CLASSES = (
@@ -16,54 +17,56 @@ CLASSES = (
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
 )
 SET_OF_CLASSES = "fashion_mnist"
-# At the end of a run there is time for all of them.
+# After a run there is time for all of them.
 DEFAULTS = {"metrics": image_evaluator.METRICS}
 
 
-def evaluate(parser):
-    """Judge the images of a run's model; write evaluation.json into the run's folder."""
+def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
+    """Compare the images of a run's model with real ones; write evaluation.json into its folder."""
     runs.add_run_argument(parser)
     runs.add_images_arguments(parser)
     parser.add_argument("--split", default="test", help="The `split` for `km.data.images`.")
-    of_judging = parser.add_class_arguments(
-        callbacks.GenerationMetrics, skip={"images", "network", "every"}
+    metric_flags = add_arguments(
+        parser, "metrics", callbacks.GenerationMetrics, skip={"images", "network", "every"}
     )
     parser.set_defaults(DEFAULTS)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         if isinstance(flags.metrics, str):  # --metrics frechet,swd
             flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)
-        images = runs.all_images(flags, flags.split, gan.image_shape)
-        judge = callbacks.GenerationMetrics(images, **pick(flags, of_judging)).make_evaluator()
-        # Linear heads may leave the range; a picture of it could not.
+        images = runs.load_images(flags, flags.split, gan.image_shape)
+        evaluator = callbacks.GenerationMetrics(
+            images, **pick(flags, metric_flags)
+        ).make_evaluator()
+        # A linear output may leave the range; the pixels of a picture cannot.
         generated = np.clip(gan.generate(flags.num_images, seed=flags.seed)[-1], -1, 1)
         evaluation = {
-            "data": runs.data_name(flags),
+            "data": runs.find_data_name(flags),
             "split": flags.split,
             "num_real": len(images),
             "num_images": flags.num_images,
-            "num_equal": judge.num_equal,
+            "num_equal": evaluator.num_equal,
             "seed": flags.seed,
-            "results": judge.results(generated),
-            "baselines": judge.baselines(),
+            "results": evaluator.results(generated),
+            "baselines": evaluator.baselines(),
         }
         if evaluation["data"].startswith(SET_OF_CLASSES):
             evaluation["class_shares"] = {
-                "generated": _class_shares(generated),
-                "real": _class_shares(images),
+                "generated": _measure_class_shares(generated),
+                "real": _measure_class_shares(images),
             }
         path = pathlib.Path(flags.run) / "evaluation.json"
         with atomic_files.atomic_write(path) as temporary:
             temporary.write_text(json.dumps(evaluation, indent=2) + "\n")
-        _show(evaluation)
+        _print_metrics(evaluation)
         console.print(f"Written: {path}")
 
     return run
 
 
-def _class_shares(images):
-    """Returns the share of the images that the feature network sees in each class."""
+def _measure_class_shares(images):
+    """Returns the share of each class among the images, by the feature network, a dict."""
     network = metrics.feature_network(with_classes=True)
     size = image_evaluator.BATCH_SIZE
     counts = sum(
@@ -76,7 +79,7 @@ def _class_shares(images):
     return dict(zip(CLASSES, (counts / len(images)).tolist(), strict=True))
 
 
-def _show(evaluation):
+def _print_metrics(evaluation):
     num_images, num_real = evaluation["num_images"], evaluation["num_real"]
     num_equal = evaluation["num_equal"]
     table = rich.table.Table(title=f"Generated against {evaluation['data']} {evaluation['split']}")
@@ -93,11 +96,11 @@ def _show(evaluation):
     )
     shares = evaluation.get("class_shares")
     if shares:
-        _show_shares(shares)
+        _print_shares(shares)
 
 
-def _show_shares(shares):
-    table = rich.table.Table(title="Share of the images, as the feature network sees them")
+def _print_shares(shares):
+    table = rich.table.Table(title="Share of the images in each class, by the feature network")
     table.add_column("class")
     for name in shares:
         table.add_column(name, justify="right")

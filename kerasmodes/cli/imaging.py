@@ -1,15 +1,16 @@
 """`kerasmodes data prepare` and `kerasmodes generate`: images in, images out.
 
-Which pictures there are is decided here; how they are drawn is in `data/image_grid.py`.
+This file decides which pictures a run gets; how they are drawn is in `data/image_grid.py`.
 """
 
 import pathlib
 
+import jsonargparse
 import numpy as np
 
 from kerasmodes import data, models, random
 from kerasmodes.cli import runs
-from kerasmodes.cli.flags import console, pick
+from kerasmodes.cli.flags import Command, add_arguments, console, pick
 from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import latents as latent_paths
@@ -20,51 +21,51 @@ NUM_NEIGHBOURS = 7
 NUM_COMPARED = 1_000  # images for the ratio of distances
 
 
-def prepare(parser):
-    """Make a data set of local files ready for `tfds.load` and `km.data.images`."""
+def prepare(parser: jsonargparse.ArgumentParser) -> Command:
+    """Prepare a data set from local files for `tfds.load` and `km.data.images`."""
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
-    of_prepare = parser.add_function_arguments(data.prepare)
+    folder_flags = add_arguments(parser, "folders", data.prepare)
 
-    def run(flags):
-        console.print(f"Prepared: {data.prepare(**pick(flags, of_prepare))}")
+    def run(flags: jsonargparse.Namespace) -> None:
+        console.print(f"Prepared: {data.prepare(**pick(flags, folder_flags))}")
 
     return run
 
 
-def generate(parser):
-    """Draw new images with the model of a run, one row a scale, into the run's folder."""
+def generate(parser: jsonargparse.ArgumentParser) -> Command:
+    """Draw new images with a run's model, a row for each scale, into the run's folder."""
     runs.add_run_argument(parser)
-    of_generate = parser.add_method_arguments(models.MSGGAN, "generate", skip={"averaged"})
+    image_flags = add_arguments(parser, "images", models.MSGGAN.generate, skip={"averaged"})
     parser.add_argument(
         "--averaged", type=bool, default=True, help="Whether the averaged weights make the images."
     )
     parser.add_argument(
         "--interpolation",
         action="store_true",
-        help="Also an animation on spherical paths between latents.",
+        help="Also write an animation along spherical paths between latents.",
     )
     parser.add_argument(
         "--neighbours",
         action="store_true",
-        help="Also each image beside its nearest training images, and how near they are.",
+        help="Also write each image beside its nearest training images, with their distance.",
     )
     runs.add_images_arguments(parser)
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
-        if flags.seed is None:  # The same one for all the pictures.
+        if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
-        scales = gan.generate(**pick(flags, of_generate), averaged=flags.averaged)
+        scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
         grid = data.image_grid(scales, flags.num_images, zoom=ZOOM)
         _write(grid, folder / "generated.png")
         if gan.num_classes is not None:
-            _write(_grid_of_classes(gan, flags), folder / "classes.png")
+            _write(_draw_classes(gan, flags), folder / "classes.png")
         if flags.interpolation:
             path = folder / "interpolation.gif"
-            data.save_gif(_interpolation(gan, flags), path, FRAME_SECONDS)
+            data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
             console.print(f"Written: {path}")
         if flags.neighbours:
-            _show_neighbours(gan, scales[-1], flags, folder / "neighbours.png")
+            _write_neighbours(gan, scales[-1], flags, folder / "neighbours.png")
 
     return run
 
@@ -74,8 +75,8 @@ def _write(picture, path):
     console.print(f"Written: {path}")
 
 
-def _grid_of_classes(gan, flags):
-    """Returns a picture with a row for each class, of the same latents in each."""
+def _draw_classes(gan, flags):
+    """Returns a picture with a row for each class, of the same latents in each row."""
     rows = [
         gan.generate(flags.num_images, flags.seed, label, flags.averaged)[-1]
         for label in range(gan.num_classes)
@@ -83,8 +84,8 @@ def _grid_of_classes(gan, flags):
     return data.image_grid(rows, flags.num_images, zoom=ZOOM)
 
 
-def _interpolation(gan, flags):
-    """Returns the frames: each a row of images, each image on a path of its own."""
+def _draw_interpolation(gan, flags):
+    """Returns the frames of the animation: in each, a row of images, each on its own path."""
     shape = (STOPS, flags.num_images, gan.latent_dim)
     stops = random.normal(shape, seed=random.SeedGenerator(flags.seed))
     labels = None
@@ -92,23 +93,25 @@ def _interpolation(gan, flags):
         labels = image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
     frames = []
     for latents in latent_paths.spherical_path(stops, STEPS):
-        # A step of a path at a time, but through the network that `generate` would take.
+        # One step of a path at a time, with the network that `generate` takes.
         largest = np.asarray(gan(latents, labels, averaged=flags.averaged)[-1], "float32")
         frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM))
     return frames
 
 
-def _show_neighbours(gan, samples, flags, path):
+def _write_neighbours(gan, samples, flags, path):
     network = image_evaluator.resolve_network(gan.image_shape)
-    training, test = (runs.all_images(flags, s, gan.image_shape) for s in ("train", "test"))
-    of_training = image_evaluator.extract_features(network, training)
-    of_test = image_evaluator.extract_features(network, test[:NUM_COMPARED])
+    training, test = (runs.load_images(flags, s, gan.image_shape) for s in ("train", "test"))
+    training_features = image_evaluator.extract_features(network, training)
+    test_features = image_evaluator.extract_features(network, test[:NUM_COMPARED])
     more = gan.generate(NUM_COMPARED, seed=flags.seed, averaged=flags.averaged)[-1]
     ratio = memorisation.distance_ratio(
-        image_evaluator.extract_features(network, np.clip(more, -1, 1)), of_training, of_test
+        image_evaluator.extract_features(network, np.clip(more, -1, 1)),
+        training_features,
+        test_features,
     )
-    of_samples = image_evaluator.extract_features(network, np.clip(samples, -1, 1))
-    indices, _ = nearest_neighbours.find_nearest(of_samples, of_training, NUM_NEIGHBOURS)
+    sample_features = image_evaluator.extract_features(network, np.clip(samples, -1, 1))
+    indices, _ = nearest_neighbours.find_nearest(sample_features, training_features, NUM_NEIGHBOURS)
     rows = [
         np.concatenate([sample[np.newaxis], training[own]])
         for sample, own in zip(samples, indices, strict=True)
@@ -118,6 +121,6 @@ def _show_neighbours(gan, samples, flags, path):
     _write(np.insert(picture, [width] * ZOOM, 255, axis=1), path)
     console.print(
         f"Each row: a generated image, then its {NUM_NEIGHBOURS} nearest training images. The "
-        f"median distance to the nearest is {ratio:.2f} times that of {len(of_test):,} real test "
-        "images (far below 1: copies)."
+        f"median distance to the nearest is {ratio:.2f} times that of {len(test_features):,} real "
+        "test images (far below 1: copies)."
     )

@@ -2,28 +2,30 @@
 
 import sys
 
+import jsonargparse
+
 from kerasmodes import launching
-from kerasmodes.cli.flags import pick
+from kerasmodes.cli.flags import Command, add_arguments, pick
 
 OWN_COMMANDS = ("train", "tune")
 
 
-def launch(parser):
+def launch(parser: jsonargparse.ArgumentParser) -> Command:
     """Run a command of kerasmodes, or another program, as several workers on this machine."""
-    of_launch = parser.add_function_arguments(launching.launch, skip={"command"})
+    launch_flags = add_arguments(parser, "workers", launching.launch, skip={"command"})
     parser.add_argument(
         "program",
         nargs="*",
         help="After `--`: a command (`train msggan ...`), or a program with its arguments.",
     )
 
-    def run(flags):
+    def run(flags: jsonargparse.Namespace) -> None:
         if not flags.program:
             raise ValueError(
-                "`launch` must be given a program behind two dashes, as in: kerasmodes launch "
+                "`program` must follow two dashes, for example: kerasmodes launch "
                 "--num-workers 2 -- train sum. Received: none"
             )
         own = [sys.executable, "-m", "kerasmodes"] if flags.program[0] in OWN_COMMANDS else []
-        launching.launch([*own, *flags.program], **pick(flags, of_launch))
+        launching.launch([*own, *flags.program], **pick(flags, launch_flags))
 
     return run

@@ -1,77 +1,92 @@
-"""The folder of a run: a new one, or one that goes on with the settings it was begun with.
+"""The folder of a run: a new one, or one that is resumed with the same settings.
 
-What is trained is in `training.py`; what is read from a finished run, in `runs.py`.
+Training is in `training.py`; what is read from a finished run, in `runs.py`.
 """
 
 import json
+import os
 import pathlib
+
+import jsonargparse
+import tensorflow as tf
 
 import kerasmodes
 from kerasmodes import atomic_files, replicas
 
 CONFIG, HISTORY, PROGRESS = "config.json", "history.csv", "progress"
-# What may be another when a run goes on: none of it changes the numbers.
+# Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
 FREE |= {"steps_per_execution", "data_dir", "idx_dir"}
 
 
-def seed_of(run):
-    """Returns the seed of the run that goes on in a folder, or `None` if it begins.
+def read_seed(run: str | None) -> int | None:
+    """Returns the seed of the run in a folder, or `None` if there is none yet.
 
     Raises:
-        ValueError: If there is no name of a folder.
+        ValueError: If `run` is missing.
     """
     if not run:
-        raise ValueError("`run` must name the folder where `resume` goes on. Received: run=None")
-    return config_of(run).get("seed")
+        raise ValueError("`run` must name the folder of the run to resume. Received: run=None")
+    return read_config(run).get("seed")
 
 
-def find(flags, model, strategy):
-    """Returns the run's folder, in which nothing is written yet.
+def find_folder(
+    flags: jsonargparse.Namespace, model: str, strategy: tf.distribute.Strategy
+) -> pathlib.Path:
+    """Returns the run's folder; writes nothing.
+
+    Args:
+        flags: The flags of the command, with `run` and `resume`.
+        model: Name of the model, which names a folder that `run` does not.
+        strategy: Where the run trains: all workers take the same folder.
 
     Raises:
-        ValueError: If the folder is in use, or a run cannot go on in it, on the chief.
+        ValueError: On the chief, if the folder is in use, or holds a run that cannot be resumed.
     """
-    folder = pathlib.Path(flags.run) if flags.run else _next_free(strategy, "runs", model)
+    folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, "runs", model)
     if not replicas.is_chief(strategy):
         return folder
     if flags.resume and (folder / CONFIG).exists():
-        _check_goes_on(folder, flags)
+        _check_resumable(folder, flags)
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"`run` must be a new or empty folder. Received: run={str(folder)!r}")
     return folder
 
 
-def write_config(folder, flags, model):
-    """Writes the run's settings, its folder made if missing."""
-    config = {"model": model, "kerasmodes": kerasmodes.__version__, **_plain(flags)}
+def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace, model: str) -> None:
+    """Writes the settings of a run; makes its folder if missing."""
+    config = {"model": model, "kerasmodes": kerasmodes.__version__, **_convert_to_json(flags)}
     with atomic_files.atomic_write(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _check_goes_on(folder, flags):
-    config = config_of(folder)
+def _check_resumable(folder, flags):
+    config = read_config(folder)
     if not config.get("resume"):
         raise ValueError(
-            "`run` must be a run that was begun with --resume, to go on. "
-            f"Received: run={str(folder)!r}, begun without. Take a new folder."
+            "`run` must be a run that was started with --resume. "
+            f"Received: run={str(folder)!r}, started without it. Use a new folder."
         )
-    for name, value in _plain(flags).items():
+    for name, value in _convert_to_json(flags).items():
         if name not in FREE and config.get(name, value) != value:
             raise ValueError(
-                f"`{name}` must be {config[name]!r}, with which the run was begun, to go on. "
-                f"Received: {name}={value!r}. Or take a new folder."
+                f"`{name}` must be {config[name]!r}, as at the start of the run, to resume it. "
+                f"Received: {name}={value!r}. Or use a new folder."
             )
     has_epochs = (folder / HISTORY).exists() and (folder / HISTORY).stat().st_size > 0
     if has_epochs and not any((folder / PROGRESS).glob("*.weights.h5")):
         raise ValueError(
-            f"`run` must hold {PROGRESS}/ with the weights of its last epoch, to go on. "
-            f"Received: run={str(folder)!r} without them. Take a new folder."
+            f"`run` must hold {PROGRESS}/ with the weights of its last epoch to be resumed. "
+            f"Received: run={str(folder)!r} without them. Use a new folder."
         )
 
 
-def config_of(run):
-    """Returns the settings in a run's folder, a dict, empty if there are none."""
+def read_config(run: str | os.PathLike) -> dict:
+    """Returns the settings in a run's folder; empty if there are none.
+
+    Raises:
+        ValueError: If the file of the settings cannot be read.
+    """
     path = pathlib.Path(run, CONFIG)
     if not path.exists():
         return {}
@@ -84,12 +99,12 @@ def config_of(run):
         ) from error
 
 
-def _plain(flags):
-    """Returns the flags as they come back from a JSON file."""
+def _convert_to_json(flags):
+    """Returns the flags as a JSON file would give them, a dict."""
     return json.loads(json.dumps(flags.as_dict(), default=str))
 
 
-def _next_free(strategy, parent, model):
+def _find_free_folder(strategy, parent, model):
     number = 1
     while pathlib.Path(parent, f"{model}-{number:03d}").exists():
         number += 1

@@ -1,35 +1,44 @@
 """What the commands on a trained GAN share: the model of a run, and the images it learned from.
 
-How a run comes about is in `training.py`.
+How a run is trained is in `training.py`.
 """
 
 import pathlib
+from collections.abc import Sequence
 
+import jsonargparse
 import keras
 import numpy as np
 
 from kerasmodes import data, models
 from kerasmodes.cli import run_folders
+from kerasmodes.cli.flags import add_arguments
 
 DATA_PLACES = ("data_dir", "idx_dir")
 
 
-def add_run_argument(parser):
+def add_run_argument(parser: jsonargparse.ArgumentParser) -> None:
+    """Adds the folder of a finished run."""
     parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train msggan`.")
 
 
-def add_images_arguments(parser):
+def add_images_arguments(parser: jsonargparse.ArgumentParser) -> None:
+    """Adds the flags of the images that a run's model is compared with."""
     parser.add_argument(
         "--data",
         type=str | None,
         help="The `name` for `km.data.images` (default: that of the run).",
     )
     skip = {"name", "split", "batch_size", "with_labels", "seed"}
-    parser.add_function_arguments(data.images, skip=skip)
+    add_arguments(parser, "data", data.images, skip=skip)
 
 
-def load_gan(run):
-    """Returns the MSGGAN in a run's folder."""
+def load_gan(run: str) -> models.MSGGAN:
+    """Returns the MSGGAN in a run's folder.
+
+    Raises:
+        ValueError: If the folder holds no model, another one, or one that cannot be read.
+    """
     path = pathlib.Path(run) / "model.keras"
     if not path.is_file():
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
@@ -46,9 +55,13 @@ def load_gan(run):
     return gan
 
 
-def data_name(flags):
-    """Returns the name of the data set that is asked for, or that the run was trained on."""
-    name = flags.data or run_folders.config_of(flags.run).get("data")
+def find_data_name(flags: jsonargparse.Namespace) -> str:
+    """Returns the name of the data set in the flags, or of the one that the run was trained on.
+
+    Raises:
+        ValueError: If neither names a data set.
+    """
+    name = flags.data or run_folders.read_config(flags.run).get("data")
     if name is None:
         raise ValueError(
             "`data` must name a data set, since the run's config.json does not. Received: data=None"
@@ -56,16 +69,18 @@ def data_name(flags):
     return name
 
 
-def all_images(flags, split, image_shape):
-    """Returns the images of a split, `[n, height, width, channels]`, each time in the same order.
+def load_images(
+    flags: jsonargparse.Namespace, split: str, image_shape: Sequence[int]
+) -> np.ndarray:
+    """Returns all images of a split, `[n, height, width, channels]`, always in the same order.
 
     Raises:
-        ValueError: If they are not of the model's shape.
+        ValueError: If they do not have the model's shape.
     """
-    config = run_folders.config_of(flags.run)
+    config = run_folders.read_config(flags.run)
     places = {name: flags[name] or config.get(name) for name in DATA_PLACES}
-    arguments = {"name": data_name(flags), "split": split, "seed": 0, **places}
-    # A batch that holds all: an incomplete one of a training split would be dropped.
+    arguments = {"name": find_data_name(flags), "split": split, "seed": 0, **places}
+    # One batch of all images: a training split drops its last incomplete batch.
     count = int(data.images(**arguments, batch_size=1).cardinality())
     batches = data.images(**arguments, batch_size=count)
     images = np.concatenate([batch.numpy() for batch in batches])

@@ -1,24 +1,28 @@
-"""`kerasmodes tune`: a search from start to the saved best model."""
+"""`kerasmodes tune`: a search, the table of its best trials and the file of its best model."""
 
 import pathlib
 
+import jsonargparse
+
 from kerasmodes import data, tuning
-from kerasmodes.cli.flags import console, pick
+from kerasmodes.cli.flags import Command, add_arguments, console, pick
 
 VALIDATION_SHARE = 0.1
 
 
-def tune_sum(parser):
-    """Search the sum regressor's settings; print the best trials and save the best model."""
-    of_hypermodel = parser.add_class_arguments(tuning.SumRegressorHyperModel, skip={"num_features"})
-    of_data = parser.add_function_arguments(data.sums, skip={"seed"})
-    of_search = parser.add_function_arguments(tuning.search, skip={"hypermodel", "fit_arguments"})
+def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
+    """Search settings of the sum regressor; print the best trials and save the best model."""
+    model_flags = add_arguments(
+        parser, "model", tuning.SumRegressorHyperModel, skip={"num_features"}
+    )
+    data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
+    search_flags = add_arguments(parser, "search", tuning.search, skip={"hypermodel"})
 
-    def run(flags):
-        x, y = data.sums(**pick(flags, of_data), seed=flags.seed)
+    def run(flags: jsonargparse.Namespace) -> None:
+        x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
         tuner = tuning.search(
-            tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, of_hypermodel)),
-            **pick(flags, of_search),
+            tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
+            **pick(flags, search_flags),
             x=x,
             y=y,
             validation_split=VALIDATION_SHARE,

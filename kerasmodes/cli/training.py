@@ -1,13 +1,17 @@
-"""`kerasmodes train`: a model, its data and a strategy brought together in a new run folder."""
+"""`kerasmodes train`: trains a model on its data, under a strategy, into a run folder."""
 
 import inspect
 import random
 
+import jsonargparse
 import keras
 
 from kerasmodes import arguments, atomic_files, callbacks, data, models, replicas, strategies
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import (
+    Command,
+    add_arguments,
+    add_compile_arguments,
     add_data_argument,
     add_fit_arguments,
     add_gan_arguments,
@@ -19,92 +23,105 @@ from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
 SAMPLE_NOTE = (
-    "The data are the sample of Fashion-MNIST that comes with the package, 1,024 training images "
-    "at most. All 60,000: --data fashion_mnist"
+    "The data are the sample of Fashion-MNIST in the package, at most 1,024 training images. "
+    "For all 60,000: --data fashion_mnist"
 )
 
 
-def train_sum(parser):
+def train_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Train the sum regressor in a new run folder."""
-    of_model = parser.add_class_arguments(models.SumRegressor)
-    of_data = parser.add_function_arguments(data.sums, skip={"seed"})
-    of_compile = parser.add_method_arguments(models.SumRegressor, "compile")
-    of_fit = add_fit_arguments(parser, "batch_size", "epochs")
+    model_flags = add_arguments(parser, "model", models.SumRegressor)
+    data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
+    compile_flags = add_compile_arguments(parser, models.SumRegressor)
+    fit_flags = add_fit_arguments(parser, "batch_size", "epochs")
     _add_run_arguments(parser)
 
-    def run(flags):
-        strategy = _begin(flags)
-        x, y = data.sums(**pick(flags, of_data), seed=flags.seed)
+    def run(flags: jsonargparse.Namespace) -> None:
+        strategy = _start(flags)
+        x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
         validation_seed = None if flags.seed is None else flags.seed + 1
         validation = data.sums(NUM_VALIDATION_SUMS, flags.num_features, validation_seed)
         with strategy.scope():
-            model = models.SumRegressor(**pick(flags, of_model))
+            model = models.SumRegressor(**pick(flags, model_flags))
             model.build((None, flags.num_features))
-            model.compile(**pick(flags, of_compile))
-        folder = run_folders.find(flags, "sum", strategy)
-        fit_arguments = pick(flags, of_fit)
+            model.compile(**pick(flags, compile_flags))
+        folder = run_folders.find_folder(flags, "sum", strategy)
+        fit_arguments = pick(flags, fit_flags)
         _fit("sum", model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
 
     return run
 
 
-def train_msggan(parser):
+def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     """Train MSGGAN on images in a new run folder, with a grid of samples after each epoch."""
     make_gan = add_gan_arguments(parser)
     add_data_argument(parser)
-    of_data = parser.add_function_arguments(data.images, skip={"name", "with_labels", "seed"})
-    of_compile = parser.add_method_arguments(models.MSGGAN, "compile")
-    of_fit = add_fit_arguments(parser, "epochs")
+    data_flags = add_arguments(parser, "data", data.images, skip={"name", "with_labels", "seed"})
+    compile_flags = add_compile_arguments(parser, models.MSGGAN)
+    fit_flags = add_fit_arguments(parser, "epochs")
     parser.add_argument(
         "--metrics_every",
         type=int | None,
-        help="Judge samples against the test images every so many epochs, into history.csv.",
+        help="Compare samples with test images every N epochs, into history.csv (default: never).",
     )
     _add_run_arguments(parser)
 
-    def run(flags):
-        strategy = _begin(flags)
-        images = _images(flags, of_data)
+    def run(flags: jsonargparse.Namespace) -> None:
+        strategy = _start(flags)
+        images = _load_images(flags, data_flags)
         with strategy.scope():
             gan = make_gan(flags)
-            gan.compile(**pick(flags, of_compile))
+            gan.compile(**pick(flags, compile_flags))
         _check_images(gan, images)
-        folder = run_folders.find(flags, "msggan", strategy)
+        folder = run_folders.find_folder(flags, "msggan", strategy)
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
         watchers = [
             callbacks.SampleGrid(folder / "samples", **one_of_each),
-            # Images of its own: reading those of the training would change their order.
-            callbacks.HealthCheck(data.images(flags.data, **pick(flags, of_data), seed=0)),
+            # A data set of its own: reading that of the training would change its order.
+            callbacks.HealthCheck(data.images(flags.data, **pick(flags, data_flags), seed=0)),
         ]
         if flags.metrics_every is not None:
             arguments.check_positive_integers(metrics_every=flags.metrics_every)
-            test = data.images(flags.data, **{**pick(flags, of_data), "split": "test"})
-            judge = callbacks.GenerationMetrics(test, every=flags.metrics_every)
-            image_evaluator.resolve_network(gan.image_shape)  # There is one for such images.
-            watchers.append(judge)
-        _fit("msggan", gan, folder, watchers, flags, x=images, shuffle=False, **pick(flags, of_fit))
+            test = data.images(flags.data, **{**pick(flags, data_flags), "split": "test"})
+            evaluator = callbacks.GenerationMetrics(test, every=flags.metrics_every)
+            image_evaluator.resolve_network(
+                gan.image_shape
+            )  # Raises if no network takes such images.
+            watchers.append(evaluator)
+        _fit(
+            "msggan",
+            gan,
+            folder,
+            watchers,
+            flags,
+            x=images,
+            shuffle=False,
+            **pick(flags, fit_flags),
+        )
         console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")
 
     return run
 
 
-def _add_run_arguments(parser):
+def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     strategy = inspect.signature(strategies.get_strategy).parameters["name"].default
     parser.add_argument("--strategy", default=strategy, help="The `name` for `km.get_strategy`.")
     parser.add_argument(
-        "--seed", type=int | None, help="Makes the run repeatable: weights, data and every draw."
+        "--seed", type=int | None, help="Fixes all random numbers: weights, data and every draw."
     )
     parser.add_argument(
-        "--run", type=str | None, help="New folder for the run (default: runs/MODEL-001 and so on)."
+        "--run",
+        type=str | None,
+        help="New folder for the run (default: runs/MODEL-001, ...).",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="Keep in the folder, after each epoch, what it takes to go on; go on if it is there.",
+        help="Save a checkpoint in the folder after each epoch; resume from it if there is one.",
     )
 
 
-def _images(flags, names):
+def _load_images(flags, names):
     if flags.data == inspect.signature(data.images).parameters["name"].default:
         console.print(SAMPLE_NOTE)
     with_labels = flags.num_classes is not None
@@ -120,16 +137,17 @@ def _check_images(gan, images):
         )
 
 
-def _begin(flags):
-    """Returns the strategy, with every draw of the program seeded if that is asked for.
+def _start(flags):
+    """Checks the flags, seeds all random numbers and returns the strategy.
 
-    Workers must draw the same, and a run that goes on what it drew before.
+    Without `--seed` it seeds only if it must: all workers draw the same numbers, and a resumed run
+    draws those that it would have drawn.
     """
     arguments.check_positive_integers(epochs=flags.epochs)
     strategy = strategies.get_strategy(flags.strategy)
     shard_checks.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
-        flags.seed = run_folders.seed_of(flags.run)
+        flags.seed = run_folders.read_seed(flags.run)
     if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):
         flags.seed = replicas.broadcast_from_chief(strategy, random.getrandbits(31))
     if flags.seed is not None:
@@ -138,9 +156,9 @@ def _begin(flags):
 
 
 def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
-    """Trains with the run's records, and saves the model, also when interrupted.
+    """Trains with the run's records and saves the model, also after Ctrl-C.
 
-    Of several workers, the chief alone shows and writes something.
+    With several workers, only the chief prints and writes.
     """
     progress = [callbacks.Resume(folder / run_folders.PROGRESS)] if flags.resume else []
     if not replicas.is_chief(model.distribute_strategy):
@@ -150,25 +168,25 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     records = [
-        *extra_callbacks,  # They may add to the logs.
+        *extra_callbacks,  # First: they may add to the logs.
         history,
         keras.callbacks.TensorBoard(folder / "events", write_graph=False),
         callbacks.LossCurves(folder / "losses.png"),
         *progress,
     ]
-    # A bar that redraws itself is for a terminal, not for a file.
+    # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
     try:
         model.fit(**fit_arguments, verbose=verbose, callbacks=records)
     except KeyboardInterrupt:
-        if history.csv_file is not None:  # Training had begun.
+        if history.csv_file is not None:  # Training has started.
             for record in records:
                 record.on_train_end()
             _save(model, folder)
         raise
     finally:
         if history.csv_file is not None:
-            history.csv_file.close()  # Keras does not, after an error.
+            history.csv_file.close()  # Keras does not close it after an error.
     _save(model, folder)
     console.print(f"Loss curves: {folder}/losses.png")
 

@@ -94,14 +94,14 @@ def test_samples_of_one_class_that_are_alike_are_warned_of(spread, expected):
 
 def test_a_healthy_start_of_the_gan_is_silent_in_fit():
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
-    gan.compile()
+    gan.compile(mode="eager")
     callback = km.callbacks.HealthCheck(IMAGES, num_images=8)
     gan.fit(IMAGES, batch_size=20, epochs=1, verbose=0, callbacks=[callback])
 
 
 def test_a_warning_as_an_error_stops_the_fit():
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
-    gan.compile(generator_optimizer=keras.optimizers.SGD(np.inf))
+    gan.compile(generator_optimizer=keras.optimizers.SGD(np.inf), mode="eager")
     callback = km.callbacks.HealthCheck()
     with pytest.raises(UserWarning, match="not finite"):
         gan.fit(IMAGES, batch_size=20, epochs=9, verbose=0, callbacks=[callback])

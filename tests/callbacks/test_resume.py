@@ -24,7 +24,7 @@ class StopsOnce(keras.callbacks.Callback):
 
 
 def make_noisy_regressor():
-    """A program's beginning: the same seed, the same model."""
+    """Starts as a program does: the same seed, the same model."""
     keras.utils.set_random_seed(5)
     model = km.SumRegressor(units=(4,))
     model.build((None, 3))
@@ -32,19 +32,19 @@ def make_noisy_regressor():
     return model
 
 
-def examples():
+def make_examples():
     return km.data.sums(num_samples=24, num_features=3, seed=1)
 
 
-def shuffled_data_set():
-    return tf.data.Dataset.from_tensor_slices(examples()).shuffle(24, seed=2).batch(4)
+def make_shuffled_data():
+    return tf.data.Dataset.from_tensor_slices(make_examples()).shuffle(24, seed=2).batch(4)
 
 
 FIT_ARGUMENTS = {
-    "arrays": lambda: dict(zip("xy", examples(), strict=True)) | {"batch_size": 4},
-    "shuffled data set": lambda: {"x": shuffled_data_set(), "shuffle": False},
+    "arrays": lambda: dict(zip("xy", make_examples(), strict=True)) | {"batch_size": 4},
+    "shuffled data set": lambda: {"x": make_shuffled_data(), "shuffle": False},
     "steps of an endless one": lambda: {
-        "x": shuffled_data_set().repeat(),
+        "x": make_shuffled_data().repeat(),
         "shuffle": False,
         "steps_per_epoch": 4,
     },
@@ -52,7 +52,7 @@ FIT_ARGUMENTS = {
 
 
 @pytest.mark.parametrize("name", FIT_ARGUMENTS)
-def test_a_fit_goes_on_as_if_it_had_never_been_stopped(tmp_path, name):
+def test_a_resumed_fit_has_the_numbers_of_one_that_was_never_stopped(tmp_path, name):
     model = make_noisy_regressor()
     expected = model.fit(**FIT_ARGUMENTS[name](), epochs=4, verbose=0).history["loss"]
     with pytest.raises(KeyboardInterrupt):
@@ -92,13 +92,13 @@ def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
     ],
     ids=["tutorial", "default", "paper"],
 )
-def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path, preset, settings):
+def test_a_gan_resumes_with_both_optimizers_and_its_noise(tmp_path, preset, settings):
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
 
     def make_gan():
         keras.utils.set_random_seed(5)
         gan = km.MSGGAN((8, 8, 1), 2, 4, preset=preset, seed=1, **settings)
-        gan.compile()
+        gan.compile(mode="eager")
         return gan
 
     gan = make_gan()
@@ -110,7 +110,7 @@ def test_a_gan_goes_on_with_both_optimizers_and_its_noise(tmp_path, preset, sett
     assert history.history["g_loss"] == expected[1:]
 
 
-def test_a_model_that_is_not_built_cannot_go_on(tmp_path):
+def test_a_model_that_is_not_built_cannot_resume(tmp_path):
     model = make_noisy_regressor()
     model.fit(**FIT_ARGUMENTS["arrays"](), verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
     unbuilt = km.SumRegressor(units=(4,))

@@ -1,7 +1,8 @@
-"""Tests of `kerasmodes train`: what it watches, how a run goes on; more in `tests/test_cli.py`."""
+"""Tests of `kerasmodes train`: metrics, warnings, resumed runs; more in `tests/test_cli.py`."""
 
 import functools
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -13,7 +14,13 @@ from kerasmodes import cli
 
 def test_metrics_go_into_the_history(tmp_path, monkeypatch):
     monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
-    words = ["--split=train[:32]", "--batch-size=32", "--num-scales=1", "--metrics-every=2"]
+    words = [
+        "--split=train[:32]",
+        "--batch-size=32",
+        "--num-scales=1",
+        "--metrics-every=2",
+        "--mode=eager",
+    ]
     run = tmp_path / "run"
     assert cli.main(["train", "msggan", *words, "--epochs=2", f"--run={run}"]) == 0
     history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
@@ -21,15 +28,20 @@ def test_metrics_go_into_the_history(tmp_path, monkeypatch):
     assert np.isfinite(history["val_swd_28"]).all()
 
 
-SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1"]
+SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager"]
+
+
+@pytest.fixture(scope="module")
+def _stopped_run(tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "started"
+    assert cli.main([*SUM, "--resume", f"--run={run}"]) == 0
+    return run
 
 
 @pytest.fixture
-def begun(tmp_path):
-    """The folder of a run that can go on."""
-    run = tmp_path / "begun"
-    assert cli.main([*SUM, "--resume", f"--run={run}"]) == 0
-    return run
+def stopped_run(_stopped_run, tmp_path):
+    """The folder of a run that can be resumed."""
+    return shutil.copytree(_stopped_run, tmp_path / "started")
 
 
 def snapshot(folder):
@@ -46,46 +58,46 @@ def assert_refused(words, folder, message, capsys):
     assert snapshot(folder) == before
 
 
-def test_a_run_goes_on_with_more_epochs_and_says_so_in_its_config(begun):
-    assert cli.main([*SUM, "--resume", f"--run={begun}", "--epochs=3", "--mode=fused"]) == 0
-    assert json.loads((begun / "config.json").read_text())["epochs"] == 3
-    history = np.genfromtxt(begun / "history.csv", delimiter=",", names=True)
+def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
+    assert cli.main([*SUM, "--resume", f"--run={stopped_run}", "--epochs=3", "--mode=graph"]) == 0
+    assert json.loads((stopped_run / "config.json").read_text())["epochs"] == 3
+    history = np.genfromtxt(stopped_run / "history.csv", delimiter=",", names=True)
     assert list(history["epoch"]) == [0, 1, 2]
 
 
-def test_a_run_does_not_go_on_with_other_settings(begun, capsys):
+def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
     words = [*SUM, "--resume", "--epochs=2", "--units=[4]"]
     message = (
-        "`units` must be [20, 10], with which the run was begun, to go on. Received: units=[4]"
+        "`units` must be [20, 10], as at the start of the run, to resume it. Received: units=[4]"
     )
-    assert_refused(words, begun, message, capsys)
+    assert_refused(words, stopped_run, message, capsys)
 
 
-def test_a_run_without_progress_is_not_begun_again(begun, capsys):
-    for path in (begun / "progress").iterdir():
+def test_a_run_without_progress_is_not_resumed(stopped_run, capsys):
+    for path in (stopped_run / "progress").iterdir():
         path.unlink()
     words = [*SUM, "--resume", "--epochs=2"]
-    assert_refused(words, begun, "`run` must hold progress/", capsys)
+    assert_refused(words, stopped_run, "`run` must hold progress/", capsys)
 
 
-def test_a_run_begun_without_resume_is_not_overwritten(tmp_path, capsys):
+def test_a_run_started_without_resume_is_not_overwritten(tmp_path, capsys):
     run = tmp_path / "run"
     assert cli.main([*SUM, f"--run={run}"]) == 0
     capsys.readouterr()
-    message = "must be a run that was begun with --resume"
+    message = "must be a run that was started with --resume"
     assert_refused([*SUM, "--resume", "--epochs=2"], run, message, capsys)
 
 
-def test_a_config_that_cannot_be_read_is_named(begun, capsys):
+def test_a_config_that_cannot_be_read_is_named(stopped_run, capsys):
     words = [*SUM, "--resume", "--epochs=2"]
-    (begun / "config.json").write_text("{ half")
-    assert_refused(words, begun, "whose config.json cannot be read", capsys)
+    (stopped_run / "config.json").write_text("{ half")
+    assert_refused(words, stopped_run, "whose config.json cannot be read", capsys)
 
 
-def test_weights_that_cannot_be_read_are_named(begun, capsys):
-    (progress,) = (begun / "progress").iterdir()
+def test_weights_that_cannot_be_read_are_named(stopped_run, capsys):
+    (progress,) = (stopped_run / "progress").iterdir()
     progress.write_bytes(progress.read_bytes()[:500])
-    assert cli.main([*SUM, "--resume", "--epochs=2", f"--run={begun}"]) == 1
+    assert cli.main([*SUM, "--resume", "--epochs=2", f"--run={stopped_run}"]) == 1
     assert f"{progress} must be a whole file of weights" in capsys.readouterr().err
 
 
@@ -118,7 +130,13 @@ def test_wrong_words_leave_no_folder(tmp_path, capsys, words, message):
 
 def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
-    words = ["--split=train[:32]", "--batch-size=32", "--num-scales=1", "--num-classes=3"]
+    words = [
+        "--split=train[:32]",
+        "--batch-size=32",
+        "--num-scales=1",
+        "--num-classes=3",
+        "--mode=graph",
+    ]
     assert cli.main(["train", "msggan", *words, f"--run={tmp_path / 'run'}"]) == 1
     found = capsys.readouterr().err
     assert "Labels must be from 0 to 2, since num_classes=3. Received: from 0 to 9" in found
@@ -127,7 +145,13 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
 
 def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr("kerasmodes.callbacks.health.ALIKE", 1e9)
-    words = ["--split=train[:32]", "--batch-size=32", "--num-scales=1", "--epochs=3"]
+    words = [
+        "--split=train[:32]",
+        "--batch-size=32",
+        "--num-scales=1",
+        "--epochs=3",
+        "--mode=eager",
+    ]
     widths = ["--generator-filters=2", "--discriminator-filters=2"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

@@ -1,0 +1,35 @@
+"""Tests of the flags that the commands read from the library's signatures."""
+
+import jsonargparse
+
+from kerasmodes.cli import flags
+
+
+def make_boxes(count: int = 3, sizes: tuple[int, ...] = (2, 3), name: str | None = None, **others):
+    """Makes boxes.
+
+    Args:
+        count: Number of boxes, 100 % of them full. Defaults to `3`.
+        sizes: Sizes of a box.
+    """
+
+
+def make_old_boxes(count=7, *, is_old=True):
+    """Makes old boxes."""
+
+
+def test_flags_have_the_names_defaults_and_help_of_arguments():
+    parser = jsonargparse.ArgumentParser()
+    names = flags.add_arguments(parser, "boxes", make_boxes, make_old_boxes, skip={"name"})
+    assert names == ["count", "sizes", "is_old"]
+    found = flags.pick(parser.parse_args([]), names)
+    assert found == {"count": 3, "sizes": (2, 3), "is_old": True}
+    words = " ".join(parser.format_help().split())
+    assert "boxes: --count COUNT Number of boxes, 100 % of them full. (" in words
+
+
+def test_type_hints_do_not_restrict_a_flag():
+    parser = jsonargparse.ArgumentParser()
+    flags.add_arguments(parser, "boxes", make_boxes)
+    found = parser.parse_args(["--count=2.5", "--sizes=[4]", "--name=[a]"])
+    assert (found.count, list(found.sizes), found.name) == (2.5, [4], ["a"])
