@@ -130,8 +130,9 @@ def arguments_with(name):
 
 
 # Each optimizer in a loop, and in one of the three modes that run it step by step.
-OPTIMIZER_WAYS = [
-    (name, mode) for i, name in enumerate(SETTINGS) for mode in ("fused", MODES[(i + 1) % 3])
+OPTIMIZER_WAYS = [(name, "fused") for name in SETTINGS] + [
+    pytest.param(name, MODES[(i + 1) % 3], marks=pytest.mark.slow)
+    for i, name in enumerate(SETTINGS)
 ]
 
 

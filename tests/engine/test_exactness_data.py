@@ -194,7 +194,8 @@ def keras_results(function, case):
 
 
 # All data in super-batches, and in one of the three modes that take them batch by batch.
-WAYS = [(case, mode) for i, case in enumerate(CASES) for mode in ("fused", MODES[i % 3])]
+WAYS = [(case, "fused") for case in CASES]
+WAYS += [pytest.param(case, MODES[i % 3], marks=pytest.mark.slow) for i, case in enumerate(CASES)]
 
 
 @pytest.mark.filterwarnings(RAN_OUT)

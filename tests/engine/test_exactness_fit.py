@@ -216,8 +216,9 @@ def keras_numbers(case, mode="keras"):
 
 # The first 13 are about the steps and order of epochs: these Keras's own blocks have, too. Three
 # modes run step by step, in one loop.
-WAYS = [(case, mode) for i, case in enumerate(CASES) for mode in ("fused", MODES[i % 3])]
-WAYS += [(case, BLOCKWISE) for case in list(CASES)[:13]]
+WAYS = [(case, "fused") for case in CASES]
+WAYS += [pytest.param(case, MODES[i % 3], marks=pytest.mark.slow) for i, case in enumerate(CASES)]
+WAYS += [pytest.param(case, BLOCKWISE, marks=pytest.mark.slow) for case in list(CASES)[:13]]
 
 
 @pytest.mark.filterwarnings(RAN_OUT)

@@ -233,7 +233,8 @@ KINDS = {
 
 
 # Each kind in a loop, and in one of the three modes that run it step by step.
-WAYS = [(kind, mode) for i, kind in enumerate(KINDS) for mode in ("fused", MODES[i % 3])]
+WAYS = [(kind, MODES[i % 3]) for i, kind in enumerate(KINDS)]
+WAYS += [pytest.param(kind, "fused", marks=pytest.mark.slow) for kind in KINDS]
 
 
 @pytest.mark.parametrize(("kind", "mode"), WAYS)

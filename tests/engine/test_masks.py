@@ -59,7 +59,8 @@ def results(setting, mode):
 
 
 # Each setting in a loop, and in one of the three modes that run it step by step.
-WAYS = [(kind, mode) for i, kind in enumerate(SETTINGS) for mode in ("fused", MODES[i])]
+WAYS = [(kind, "fused") for kind in SETTINGS]
+WAYS += [pytest.param(kind, MODES[i], marks=pytest.mark.slow) for i, kind in enumerate(SETTINGS)]
 
 
 @pytest.mark.parametrize(("setting", "mode"), WAYS)

@@ -109,7 +109,8 @@ def test_the_gan_of_two_replicas_is_that_of_one_device(two_replicas, mode, steps
     assert_equal_numbers(numbers, on_one_device(train_gan), 1e-4)
 
 
-@pytest.mark.parametrize("kind", ["default", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["default", "paper"])
 def test_whatever_the_gan_is_made_of_it_is_that_of_one_device(two_replicas, kind):
     numbers = train_gan(two_replicas, steps_per_execution=4, kind=kind)
     assert_equal_numbers(numbers, train_gan(ONE_DEVICE, kind=kind), 1e-4)

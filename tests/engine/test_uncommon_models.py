@@ -235,6 +235,7 @@ def test_scikit_learn_takes_a_compiled_model():
     assert regressor.fit(X, Y[:, 0]).predict(X).shape[0] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 @pytest.mark.parametrize("change", ["lora", "int8"])
@@ -298,6 +299,7 @@ def test_steps_per_execution_is_any_integer_and_may_be_assigned():
         model.steps_per_execution = 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize(("make", "mode"), [(make_functional, "fused"), (make_sequential, None)])
 def test_the_old_file_format_is_read_again(make, mode, tmp_path):
@@ -418,6 +420,7 @@ def test_a_file_of_a_model_with_modes_holds_the_class_that_it_had(make, mode, tm
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_model_with_modes_has_the_class_that_it_had():
     model = with_modes(make_sequential(keras.Sequential))
     model.compile("sgd", "mse", mode="fused")
