@@ -16,10 +16,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-__all__ = [
-    "WorkerError",
-    "launch",
-]
+__all__ = ["WorkerError", "launch"]
 
 GRACE_SECONDS = 10
 # Lines of a failed worker's output that its error repeats.

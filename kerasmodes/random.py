@@ -17,12 +17,7 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 
-__all__ = [
-    "Dropout",
-    "SeedGenerator",
-    "normal",
-    "uniform",
-]
+__all__ = ["Dropout", "SeedGenerator", "normal", "uniform"]
 
 PHILOX = 1
 # Philox makes 128 bits at a time: words of 32 bits, or half words.

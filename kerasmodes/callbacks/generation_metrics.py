@@ -60,13 +60,13 @@ class GenerationMetrics(keras.callbacks.Callback):
     ```python
     gan = km.MSGGAN()
     gan.compile()
-    judge = km.callbacks.GenerationMetrics(
+    evaluate = km.callbacks.GenerationMetrics(
         km.data.images("fashion_mnist_sample", split="test"), num_images=256
     )
     best = keras.callbacks.ModelCheckpoint(
         "best.keras", "val_frechet", save_best_only=True, mode="min"
     )
-    gan.fit(km.data.images("fashion_mnist_sample"), epochs=2, callbacks=[judge, best])
+    gan.fit(km.data.images("fashion_mnist_sample"), epochs=2, callbacks=[evaluate, best])
     ```
     """
 
@@ -93,7 +93,7 @@ class GenerationMetrics(keras.callbacks.Callback):
         self.seed = seed
         self.cache_dir = cache_dir
         self.averaged = averaged
-        self._judge = None
+        self._evaluator = None
         self._last = None
 
     def __deepcopy__(self, memo):
@@ -103,9 +103,9 @@ class GenerationMetrics(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         check_generator(self.model, "GenerationMetrics")
         self._last = None
-        if self._judge is None:
-            self._judge = self.make_evaluator()
-        shape = self._judge.image_shape
+        if self._evaluator is None:
+            self._evaluator = self.make_evaluator()
+        shape = self._evaluator.image_shape
         if shape != tuple(self.model.image_shape):
             raise ValueError(
                 f"`images` must have the model's shape {self.model.image_shape}. "
@@ -132,9 +132,9 @@ class GenerationMetrics(keras.callbacks.Callback):
         own_weights = {} if self.averaged else {"averaged": False}
         images = self.model.generate(self.num_images, seed=self.seed, **own_weights)[-1]
         if np.isfinite(images).all():
-            results = self._judge.results(images)
+            results = self._evaluator.results(images)
         else:
-            results = dict.fromkeys(self._judge.names, float("nan"))
+            results = dict.fromkeys(self._evaluator.names, float("nan"))
         return {f"val_{name}": value for name, value in results.items()}
 
 

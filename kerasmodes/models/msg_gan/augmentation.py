@@ -12,11 +12,7 @@ import tensorflow as tf
 
 from kerasmodes import arguments
 
-__all__ = [
-    "AdaptiveAugment",
-    "DiffAugment",
-    "get",
-]
+__all__ = ["AdaptiveAugment", "DiffAugment", "get"]
 
 TIE = 1e-5  # A mean so near the target is at the target: modes round it differently.
 

@@ -11,13 +11,7 @@ import tensorflow as tf
 
 from kerasmodes import arguments, averaging
 
-__all__ = [
-    "GradientPenalty",
-    "Penalty",
-    "R1",
-    "R2",
-    "get",
-]
+__all__ = ["GradientPenalty", "Penalty", "R1", "R2", "get"]
 
 # Under a root, so that its slope at zero is finite; far below what changes a penalty.
 LEAST_SQUARE = 1e-12

@@ -13,13 +13,7 @@ from kerasmodes import arguments
 from kerasmodes.models.msg_gan import losses, penalties
 from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
-__all__ = [
-    "Default",
-    "Paper",
-    "Preset",
-    "Tutorial",
-    "get",
-]
+__all__ = ["Default", "Paper", "Preset", "Tutorial", "get"]
 
 
 class Preset:
