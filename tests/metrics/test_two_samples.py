@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes import metrics
+from kerasmodes.metrics import sliced_wasserstein_distance
 
 METRICS = {
     "FrechetDistance": {"num_features": 4},
@@ -36,6 +37,14 @@ MODULES = (
     "sliced_wasserstein_distance",
     "two_samples",
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_directions():
+    """A sixteenth of the directions: these tests compare the metric only with itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_wasserstein_distance, "NUM_DIRECTIONS", 32)
+        yield
 
 
 @pytest.fixture(params=METRICS)
