@@ -92,7 +92,7 @@ def test_the_modes_know_no_tensorflow():
     names = {
         name.split(".")[0] for name in imported_modules((PACKAGE / "modes.py").read_text("utf-8"))
     }
-    assert names == {"dataclasses", "kerasmodes", "math"}
+    assert names == {"dataclasses", "kerasmodes", "math", "typing"}
 
 
 def test_a_plain_import_needs_nothing_heavy():

@@ -141,5 +141,5 @@ def _list_preset_settings():
             one.arg_name: one.description for one in docstring_parser.parse(preset.__doc__).params
         }
         for name, parameter in inspect.signature(preset).parameters.items():
-            settings.setdefault(name, (parameter.annotation | None, words[name]))
+            settings.setdefault(name, (parameter.annotation | None, words.get(name, "")))
     return settings

@@ -26,10 +26,14 @@ def find_epoch_logs(model: keras.Model, logs: dict[str, Any]) -> dict[str, Any]:
 
 
 def convert_to_floats(logs: dict[str, Any]) -> dict[str, Any]:
-    """Returns the logs by name in alphabetical order, numbers as floats."""
-    return {
-        name: float(value) if _is_number(value) else value for name, value in sorted(logs.items())
-    }
+    """Returns the logs by name in alphabetical order, numbers as floats, dictionaries unfolded."""
+    converted = {}
+    for name, value in sorted(logs.items()):
+        if isinstance(value, dict):
+            converted |= convert_to_floats(value)
+        else:
+            converted[name] = float(np.asarray(value)) if _is_number(value) else value
+    return converted
 
 
 def order_values(model: keras.Model, logs: dict[str, Any]):
@@ -66,4 +70,4 @@ def _has_state(metric):
 
 def _is_number(value):
     array = np.asarray(value)
-    return array.size == 1 and array.dtype.kind not in "OSU"  # Text, or what is no array.
+    return array.ndim == 0 and array.dtype.kind not in "OSU"  # Text, or what is no array.

@@ -115,7 +115,7 @@ def test_a_model_that_is_not_built_cannot_resume(tmp_path):
     model.fit(**FIT_ARGUMENTS["arrays"](), verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
     unbuilt = km.SumRegressor(units=(4,))
     unbuilt.compile("adam")
-    with pytest.raises(ValueError, match="must be built before a fit can go on"):
+    with pytest.raises(ValueError, match="must be built before a fit can be resumed"):
         unbuilt.fit(**FIT_ARGUMENTS["arrays"](), callbacks=[km.callbacks.Resume(tmp_path)])
 
 

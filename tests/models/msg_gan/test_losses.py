@@ -117,7 +117,7 @@ def test_a_loss_of_ones_own_gets_no_slope():
     with tf.GradientTape() as tape:
         tape.watch(logits)
         _, d_losses = Own()(tf.zeros((1, 1)), logits)
-    assert float(tape.gradient(d_losses, logits)) == 0
+    assert not np.any(tape.gradient(d_losses, logits))
     assert not Own.shares_backward_pass
 
 

@@ -45,9 +45,9 @@ def test_the_generators_convolutions(generator):
         ((5, 5, 128, 128), 2, "same"),
         ((5, 5, 128, 128), 2, "same"),
     ]
-    convolutions = [n for n in layers_of(generator, keras.layers.Conv2D) if n not in transposed]
-    assert facts(convolutions) == [((5, 5, 128, 128), 1, "same")] * 3
-    for layer in (*blocks, *convolutions):
+    plain = [n for n in layers_of(generator, keras.layers.Conv2D) if n not in transposed]
+    assert facts(plain) == [((5, 5, 128, 128), 1, "same")] * 3
+    for layer in (*blocks, *plain):
         assert layer.activation is keras.activations.linear
 
 
