@@ -1,0 +1,126 @@
+"""Every program of `scripts/examples` runs in a small form, with equal numbers in its modes."""
+
+import importlib.util
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+FOLDER = pathlib.Path(__file__).parents[1] / "scripts" / "examples"
+FILES = sorted(FOLDER.glob("*.py"))
+MOST_LINES = 80
+
+
+def load_example(name):
+    """Returns an example as a module; it may register its classes a second time."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_in_modes(name, *modes, **arguments):
+    """Returns what an example's `main` returns in each mode, after a check that it is the same."""
+    main = load_example(name).main
+    results = [main(mode=mode, **arguments) for mode in modes or ("graph", "fused")]
+    first, *others = ([np.asarray(x) for x in keras.tree.flatten(r)] for r in results)
+    for other in others:
+        for value, expected in zip(other, first, strict=True):
+            if value.dtype == object:  # a model
+                continue
+            np.testing.assert_allclose(value, expected, rtol=2e-3, atol=2e-3)
+    return results[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_tested(path):
+    assert len(path.read_text("utf-8").splitlines()) <= MOST_LINES
+    assert f"test_{path.stem}" in globals()
+
+
+def test_own_train_step():
+    history, accuracy = run_in_modes("own_train_step", "eager", "graph", "fused", epochs=2)
+    assert history["loss"][1] < 0.8 * history["loss"][0]
+    assert accuracy == pytest.approx(history["val_accuracy"][1])  # the loaded model's
+    assert accuracy > 0.5
+
+
+def test_two_optimizers():
+    history, points = run_in_modes("two_optimizers", epochs=3)
+    assert history["g_loss"][2] < history["g_loss"][0]  # at first the generator is found out
+    # Both have trained for another epoch: it needs the weights, the state of both optimizers and
+    # that of the random numbers.
+    np.testing.assert_array_equal(points["loaded"], points["kept"])
+
+
+def test_vae(tmp_path):
+    history = run_in_modes("vae", epochs=2, path=str(tmp_path / "vae.png"))
+    assert history["val_loss"][1] < history["val_loss"][0] < history["loss"][0]
+    assert (tmp_path / "vae.png").exists()
+
+
+def test_distillation():
+    accuracies = run_in_modes("distillation", epochs=6)
+    assert min(accuracies.values()) > 0.2
+    assert accuracies["teacher"] > accuracies["student without a teacher"]
+
+
+def test_wgan_gp(tmp_path):
+    history, gan = run_in_modes("wgan_gp", epochs=2, path=str(tmp_path / "gan.png"))
+    images = next(iter(km.data.images(batch_size=1_024)))
+    # Untrained, the generator's mean image is grey, at 0; the mean of the data is far from it.
+    mean = np.mean(images, axis=0)
+    assert np.abs(np.mean(gan.generate(256), axis=0) - mean).mean() < 0.7 * np.abs(mean).mean()
+    assert (tmp_path / "gan.png").exists()
+
+
+def test_diffusion():
+    losses, samples, noise = run_in_modes("diffusion", epochs=12)
+    assert losses[-1] < 0.8 * losses[0]
+    assert samples < 0.8 * noise
+
+
+def test_contrastive():
+    losses, shares = run_in_modes("contrastive", epochs=4)
+    assert losses[3] < 0.9 * losses[0]
+    assert shares["features"] > 0.3
+
+
+def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
+    example = load_example("contrastive")
+    images = next(iter(km.data.images(batch_size=64, seed=0)))
+    weights = []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            model = example.SimCLR()
+            optimizer = keras.optimizers.SGD(0.1)
+            model.compile(km.build_optimizer(optimizer, model), mode="graph")
+        model.fit(images, batch_size=16, epochs=1, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for found, expected in zip(*weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_search():
+    scores, loss = run_in_modes("search", epochs=2, max_trials=2)
+    assert scores[0] <= scores[1]
+    assert loss == pytest.approx(scores[0], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_workers(capfd):
+    losses = load_example("two_workers").main(epochs=2)
+    assert losses["two workers"] == pytest.approx(losses["one process"], rel=1e-4)
+    assert "[worker 1]" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_sklearn_pipeline():
+    few, many, best = run_in_modes("sklearn_pipeline", epochs=6, widths=(1, 32))
+    assert few < many
+    assert best > 0.5
