@@ -1,33 +1,164 @@
-"""Every Python block of the README runs as it stands, in a folder of its own."""
+"""README and the guides: Python blocks run, links lead somewhere, numbers are those of the JSON.
 
+Each block runs in a folder of its own. A page marks what is slow by a comment.
+"""
+
+import json
 import pathlib
 import re
+import sys
 
 import pytest
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+ROOT = pathlib.Path(__file__).parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "scripts/guides").glob("*.md"))]
+WRITTEN_BY_COMMAND = "api.md"
+BLOCK = re.compile(r"^(<!-- slow -->\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+PAGE_LINES = 200
 
 
-def test_there_are_blocks():
-    assert len(BLOCKS) >= 6
+def find_blocks():
+    """Returns every block of the pages as `(name, text, is_slow)`."""
+    blocks = []
+    for page in PAGES:
+        if page.name == WRITTEN_BY_COMMAND:
+            continue
+        found = BLOCK.findall(page.read_text("utf-8"))
+        blocks += [
+            (f"{page.stem}-{index}", text, bool(mark)) for index, (mark, text) in enumerate(found)
+        ]
+    return blocks
 
 
-# Keras warns of its own default, shuffle=True, whenever `fit` is given a data set.
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_block_runs(block, tmp_path, monkeypatch):
+BLOCKS = find_blocks()
+PARAMETERS = [
+    pytest.param(name, text, id=name, marks=[pytest.mark.slow] if is_slow else [])
+    for name, text, is_slow in BLOCKS
+]
+
+
+def run(name, text):
+    program = {"__name__": "readme"}
+    exec(compile(text, name, "exec"), program)
+    return program
+
+
+def find_block(words):
+    (text,) = [text for _, text, _ in BLOCKS if words in text]
+    return text
+
+
+def test_there_are_blocks_on_every_page_but_that_of_the_command():
+    pages = {page.stem for page in PAGES if page.name != WRITTEN_BY_COMMAND}
+    assert {name.rpartition("-")[0] for name, _, _ in BLOCKS} == pages - {"command"}
+
+
+@pytest.mark.parametrize(("name", "text"), PARAMETERS)
+def test_block_runs_and_prints_what_it_says(name, text, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, str(README), "exec"), {"__name__": "readme"})
+    run(name, text)
+    shown = [line.removeprefix("# ").split() for line in text.splitlines() if line[:3] == "# >"]
+    printed = [["", *line.split()] for line in capsys.readouterr().out.splitlines()]
+    for words, expected in zip(printed, shown, strict=False):
+        assert words[1] == expected[1]
+        # Another processor rounds in another way; batches of one example magnify that.
+        numbers, expected = (list(map(float, one[2:])) for one in (words, expected))
+        assert numbers == pytest.approx(expected, rel=0.2)
+    assert len(printed) >= len(shown)
+
+
+def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("first", find_block("10_000").replace("10_000", "100"))
+    graph, fused = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert [graph[0], fused[0]] == ["graph", "fused"]
+    assert list(map(float, graph[1:])) == pytest.approx(list(map(float, fused[1:])), rel=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = [block for block in BLOCKS if "class Regressor" in block]
-    program = {"__name__": "readme"}
-    exec(compile(block, str(README), "exec"), program)
+    program = run("regressor", find_block("class Regressor"))
     model, x, y = program["model"], program["x"], program["y"]
     expected = model.evaluate(x, y, verbose=0)
     model.compile("adam", mode=mode)
     assert model.evaluate(x, y[:, 0], verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_users_gan_is_loaded_with_both_optimizers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = run("gan", find_block("class PointGAN"))
+    loaded = program["keras"].models.load_model("gan.keras")
+    steps = [int(one.iterations) for one in (loaded.d_optimizer, loaded.g_optimizer)]
+    assert (loaded.mode, steps) == ("fused", [40, 40])
+
+
+def test_no_block_imports_a_private_name():
+    for name, text, _ in BLOCKS:
+        assert not re.search(r"keras\.src|from kerasmodes|import kerasmodes\.", text), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page):
+    text = page.read_text("utf-8")
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    for target, anchor in LINK.findall(text):
+        if target.startswith(("http:", "https:")):
+            continue
+        assert not target or (page.parent / target).exists(), target
+        assert target or anchor in anchors, anchor
+
+
+def test_readme_takes_ten_minutes():
+    assert len(README.read_text("utf-8").splitlines()) <= PAGE_LINES
+
+
+@pytest.fixture
+def update_readme(monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts/results"))
+    import update_readme
+
+    return update_readme
+
+
+def test_pages_and_picture_are_what_the_command_writes(update_readme):
+    results = update_readme.read_results()
+    for page in update_readme.PAGES:
+        text = page.read_text("utf-8")
+        assert update_readme.fill_marks(text, results) == text, page.name
+    picture = json.loads(update_readme.read_description(update_readme.PICTURE))
+    assert picture == update_readme.modes_in_microseconds(results)
+
+
+def test_every_table_of_the_command_is_on_a_page(update_readme):
+    text = "".join(page.read_text("utf-8") for page in update_readme.PAGES)
+    assert set(re.findall(r"<!-- numbers: (\S+) -->", text)) == set(update_readme.BLOCKS)
+
+
+def test_another_number_in_the_json_is_another_number_on_the_page(update_readme):
+    results = update_readme.read_results()
+    (row,) = [r for r in results["engine"]["arrays"]["rows"] if r["name"] == "kerasmodes fused"]
+    page = "<!-- numbers: speed -->\n<!-- end of numbers -->"
+    before = update_readme.fill_marks(page, results)
+    row["median"] = 2.5
+    after = update_readme.fill_marks(page, results)
+    assert "| 2.50 |" in after
+    assert "| 2.50 |" not in before
+
+
+def test_a_mark_without_a_table_is_refused(update_readme):
+    page = "<!-- numbers: nothing -->\n<!-- end of numbers -->"
+    with pytest.raises(ValueError, match="A mark must be one of .* Received: 'nothing'"):
+        update_readme.fill_marks(page, update_readme.read_results())
+
+
+def test_the_picture_holds_its_numbers(update_readme, tmp_path):
+    results = update_readme.read_results()
+    path = tmp_path / "modes.png"
+    assert update_readme.read_description(path) is None
+    update_readme.draw_modes(results, path)
+    assert update_readme.read_description(path) == update_readme.describe_modes(results)
