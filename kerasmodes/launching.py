@@ -16,6 +16,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from kerasmodes import arguments
+
 __all__ = ["WorkerError", "launch"]
 
 GRACE_SECONDS = 10
@@ -172,8 +174,5 @@ def _check(command, num_workers, max_restarts):
             "`command` must begin with a program that exists. "
             f"Received: {str(command[0])!r} in command={list(map(str, command))}"
         )
-    for name, value, least in (("num_workers", num_workers, 1), ("max_restarts", max_restarts, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(
-                f"`{name}` must be an integer from {least} up. Received: {name}={value!r}"
-            )
+    arguments.check_positive_integers(num_workers=num_workers)
+    arguments.check_integers(0, max_restarts=max_restarts)

@@ -120,9 +120,8 @@ def resolve(
     Raises:
         ValueError: If the mode is unknown, or an argument contradicts it.
     """
-    if mode is not None and (not isinstance(mode, str) or mode not in MODES):
-        names = ", ".join(map(repr, MODES))
-        raise ValueError(f"`mode` must be one of {names}, or None. Received: mode={mode!r}")
+    if mode is not None:
+        arguments.check_choice("mode", mode, MODES, ", or None")
     if steps_per_execution is not None:
         arguments.check_positive_integers(steps_per_execution=steps_per_execution)
         steps_per_execution = int(steps_per_execution)

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes import replicas
+from kerasmodes import arguments, replicas
 
 __all__ = ["Dropout", "SeedGenerator", "normal", "uniform"]
 
@@ -49,8 +49,8 @@ class SeedGenerator(keras.layers.Layer):
     """
 
     def __init__(self, seed=None, **kwargs):
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-            raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        arguments.check_seed(seed, can_be_none=True, can_be_negative=True)
+        seed = seed if seed is None else int(seed)  # NumPy's, too
         super().__init__(**kwargs)
         self.seed = seed
         self._generator = keras.random.SeedGenerator(seed)
@@ -156,7 +156,7 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(self, rate, seed=None, **kwargs):
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        if not arguments.is_number(rate) or not 0 <= rate < 1:
             raise ValueError(f"`rate` must be a number in [0, 1). Received: rate={rate!r}")
         super().__init__(**kwargs)
         self.rate = rate

@@ -12,7 +12,7 @@ import time
 
 import tensorflow as tf
 
-from kerasmodes import replicas
+from kerasmodes import arguments, replicas
 
 RETRY_SECONDS = 0.5
 MOST_TASKS_OF_A_NODE = 2**12
@@ -53,8 +53,7 @@ def get_strategy(name: str = "auto", timeout: float = 300) -> tf.distribute.Stra
     )
     if not match:
         raise ValueError(f"`name` must be {NAMES}, N from 1 up. Received: name={name!r}")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise ValueError(f"`timeout` must be a positive number. Received: timeout={timeout!r}")
+    arguments.check_positive_numbers(timeout=timeout)
     if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
         return _make_multi_worker(timeout)
     num_gpus = len(tf.config.list_logical_devices("GPU")) if name[:3] != "cpu" else 0

@@ -148,9 +148,9 @@ def test_a_program_that_is_not_there_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"num_workers": 0}, "`num_workers` must be an integer from 1 up. Received: num_workers=0"),
+        ({"num_workers": 0}, "`num_workers` must be a positive integer. Received: num_workers=0"),
         ({"num_workers": True}, "Received: num_workers=True"),
-        ({"max_restarts": -1}, "`max_restarts` must be an integer from 0 up"),
+        ({"max_restarts": -1}, "`max_restarts` must be an integer, at least 0"),
     ],
     ids=str,
 )

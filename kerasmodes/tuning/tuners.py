@@ -131,9 +131,6 @@ def search(
 
 
 def _check_arguments(tuner, max_trials, epochs, seed):
-    if tuner not in TUNERS:
-        names = ", ".join(repr(name) for name in TUNERS)
-        raise ValueError(f"`tuner` must be one of {names}. Received: tuner={tuner!r}")
+    arguments.check_choice("tuner", tuner, TUNERS)
     arguments.check_positive_integers(max_trials=max_trials, epochs=epochs)
-    if seed is not None and not arguments.is_integer(seed, 0):
-        raise ValueError(f"`seed` must be a non-negative integer or None. Received: seed={seed!r}")
+    arguments.check_seed(seed, can_be_none=True)

@@ -249,7 +249,7 @@ def _check_policies(policies):
 
 
 def _check_control(target, ramp_images):
-    if isinstance(target, bool) or not isinstance(target, (int, float)) or not -1 < target < 1:
+    if not arguments.is_number(target) or not -1 < target < 1:
         raise ValueError(f"`target` must be a number in (-1, 1). Received: target={target!r}")
     arguments.check_positive_integers(ramp_images=ramp_images)
 
@@ -293,10 +293,6 @@ def get(augmentation: Any):
     """
     if augmentation is None or isinstance(augmentation, DiffAugment):
         return augmentation
-    if not isinstance(augmentation, str) or augmentation not in NAMES:
-        names = ", ".join(repr(name) for name in NAMES)
-        raise ValueError(
-            f"`augmentation` must be one of {names}, a layer of km.augmentation, or None. "
-            f"Received: augmentation={augmentation!r}"
-        )
+    others = ", a layer of km.augmentation, or None"
+    arguments.check_choice("augmentation", augmentation, NAMES, others)
     return NAMES[augmentation]()

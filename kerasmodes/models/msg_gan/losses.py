@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes import averaging
+from kerasmodes import arguments, averaging
 
 __all__ = [
     "AdversarialLoss",
@@ -244,10 +244,5 @@ def get(loss: Any):
     """
     if isinstance(loss, AdversarialLoss):
         return loss
-    if not isinstance(loss, str) or loss not in LOSSES:
-        names = ", ".join(repr(name) for name in LOSSES)
-        raise ValueError(
-            f"`loss` must be one of {names}, or a km.losses.AdversarialLoss. "
-            f"Received: loss={loss!r}"
-        )
+    arguments.check_choice("loss", loss, LOSSES, ", or a km.losses.AdversarialLoss")
     return LOSSES[loss]()

@@ -51,7 +51,7 @@ class Penalty:
     """
 
     def __init__(self, gamma=1.0, every=1):
-        is_number = isinstance(gamma, (int, float)) and not isinstance(gamma, bool)
+        is_number = arguments.is_number(gamma)
         if not isinstance(gamma, SCHEDULE) and not (is_number and gamma > 0):
             raise ValueError(
                 "`gamma` must be a positive number, or a schedule of keras.optimizers.schedules. "

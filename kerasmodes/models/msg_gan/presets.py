@@ -287,10 +287,5 @@ def get(preset: Any):
     """
     if isinstance(preset, Preset):
         return preset
-    if not isinstance(preset, str) or preset not in PRESETS:
-        names = ", ".join(repr(name) for name in PRESETS)
-        raise ValueError(
-            f"`preset` must be one of {names}, or a preset of km.presets. "
-            f"Received: preset={preset!r}"
-        )
+    arguments.check_choice("preset", preset, PRESETS, ", or a preset of km.presets")
     return PRESETS[preset]()

@@ -10,21 +10,10 @@ from typing import Any
 
 import keras
 
-from kerasmodes import arguments
 from kerasmodes.models.msg_gan.layers import convolutions
 
 LEAKY_RELU_SLOPE = 0.2
 LEAST_WIDTH = 8
-
-
-def check_shape(image_shape: tuple[int, int, int]):
-    """Raises a `ValueError` if it is not (height, width, channels)."""
-    is_shape = isinstance(image_shape, (tuple, list)) and len(image_shape) == 3
-    if not is_shape or not all(arguments.is_integer(n, 1) for n in image_shape):
-        raise ValueError(
-            "`image_shape` must be (height, width, channels). "
-            f"Received: image_shape={image_shape!r}"
-        )
 
 
 def scale_sizes(image_shape: tuple[int, int, int], num_scales: int):

@@ -4,7 +4,6 @@ How they are trained is in `model.py`, their layers in the `networks/`.
 """
 
 import contextlib
-import math
 import random as python_random
 from typing import Any
 
@@ -42,7 +41,7 @@ class MultiScaleNetworks(Model):
     ):
         preset = presets.get(preset)
         latent_dim = preset.latent_dim if latent_dim is None else latent_dim
-        default.check_shape(image_shape)
+        arguments.check_image_shape(image_shape)
         arguments.check_positive_integers(num_scales=num_scales, latent_dim=latent_dim)
         if num_classes is not None:
             arguments.check_positive_integers(num_classes=num_classes)
@@ -149,8 +148,7 @@ class MultiScaleNetworks(Model):
         elif labels is not None:
             raise ValueError(f"`labels` need a model with num_classes. Received: labels={labels!r}")
         network = self._pick_generator(averaged)
-        if seed is not None and not arguments.is_integer(seed, -math.inf):
-            raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        arguments.check_seed(seed, can_be_none=True, can_be_negative=True)
         # No generator: its variable would have to be made on all workers at once.
         seed = python_random.getrandbits(31) if seed is None else int(seed)
         latents = self._draw_latents(num_images, seed)
