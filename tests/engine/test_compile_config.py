@@ -189,7 +189,7 @@ def test_a_frozen_layer_survives_saving(tmp_path):
 
 
 def test_a_frozen_part_of_a_users_model_can_be_frozen_again(tmp_path):
-    model = km.SumRegressor(units=())
+    model = km.SumRegressor()
     model.hidden_layers[0].trainable = False
     model.compile("adam")
     fit(model)
