@@ -235,10 +235,14 @@ def has_all_weights(model: keras.Model) -> bool:
 
 
 def find_arrays(adapter: Any):
-    """Returns nested tensors of what an adapter holds, or `None` if it holds no arrays."""
+    """Returns nested tensors of what an adapter holds, or `None` if it holds no dense arrays."""
     if not isinstance(adapter, ArrayDataAdapter):
         return None
-    arrays = convert_to_sliceable(adapter._inputs, target_backend="tensorflow")
+    inputs = adapter._inputs
+    arrays = convert_to_sliceable(inputs, target_backend="tensorflow")
+    kinds = (tf.RaggedTensor, tf.SparseTensor)
+    if any(isinstance(one, kinds) for one in tf.nest.flatten([inputs, arrays])):
+        return None
     return tf.nest.map_structure(
         lambda array: None if array is None else tf.convert_to_tensor(array),
         keras.tree.lists_to_tuples(arrays),

@@ -246,3 +246,34 @@ def test_predictions_keep_their_structure(mode):
     assert list(predicted) == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(predicted[name], values, rtol=1e-6, atol=1e-6)
+
+
+class Densify(keras.Model):
+    """A linear layer on what is ragged or sparse, four features wide."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, kernel_initializer="ones")
+        self.dense.build((None, 4))
+
+    def call(self, x):
+        is_ragged = isinstance(x, tf.RaggedTensor)
+        x = x.to_tensor(shape=[None, 4]) if is_ragged else tf.sparse.to_dense(x)
+        return self.dense(tf.ensure_shape(x, (None, 4)))
+
+
+@pytest.mark.parametrize("mode", [None, "eager", "graph"])
+@pytest.mark.parametrize("kind", ["ragged", "sparse"])
+def test_ragged_and_sparse_tensors_are_read_as_in_stock_keras(kind, mode):
+    rows = [[1.0, 2.0], [3.0], [1.0, 2.0, 3.0], [4.0]] * 2
+    x = tf.ragged.constant(rows)
+    x = x if kind == "ragged" else tf.sparse.from_dense(x.to_tensor(shape=[None, 4]))
+    y = np.arange(8.0)[:, np.newaxis]
+    found = []
+    for own in (False, True):
+        model = with_modes(Densify()) if own else Densify()
+        model.compile(keras.optimizers.SGD(0.01), "mse", **({"mode": mode} if own else {}))
+        history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
+        outputs = model.predict(x, batch_size=4, verbose=0)
+        found.append([*history["loss"], model.evaluate(x, y, verbose=0), *outputs.ravel()])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
