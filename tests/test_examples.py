@@ -16,17 +16,17 @@ MOST_LINES = 80
 
 
 def load_example(name):
-    """Returns an example as a module; it may register its classes a second time."""
+    """Returns an example as a module."""
     spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def run_in_modes(name, *modes, **arguments):
-    """Returns what an example's `main` returns in each mode, after a check that it is the same."""
+def run_in_modes(name, *, modes=("graph", "fused"), **arguments):
+    """Returns what an example's `main` returns, after a check that the modes agree."""
     main = load_example(name).main
-    results = [main(mode=mode, **arguments) for mode in modes or ("graph", "fused")]
+    results = [main(mode=mode, **arguments) for mode in modes]
     first, *others = ([np.asarray(x) for x in keras.tree.flatten(r)] for r in results)
     for other in others:
         for value, expected in zip(other, first, strict=True):
@@ -43,7 +43,7 @@ def test_an_example_is_short_and_tested(path):
 
 
 def test_own_train_step():
-    history, accuracy = run_in_modes("own_train_step", "eager", "graph", "fused", epochs=2)
+    history, accuracy = run_in_modes("own_train_step", modes=("eager", "graph", "fused"), epochs=2)
     assert history["loss"][1] < 0.8 * history["loss"][0]
     assert accuracy == pytest.approx(history["val_accuracy"][1])  # the loaded model's
     assert accuracy > 0.5
@@ -107,7 +107,7 @@ def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
 
 
 def test_search():
-    scores, loss = run_in_modes("search", epochs=2, max_trials=2)
+    scores, loss = load_example("search").main(epochs=2, max_trials=2)
     assert scores[0] <= scores[1]
     assert loss == pytest.approx(scores[0], rel=1e-4)
 
@@ -121,6 +121,6 @@ def test_two_workers(capfd):
 
 @pytest.mark.slow
 def test_sklearn_pipeline():
-    few, many, best = run_in_modes("sklearn_pipeline", epochs=6, widths=(1, 32))
+    few, many, best = load_example("sklearn_pipeline").main(epochs=6, widths=(1, 32))
     assert few < many
     assert best > 0.5

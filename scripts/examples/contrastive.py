@@ -1,7 +1,7 @@
 """Contrastive learning without labels: two views of an image against all others of the batch.
 
-Mode: any; "fused" unless you name another one. Data: 1,024 images of Fashion-MNIST, in the package.
-Run: python scripts/examples/contrastive.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: 1,024 images of Fashion-MNIST, in the package.
+Run: python scripts/examples/contrastive.py [eager|graph|xla|fused]
 Prints: a line an epoch, then how often unseen, changed images have the class of the nearest known.
 """
 

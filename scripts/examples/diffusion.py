@@ -1,7 +1,7 @@
 """Denoising diffusion of points: a network learns to find the noise, and sampling removes it.
 
-Mode: any; "fused" unless you name another one. Data: a spiral of points, made on the spot.
-Run: python scripts/examples/diffusion.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: a spiral of points, made on the spot.
+Run: python scripts/examples/diffusion.py [eager|graph|xla|fused]
 Prints: the loss of each epoch, then how far samples and pure noise lie from the spiral.
 """
 

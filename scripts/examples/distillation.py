@@ -1,7 +1,7 @@
 """A small student learns from 200 images, helped by a frozen teacher that has seen 1,024.
 
-Mode: any; "fused" unless you name another one. Data: 1,024 images of Fashion-MNIST, in the package.
-Run: python scripts/examples/distillation.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: 1,024 images of Fashion-MNIST, in the package.
+Run: python scripts/examples/distillation.py [eager|graph|xla|fused]
 Prints: a line an epoch of the student, then the share of 256 unseen images that teacher, student
 and a student without a teacher name correctly.
 """

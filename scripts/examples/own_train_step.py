@@ -1,7 +1,7 @@
 """A classifier that writes out its own training step: forward, loss, gradients, update, logs.
 
-Mode: any; "fused" unless you name another one. Data: 1,024 images of Fashion-MNIST, in the package.
-Run: python scripts/examples/own_train_step.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: 1,024 images of Fashion-MNIST, in the package.
+Run: python scripts/examples/own_train_step.py [eager|graph|xla|fused]
 Prints: a line an epoch, then the share of 256 unseen images that the saved and loaded model names.
 """
 

@@ -1,7 +1,7 @@
 """A search of learning rate and width with keras-tuner, each trial trained in a fused loop.
 
-Mode: any; "fused" unless you name another one. Data: `km.data.sums`, made on the spot.
-Run: python scripts/examples/search.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: `km.data.sums`, made on the spot.
+Run: python scripts/examples/search.py [eager|graph|xla|fused]
 Prints: a table of the trials, best first, then the validation loss of the best model, loaded.
 """
 

@@ -1,7 +1,7 @@
 """A model with modes as the last step of a scikit-learn pipeline, its settings chosen by a grid.
 
-Mode: any; "fused" unless you name another one. Data: Friedman's function, drawn on the spot.
-Run: python scripts/examples/sklearn_pipeline.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: Friedman's function, drawn on the spot.
+Run: python scripts/examples/sklearn_pipeline.py [eager|graph|xla|fused]
 Prints: the mean R² of each setting in cross-validation, then that of the best on unseen examples.
 """
 

@@ -1,8 +1,8 @@
 """A GAN of points with two optimizers, saved and loaded with the state of both.
 
 Its loss compares each point with the mean of the others over the global batch (`km.global_mean`).
-Mode: any; "fused" unless you name another one. Data: points around a circle, made on the spot.
-Run: python scripts/examples/two_optimizers.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: points around a circle, made on the spot.
+Run: python scripts/examples/two_optimizers.py [eager|graph|xla|fused]
 Prints: a line an epoch, then one more epoch of the model and of its loaded copy.
 """
 

@@ -1,7 +1,7 @@
 """A variational autoencoder of images, with random numbers that are the same in every mode.
 
-Mode: any; "fused" unless you name another one. Data: 1,024 images of Fashion-MNIST, in the package.
-Run: python scripts/examples/vae.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: 1,024 images of Fashion-MNIST, in the package.
+Run: python scripts/examples/vae.py [eager|graph|xla|fused]
 Prints: a line an epoch with the two parts of the loss and their sum, in nats an image.
 Writes: vae.png, with test images above, what the model makes of them, and images of pure noise.
 """

@@ -1,7 +1,7 @@
 """A Wasserstein GAN with gradient penalty: several updates of the critic in one training step.
 
-Mode: any; "fused" unless you name another one. Data: 1,024 images of Fashion-MNIST, in the package.
-Run: python scripts/examples/wgan_gp.py [eager|graph|xla|fused|auto]
+Mode: one of those below; "fused" by default. Data: 1,024 images of Fashion-MNIST, in the package.
+Run: python scripts/examples/wgan_gp.py [eager|graph|xla|fused]
 Prints: a line an epoch with the critic's distance. Writes: wgan_gp.png, images above fakes.
 """
 
