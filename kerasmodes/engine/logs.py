@@ -26,10 +26,18 @@ def find_epoch_logs(model: keras.Model, logs: dict[str, Any]) -> dict[str, Any]:
 
 
 def convert_to_floats(logs: dict[str, Any]) -> dict[str, Any]:
-    """Returns the logs by name in alphabetical order, numbers as floats."""
-    return {
-        name: float(value) if _is_number(value) else value for name, value in sorted(logs.items())
-    }
+    """Returns the logs by name in alphabetical order, numbers as floats.
+
+    Logs within logs become logs like the others. A step that returns the result of each of
+    `self.metrics` by its name has them: the metrics given to `compile` are one of these.
+    """
+    floats = {}
+    for name, value in sorted(logs.items()):
+        if isinstance(value, dict):
+            floats |= convert_to_floats(value)
+        else:
+            floats[name] = float(value) if _is_number(value) else value
+    return floats
 
 
 def order_values(model: keras.Model, logs: dict[str, Any]):
@@ -66,4 +74,4 @@ def _has_state(metric):
 
 def _is_number(value):
     array = np.asarray(value)
-    return array.size == 1 and array.dtype.kind not in "OSU"  # Text, or what is no array.
+    return array.ndim == 0 and array.dtype.kind not in "OSU"  # Text, or what is no array.
