@@ -40,7 +40,7 @@ def run(program, folder, **variables):
 
 
 def test_the_first_program_of_the_readme_prints_nothing_on_stderr(tmp_path):
-    assert run(BLOCKS[0], tmp_path).stderr == ""
+    assert run(BLOCKS[0][1].replace("10_000", "100"), tmp_path).stderr == ""
 
 
 def test_who_asks_for_all_messages_gets_them(tmp_path):

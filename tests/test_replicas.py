@@ -1,4 +1,4 @@
-"""Tests of which replica and worker this is. Their numbers are in `tests/model/test_sharing.py`."""
+"""Tests of which replica and worker this is; the numbers are in `engine/test_replication.py`."""
 
 import tensorflow as tf
 

@@ -238,15 +238,18 @@ def find_arrays(adapter: Any):
     """Returns nested tensors of what an adapter holds, or `None` if it holds no dense arrays."""
     if not isinstance(adapter, ArrayDataAdapter):
         return None
-    inputs = adapter._inputs
-    arrays = convert_to_sliceable(inputs, target_backend="tensorflow")
-    kinds = (tf.RaggedTensor, tf.SparseTensor)
-    if any(isinstance(one, kinds) for one in tf.nest.flatten([inputs, arrays])):
+    if any(map(_is_ragged_or_sparse, keras.tree.flatten(adapter._inputs))):
         return None
+    arrays = convert_to_sliceable(adapter._inputs, target_backend="tensorflow")
     return tf.nest.map_structure(
         lambda array: None if array is None else tf.convert_to_tensor(array),
         keras.tree.lists_to_tuples(arrays),
     )
+
+
+def _is_ragged_or_sparse(array):
+    """Returns whether an adapter's array is ragged or sparse, a matrix of SciPy's included."""
+    return isinstance(array, (tf.RaggedTensor, tf.SparseTensor)) or hasattr(array, "tocoo")
 
 
 def find_shuffle(adapter: Any):

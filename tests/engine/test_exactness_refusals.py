@@ -41,7 +41,11 @@ INPUTS = {
 def uses(model, values):
     """Returns each way to give these inputs to the model."""
     data = tf.data.Dataset.from_tensors((values, tf.ones((2, 1))))
+    targets = np.ones((2, 1))
     return (
+        lambda: model.fit(values, targets, verbose=0),
+        lambda: model.evaluate(values, targets, verbose=0),
+        lambda: model.predict(values, verbose=0),
         lambda: model.fit(data, shuffle=False, verbose=0),
         lambda: model.evaluate(data, verbose=0),
         lambda: model.predict(data, verbose=0),
@@ -56,7 +60,28 @@ def test_inputs_that_only_keras_takes(kind, mode):
     model.compile("sgd", "mse", mode=mode)
     for use in uses(model, INPUTS[kind]):
         use()
-    assert int(model.optimizer.iterations.numpy()) == 2
+    assert int(model.optimizer.iterations.numpy()) == 3
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_dense_layer_takes_sparse_inputs(mode):
+    layer = keras.layers.Dense(1, kernel_initializer="ones")
+    inputs = keras.Input((2,), sparse=True)
+    model = km.Model(inputs, layer(inputs))
+    model.compile(keras.optimizers.SGD(0.1), "mse", mode=mode)
+    model.fit(INPUTS["Sparse"], np.ones((2, 1)), epochs=2, verbose=0)
+    model.fit(INPUTS["Sparse"], np.zeros((2, 1)), verbose=0)
+    np.testing.assert_allclose(layer.kernel.numpy(), [[0.9], [0.9]], rtol=1e-6)
+    np.testing.assert_allclose(layer.bias.numpy(), [-0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_sparse_matrix_of_scipy_is_an_input(mode):
+    matrix = pytest.importorskip("scipy.sparse").csr_matrix(np.eye(2, dtype="float32"))
+    model = with_modes(Step())
+    model.compile("sgd", "mse", mode=mode)
+    model.fit(matrix, np.ones((2, 1)), verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 1
 
 
 @pytest.mark.parametrize("mode", ["xla", "fused"])

@@ -84,6 +84,62 @@ def test_a_used_metric_whose_result_is_zero_is_logged():
     assert model.fit(X, Y, batch_size=4, verbose=0).history == {"loss": [0.0]}
 
 
+def make_model_of_the_guide(base):
+    """Returns a model with the step of Keras's guide: the result of each metric by its name."""
+
+    class Guide(base):
+        def test_step(self, data):
+            x, y = data
+            predicted = self(x)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(self.compute_loss(x, y, predicted))
+                else:
+                    metric.update_state(y, predicted)
+            return {metric.name: metric.result() for metric in self.metrics}
+
+        train_step = test_step
+
+    layer = keras.layers.Dense(1, kernel_initializer="zeros")
+    return Guide(inputs := keras.Input((3,)), layer(inputs))
+
+
+def logs_of_the_guide(base, **arguments):
+    model = make_model_of_the_guide(base)
+    model.compile(optimizer=None, loss="mse", metrics=["mae"], **arguments)
+    test = (X[:4], Y[:4] + 1.0)
+    history = model.fit(X, Y, shuffle=False, validation_data=test, batch_size=4, verbose=0).history
+    values = model.evaluate(X, Y, batch_size=4, verbose=0)
+    return history, values, model.evaluate(X, Y, batch_size=4, verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("mode", [None, "eager", "graph", "xla", "fused", "auto"])
+def test_logs_within_the_logs_of_a_step_are_logged_as_in_keras(mode):
+    expected = logs_of_the_guide(keras.Model)
+    history, values, logs = logs_of_the_guide(km.Model, mode=mode)
+    assert set(history) == {"loss", "mae", "val_loss", "val_mae"}
+    assert history["mae"] != history["val_mae"]
+    assert history["val_mae"] == pytest.approx(expected[0]["val_mae"], rel=1e-4)
+    assert history["val_loss"] == pytest.approx(expected[0]["val_loss"], rel=1e-4)
+    assert history["mae"] == [pytest.approx(logs["mae"], rel=1e-4)]
+    assert values == pytest.approx(expected[1], rel=1e-4)
+    assert logs == pytest.approx(expected[2], rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_a_metric_with_an_array_of_one_value_is_logged_as_in_keras(mode):
+    def evaluate(base, **arguments):
+        layer = keras.layers.Dense(1, kernel_initializer="ones")
+        model = base(inputs := keras.Input((3,)), layer(inputs))
+        f1_score = keras.metrics.F1Score(threshold=0.5, name="f1")
+        model.compile(loss="mse", metrics=[f1_score], **arguments)
+        return model.evaluate(X, np.round(Y > 1.0), verbose=0, return_dict=True)["f1"]
+
+    found, expected = evaluate(km.Model, mode=mode), evaluate(keras.Model)
+    assert np.shape(found) == np.shape(expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_the_example_of_the_class_logs_its_loss():
     source = km.Model.__doc__.split("```python")[1].split("```")[0]
     program = {"km": km, "tf": tf, "keras": keras}

@@ -183,7 +183,8 @@ def _dense_call(call):
     activation = ACTIVATIONS.get(layer.activation, layer.activation)
 
     def plain_call(inputs, training=None):
-        is_plain = inputs.shape.rank == 2 and inputs.dtype == layer.variable_dtype
+        is_matrix = isinstance(inputs, tf.Tensor) and inputs.shape.rank == 2
+        is_plain = is_matrix and inputs.dtype == layer.variable_dtype
         if not (is_plain and keras_private.is_plain_dense(layer)):
             return call(inputs, training=training)
         outputs = tf.matmul(inputs, layer.kernel.value)

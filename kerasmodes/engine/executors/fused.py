@@ -20,10 +20,10 @@ class FusedExecutor(graph.GraphExecutor):
             operations: Names of TensorFlow's operations.
         """
         if not traced_steps.convolves_on_a_cpu(operations):
-            return (self.mode,)
+            return ("fused",)
         if traced_steps.differentiates_convolutions(operations):
             return "xla", "graph"
-        return self.mode, "xla", "graph"
+        return "fused", "xla", "graph"
 
     def _run_next(self, iterator: Any) -> Any:
         return self._run_as_range(next(iterator))

@@ -41,7 +41,7 @@ class GraphExecutor(executor.Executor):
         Args:
             operations: Names of TensorFlow's operations.
         """
-        return (self.mode,)
+        return ("xla" if self._jit_compile else "graph",)
 
     def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
         """Runs the steps of one execution; see `Executor.run`.

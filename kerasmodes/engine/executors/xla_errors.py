@@ -10,6 +10,8 @@ import sysconfig
 import keras
 import tensorflow as tf
 
+from kerasmodes import modes
+
 # How TensorFlow says that XLA cannot compile a function. The messages of nested functions follow
 # each other, and the innermost one, where the cause is, comes first.
 FAILED = "tf2xla conversion failed"
@@ -38,7 +40,7 @@ class Frame:
 
 
 @contextlib.contextmanager
-def explain_xla_error(mode: str | None):
+def explain_xla_error(mode: str):
     """Turns TensorFlow's error about a step that XLA cannot compile into one with the way out.
 
     Args:
@@ -50,7 +52,7 @@ def explain_xla_error(mode: str | None):
     try:
         yield
     except tf.errors.OpError as error:
-        received = _find_cause(error.message) if mode in ("xla", "fused") else None
+        received = _find_cause(error.message) if modes.MODES[mode].jit_compile else None
         if received is None:
             raise
         raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes import modes
@@ -67,3 +68,19 @@ def test_keras_flags_set_later_override_the_mode(counts):
     model.fit(X, Y, verbose=0)
     model.run_eagerly = False
     assert model.mode == "counting"
+
+
+def test_a_row_that_asks_for_xla_gets_it_from_the_executor_of_graphs(monkeypatch):
+    row = modes.Mode("compiled", "a test", jit_compile=True, has_loop=True)
+    monkeypatch.setitem(modes.MODES, "compiled", row)
+    monkeypatch.setitem(executors.EXECUTORS, "compiled", executors.EXECUTORS["graph"])
+
+    class Python(km.Model):
+        def train_step(self, data):
+            loss = tf.py_function(lambda: 1.0, [], tf.float32)
+            return {"loss": tf.ensure_shape(loss, ())}
+
+    model = Python()
+    model.compile(mode="compiled")
+    with pytest.raises(ValueError, match="mode='compiled' must be given a step of operations"):
+        model.fit(X, Y, verbose=0)
