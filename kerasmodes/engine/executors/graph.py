@@ -58,7 +58,9 @@ class GraphExecutor(executor.Executor):
     def _run_next(self, iterator):
         if not self.replicas.is_alone:
             return self._run_as_range(next(iterator))
-        if isinstance(iterator, tf.data.Iterator):
+        # Within a graph, a batch has no more shape than its data set tells; some layers need more.
+        # As in Keras, a prediction is traced with the batch itself.
+        if isinstance(iterator, tf.data.Iterator) and self.kind != "predict":
             return self._step_on_iterator(iterator)
         return self._step_on_batch(super_batches.remove_optionals(next(iterator)))
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes import modes
-from kerasmodes.engine import executors
+from kerasmodes.engine import executors, with_modes
 
 X, Y = km.data.sums(num_samples=10, num_features=3)
 
@@ -84,3 +84,20 @@ def test_a_row_that_asks_for_xla_gets_it_from_the_executor_of_graphs(monkeypatch
     model.compile(mode="compiled")
     with pytest.raises(ValueError, match="mode='compiled' must be given a step of operations"):
         model.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+@pytest.mark.parametrize("mode", [None, "eager", "graph", "xla", "auto"])
+@pytest.mark.parametrize("shape", [(None, None, 3), None])
+def test_predictions_are_made_of_batches_whose_shapes_the_data_set_does_not_tell(
+    shape, mode, steps_per_execution
+):
+    batches = np.arange(2.0 * 2 * 5 * 3, dtype="float32").reshape(2, 2, 5, 3)
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(batches), output_signature=tf.TensorSpec(shape, "float32")
+    ).apply(tf.data.experimental.assert_cardinality(2))
+    layer = keras.layers.TimeDistributed(keras.layers.Dense(1, kernel_initializer="ones"))
+    model = with_modes(keras.Sequential([layer]))
+    model.compile(mode=mode, steps_per_execution=steps_per_execution)
+    predicted = model.predict(data, verbose=0)
+    np.testing.assert_allclose(predicted, batches.reshape(4, 5, 3).sum(-1, keepdims=True), 1e-5)
