@@ -18,6 +18,7 @@ import rich.table
 import tensorflow as tf
 
 from kerasmodes import arguments, atomic_files
+from kerasmodes import modes as mode_table
 from kerasmodes.engine import with_modes
 
 BASELINE = "keras"
@@ -274,3 +275,5 @@ def _check_arguments(build_model, modes, steps, repeats, batch_size):
     arguments.check_positive_integers(steps=steps, repeats=repeats, batch_size=batch_size)
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
+    for mode in modes:
+        arguments.check_choice("mode", mode, (BASELINE, *mode_table.MODES))

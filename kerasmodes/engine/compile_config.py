@@ -90,7 +90,7 @@ def make_config(
         model: A compiled model.
         arguments: Its namespace of what `compile` was given, with `args` and `kwargs`.
         found: Arguments of `compile` by name, with what the model made of them: written in place of
-            what was given, so that a default that changes later does not change the file's model.
+            what was given.
     """
     settings = {n: value for n, value in arguments.kwargs.items() if n in modes.SETTINGS}
     own = {n: value for n, value in arguments.kwargs.items() if n not in modes.SETTINGS}

@@ -11,7 +11,13 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, modes, replicas
-from kerasmodes.engine import compile_config, compiled_loss, executors, keras_private
+from kerasmodes.engine import (
+    compile_config,
+    compiled_loss,
+    executors,
+    fit_arguments,
+    keras_private,
+)
 from kerasmodes.engine.trainer import Trainer
 
 
@@ -139,8 +145,9 @@ class ModesMixin(Trainer):
             mode, run_eagerly, jit_compile, steps_per_execution: As in `compile`.
 
         Raises:
-            ValueError: If this model cannot have the mode.
+            ValueError: If this model cannot have the mode, or was not compiled.
         """
+        fit_arguments.check_compiled(self, "set_mode")
         settings = self.resolve_mode(mode, run_eagerly, jit_compile, steps_per_execution)
         if mode is None:  # Then what was not given is as Keras's `compile` has it.
             given = {"run_eagerly": run_eagerly, "steps_per_execution": steps_per_execution}
@@ -151,7 +158,7 @@ class ModesMixin(Trainer):
         is_chosen = mode is not None and modes.MODES[mode].is_chosen_by_time
         self._selector = None
         if is_chosen and keras_private.find_own_strategy(self) is None:
-            self._selector = executors.ModeSelector(self)
+            self._selector = executors.ModeSelector(self, executors.make_executor)
         elif is_chosen:  # Under a strategy there is nothing to choose.
             mode = modes.find_name(None, self.run_eagerly, self.jit_compile)
         self.given_mode = mode
@@ -260,11 +267,17 @@ class ModesMixin(Trainer):
         # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
         self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Returns the arguments of `compile`, and which weights each optimizer was built for."""
+    def get_compile_config(self, **resolved: Any) -> dict[str, Any]:
+        """Returns the arguments of `compile`, and which weights each optimizer was built for.
+
+        Args:
+            **resolved: Arguments of a `compile` of the class's own, with what it has made of them;
+                saved in place of what was given. A default that changes later does then not change
+                the model of a file.
+        """
         if not self.compiled or self._compile_arguments is None:
             return super().get_compile_config()
-        return compile_config.make_config(self, self._compile_arguments)
+        return compile_config.make_config(self, self._compile_arguments, resolved)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says and builds each optimizer for its weights."""

@@ -68,6 +68,10 @@ def build_optimizer(
         network: The `keras.Model` or layer whose trainable weights it will update. If it computes
             in float16, the optimizer is wrapped in a `keras.optimizers.LossScaleOptimizer`.
 
+    Raises:
+        TypeError: If `network` is no model or layer.
+        ValueError: If `network` has no weights yet.
+
     Example:
 
     ```python
@@ -83,6 +87,13 @@ def build_optimizer(
                 self.second_optimizer = km.build_optimizer(second_optimizer, self.second)
     ```
     """
+    if not isinstance(network, keras.layers.Layer):
+        raise TypeError(f"`network` must be a Keras model or layer. Received: network={network!r}")
+    if not network.built and not network.trainable_variables:
+        raise ValueError(
+            "`network` must be built: give it a `keras.Input`, or call its `build(input_shape)`. "
+            f"Received: {type(network).__name__} {network.name!r} without weights."
+        )
     optimizer = keras.optimizers.get(optimizer)
     is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if network.compute_dtype == "float16" and not is_scaled:

@@ -177,7 +177,7 @@ class Trainer:
         function = getattr(self, name)
         is_executor = isinstance(function, executors.Executor)
         if force or not is_executor or not function.serves(self.mode):
-            setattr(self, name, executors.make_executor(self, kind))
+            setattr(self, name, executors.make_executor(self, kind, self.mode))
 
     def _train_epoch(self, reader, callbacks, logs):
         """Returns the logs of the epoch's last step; those given if there was none."""

@@ -81,14 +81,22 @@ def format_docstring(text):
     """Returns a docstring as Markdown: its sections as bold words, its arguments as lists."""
     section, is_code, lines = None, False, []
     for line in inspect.cleandoc(text).splitlines():
-        is_code ^= line.lstrip().startswith("```")
+        is_fence = line.lstrip().startswith("```")
+        is_code ^= is_fence
         heading = SECTION.match(line)
+        if line and not line.startswith(" ") and not is_code:
+            section = None  # What is not indented belongs to no section.
         if heading and not is_code:
             section = heading[1]
             lines += [f"**{section}**", ""]
         elif not line and lines[-1:] == [""] and not is_code:
             continue
-        elif section in (None, "Example", "Examples", "Note") or is_code or not line.strip():
+        elif (
+            section in (None, "Example", "Examples", "Note")
+            or is_code
+            or is_fence
+            or not line.strip()
+        ):
             lines.append(line)
         else:
             lines.append(_format_entry(line.removeprefix("    "), section))

@@ -230,3 +230,34 @@ def test_functional_models_leave_the_others_alone():
     make_functional(Own)
     assert not hasattr(km.SumRegressor(), "inputs")
     assert not issubclass(km.Model, type(make_functional()))
+
+
+def test_a_mode_is_not_set_before_compile():
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)` before calling `set_mode"):
+        km.SumRegressor().set_mode("fused")
+
+
+def test_a_compiled_model_gets_another_mode_and_keeps_its_optimizer():
+    model = km.SumRegressor(units=())
+    model.compile("adam", mode="graph")
+    model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+    model.set_mode("fused")
+    model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+    assert model.mode == "fused"
+    assert int(model.optimizer.iterations.numpy()) == 2
+
+
+def test_what_a_compile_of_ones_own_has_resolved_is_saved():
+    @keras.saving.register_keras_serializable(package="test_model")
+    class Own(km.Model):
+        def compile(self, rate=None, **kwargs):
+            super().compile(optimizer=None, **kwargs)
+            self.rate = 0.5 if rate is None else rate
+
+        def get_compile_config(self):
+            return super().get_compile_config(rate=self.rate)
+
+    model = Own()
+    model.compile(mode="graph")
+    config = model.get_compile_config()
+    assert (config["args"], config["kwargs"]) == ([0.5], {"mode": "graph"})

@@ -1,6 +1,8 @@
 """What runs an execution: one class a mode, and the table that names them.
 
-A new mode is a row in `modes.MODES` and a class in `EXECUTORS`.
+A new mode is a row in `modes.MODES` and a class in `EXECUTORS`. The way from `fit` to a step:
+`Trainer.fit` -> `Reader.executions` -> `Executor.__call__` -> its `run` -> `run_step`, or for many
+steps `Loops.run` -> a program of `programs.py` -> a `TracedStep` -> the model's `train_step`.
 """
 
 import keras
@@ -22,11 +24,12 @@ EXECUTORS = {
 }
 
 
-def make_executor(model: keras.Model, kind: str) -> Executor:
-    """Returns what runs executions of a model's step in its present mode.
+def make_executor(model: keras.Model, kind: str, mode: str) -> Executor:
+    """Returns what runs executions of a model's step in a mode.
 
     Args:
         model: A compiled model with modes.
         kind: `"train"`, `"test"` or `"predict"`.
+        mode: The name of the mode.
     """
-    return EXECUTORS[model.mode](model, kind, model.mode)
+    return EXECUTORS[mode](model, kind, mode)

@@ -4,22 +4,19 @@ Since numbers do not depend on the mode, these are steps like any others.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from kerasmodes import modes
 from kerasmodes.engine import optimizers, super_batches
-from kerasmodes.engine.executors import fused, graph, traced_steps
+from kerasmodes.engine.executors import executor, graph, traced_steps
 
-CANDIDATES = {
-    "graph": graph.GraphExecutor,
-    "fused": fused.FusedExecutor,
-    "xla": graph.GraphExecutor,
-}
-FIRST = "graph"
+CANDIDATES = ("graph", "fused", "xla")  # In the order in which they are tried.
+FIRST = CANDIDATES[0]
 
 # A mode is tried only if what it is expected to cost, XLA's compilation, is a quarter at the most
 # of what is left of the fit. It is expected to take twice as long as the first step in graph mode,
@@ -58,13 +55,17 @@ class AutoExecutor(graph.GraphExecutor):
 
     def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
         """Runs the steps of one execution; see `Executor.run`."""
-        if self.kind == "train" and isinstance(batches, list):
+        if self.kind == "train":
             return self.model.mode_selector.run(batches)
         return super().run(batches)
 
 
 class ModeSelector:
     """Decides, from one execution of a model's fit to the next, in which mode it runs.
+
+    Args:
+        model: A Keras model with modes.
+        make_executor: Function of a model, `"train"` and the name of a mode.
 
     Attributes:
         decided: Whether a mode is chosen. A later, longer fit may try those that are left.
@@ -74,7 +75,11 @@ class ModeSelector:
         impossible: Why a mode is ruled out (what it said of the step, say), by mode.
     """
 
-    def __init__(self, model):
+    def __init__(
+        self,
+        model: keras.Model,
+        make_executor: Callable[[keras.Model, str, str], executor.Executor],
+    ) -> None:
         self.decided = False
         self.mode = FIRST
         self.steps = 1
@@ -83,7 +88,7 @@ class ModeSelector:
         self._executors = {}
         self._compilation = 0.0
         self._said = None
-        self._model = model
+        self._model, self._make_executor = model, make_executor
 
     @property
     def untried(self):
@@ -116,21 +121,26 @@ class ModeSelector:
         """Returns how many steps the next execution should run at the most."""
         return self._asked or min(self._length, self._next[1])
 
-    def run(self, ranges: list):
-        """Runs ranges of batches in the mode whose turn it is and returns the last step's logs."""
+    def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
+        """Runs an execution in the mode whose turn it is; see `Executor.run`.
+
+        Single steps of an iterator are no part of a trial: they run in the fastest mode so far.
+        """
+        if not isinstance(batches, list):
+            return self._executor(self.mode).run(batches)
         mode, _ = self._next
         values = None if mode == self.mode else self._copy_values()
         start = time.perf_counter()
         try:
-            outputs = self._executor(mode).run(ranges)
+            outputs = self._executor(mode).run(batches)
         except Exception as error:
             if values is None or not self._are_unchanged(values):
                 raise
             self.impossible[mode] = _shorten_error(error)
-            outputs = self._executor(self.mode).run(ranges)
+            outputs = self._executor(self.mode).run(batches)
         tf.test.experimental.sync_devices()
         seconds = time.perf_counter() - start
-        steps = sum(one.stop - one.start for one in ranges)
+        steps = sum(one.stop - one.start for one in batches)
         self._left = None if self._left is None else self._left - steps
         self._spent += seconds
         self._next = self._trials.send((seconds, steps))
@@ -138,7 +148,7 @@ class ModeSelector:
 
     def _executor(self, mode):
         if mode not in self._executors:
-            self._executors[mode] = CANDIDATES[mode](self._model, "train", mode)
+            self._executors[mode] = self._make_executor(self._model, "train", mode)
         return self._executors[mode]
 
     def _copy_values(self):
@@ -186,7 +196,7 @@ class ModeSelector:
     def settle_for_graph(self, reason: str, verbose: Any) -> None:
         """Decides without trying, for data on which no other mode runs."""
         self._verbose = verbose
-        self.impossible = dict.fromkeys([mode for mode in CANDIDATES if mode != FIRST], reason)
+        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
         self._decide()
 
     def end(self) -> None:

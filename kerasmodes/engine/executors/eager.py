@@ -37,7 +37,7 @@ class EagerExecutor(executor.Executor):
 
     def run_step(self, batch: Any) -> Any:
         """Returns the outputs of the step on one batch."""
-        if not self.replicas.is_alone:
+        if not self.runner.is_alone:
             return super().run_step(batch)
         if self.kind == "predict":
             return self.step(batch)

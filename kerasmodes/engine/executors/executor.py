@@ -24,13 +24,13 @@ class Executor:
 
     Attributes:
         step: The model's function of one batch.
-        replicas: What runs a function of one batch on the replicas.
+        runner: What runs a function of one batch on the replicas.
     """
 
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
         self.model, self.kind, self.mode = model, kind, mode
         self.step = getattr(model, f"{kind}_step")
-        self.replicas = replication.find_runner(model, kind)
+        self.runner = replication.find_runner(model, kind)
 
     @property
     def loop_mode(self) -> str | None:
@@ -47,7 +47,7 @@ class Executor:
             return self._run_distributed(batches)
         if isinstance(batches, list) and not isinstance(batches[0], super_batches.BatchRange):
             batches = iter(batches)  # From `predict_on_batch`.
-        outputs = self.replicas.complete(self.run, batches)
+        outputs = self.runner.complete(self.run, batches)
         is_list = self.kind == "predict"
         return keras_private.concatenate_tensors(outputs) if is_list else outputs
 
@@ -72,7 +72,7 @@ class Executor:
 
     def run_step(self, batch: Any) -> Any:
         """Returns the outputs of the step on one batch, on all replicas."""
-        return self.replicas.run(self.step, (batch,))
+        return self.runner.run(self.step, (batch,))
 
     def _run_next(self, iterator):
         return self.run_step(super_batches.convert_batch(next(iterator)))

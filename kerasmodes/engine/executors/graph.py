@@ -1,6 +1,7 @@
 """Modes "graph" and "xla": each step is a graph of TensorFlow's, or compiled by XLA.
 
-Several steps of one execution run in a loop, see `loops.py`.
+Arrays, and several steps of one execution, run in a loop over super-batches, see `loops.py`; single
+steps of other data, as a function of the batch or of the iterator.
 """
 
 import functools
@@ -56,7 +57,7 @@ class GraphExecutor(executor.Executor):
             return outputs if self.kind == "predict" else outputs[-1]
 
     def _run_next(self, iterator):
-        if not self.replicas.is_alone:
+        if not self.runner.is_alone:
             return self._run_as_range(next(iterator))
         # Within a graph, a batch has no more shape than its data set tells; some layers need more.
         # As in Keras, a prediction is traced with the batch itself.
@@ -74,7 +75,7 @@ class GraphExecutor(executor.Executor):
         return self._single_loops if is_single else self._loops
 
     def _make_loops(self, make_loop):
-        return loops.Loops(self.step, self.replicas.run, self.find_loop_modes, make_loop)
+        return loops.Loops(self.step, self.runner.run, self.find_loop_modes, make_loop)
 
     @functools.cached_property
     def _single_loops(self):

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, averaging
+from kerasmodes.models.msg_gan import saved_arguments
 
 __all__ = [
     "AdversarialLoss",
@@ -27,14 +28,15 @@ __all__ = [
 LEAST_SLOPE = 1e-16
 
 
-class AdversarialLoss:
+class AdversarialLoss(saved_arguments.SavedArguments):
     """Both players' losses. A loss of your own overrides `losses`.
 
     `is_signed` says whether a positive logit means "real": if not, the accuracies in the logs mean
     nothing, and an augmentation cannot adapt to them. `shares_backward_pass` says whether one
     backward pass may serve both losses, where the networks allow it. It needs a slope of the
     discriminator's loss at each fake, so 1e-16 is added to that slope. A loss of your own is taken
-    as it is, with two backward passes, unless its class sets this itself.
+    as it is, with two backward passes, unless its class sets this itself. A file keeps the
+    arguments of its constructor, if each is an attribute of that name.
 
     Calling it on two float tensors of logits `[batch, 1]`, those of real and of fake images,
     returns two tensors `[batch]`: the generator's loss of each example and the discriminator's.
@@ -77,13 +79,6 @@ class AdversarialLoss:
         if self.shares_backward_pass:
             d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
         return tf.squeeze(g_losses, axis=-1), tf.squeeze(d_losses, axis=-1)
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

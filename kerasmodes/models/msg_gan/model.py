@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, averaging, random, replicas
-from kerasmodes.engine import build_optimizer, compile_config
+from kerasmodes.engine import build_optimizer
 from kerasmodes.models.msg_gan import augmentation as augmenting
 from kerasmodes.models.msg_gan import discriminator_passes, losses, training_images
 from kerasmodes.models.msg_gan import labels as image_labels
@@ -139,9 +139,7 @@ class MSGGAN(MultiScaleNetworks):
         if not self.compiled:
             return {}
         found = {name: getattr(self, name) for name in GIVEN_BY_PRESETS}
-        return compile_config.make_config(
-            self, self._compile_arguments, {**found, "loss": self.adversarial_loss}
-        )
+        return super().get_compile_config(**found, loss=self.adversarial_loss)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As Keras's `fit`; images and labels are checked before they are learned.

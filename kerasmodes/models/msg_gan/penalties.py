@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, averaging
+from kerasmodes.models.msg_gan import saved_arguments
 
 __all__ = ["GradientPenalty", "Penalty", "R1", "R2", "get"]
 
@@ -18,11 +19,12 @@ LEAST_SQUARE = 1e-12
 SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 
 
-class Penalty:
+class Penalty(saved_arguments.SavedArguments):
     """What is added to the discriminator's loss, averaged over the scales of an image.
 
     A penalty of your own overrides `images`, and `penalize_scales` unless it is half the squares.
-    It is taken at images that are not augmented, with the discriminator's dropout off.
+    It is taken at images that are not augmented, with the discriminator's dropout off. A file keeps
+    the arguments of its constructor, if each is an attribute of that name.
 
     Args:
         gamma: Positive float, the weight; or a `keras.optimizers.schedules.LearningRateSchedule`
@@ -37,6 +39,7 @@ class Penalty:
     Example:
 
     ```python
+    @keras.saving.register_keras_serializable()
     class R1OfTheLargest(km.penalties.Penalty):
         def images(self, real_images, fake_images, alpha):
             return real_images
@@ -83,21 +86,25 @@ class Penalty:
             step: The discriminator's steps so far.
         """
         images = self.images(real_images, fake_images, alpha)
+        if not isinstance(images, (list, tuple)) or len(images) != len(real_images):
+            raise ValueError(
+                f"`images` of {type(self).__name__} must return a list of {len(real_images)} "
+                f"tensors, one a scale. Received: a {type(images).__name__} of {len(images)}"
+            )
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = discriminator(images)
         gradients = tape.gradient(logits, images)
         squares = [tf.reduce_sum(tf.square(one), axis=(1, 2, 3)) for one in gradients]
-        means = tf.reduce_mean(self.penalize_scales(tf.stack(squares, axis=1)), axis=1)
+        values = self.penalize_scales(tf.stack(squares, axis=1))
+        if values.shape.rank != 2:
+            raise ValueError(
+                f"`penalize_scales` of {type(self).__name__} must return a tensor [batch, scales]. "
+                f"Received: a tensor with shape={tuple(values.shape)}"
+            )
+        means = tf.reduce_mean(values, axis=1)
         gamma = self.gamma(step) if isinstance(self.gamma, SCHEDULE) else self.gamma
         return tf.cast(gamma, means.dtype) * means
-
-    def get_config(self):
-        return {"gamma": keras.saving.serialize_keras_object(self.gamma), "every": self.every}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "gamma": keras.saving.deserialize_keras_object(config["gamma"])})
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -198,7 +205,7 @@ def _get_one(penalty):
     if not isinstance(penalty, str) or penalty not in PENALTIES:
         names = ", ".join(repr(name) for name in PENALTIES)
         raise ValueError(
-            f"`penalties` must be {names}, km.penalties, or a list of such. "
+            f"`penalties` must be {names}, a km.penalties.Penalty, or a list of these. "
             f"Received: penalties={penalty!r}"
         )
     return PENALTIES[penalty]()

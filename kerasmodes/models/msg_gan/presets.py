@@ -3,21 +3,22 @@
 The layers are in `networks/`, the training step in `model.py`.
 """
 
-import inspect
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerasmodes import arguments
-from kerasmodes.models.msg_gan import losses, penalties
+from kerasmodes.models.msg_gan import losses, penalties, saved_arguments
 from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
 __all__ = ["Default", "Paper", "Preset", "Tutorial", "get"]
 
 
-class Preset:
+class Preset(saved_arguments.SavedArguments):
     """What a preset has; one of your own is a subclass, registered for saving as any Keras object.
+
+    A file keeps the arguments of its constructor, if each is an attribute of that name.
 
     Attributes:
         latent_dim: Width of the latents where `MSGGAN` is given none.
@@ -57,7 +58,18 @@ class Preset:
         latent_dim: int,
         num_classes: int | None,
     ) -> keras.Model:
-        """Returns the generator; see `networks.default.make_generator`."""
+        """Returns the generator, a functional model.
+
+        Args:
+            image_shape: (height, width, channels) of the largest scale.
+            num_scales: Number of scales; each is twice as high and wide as the one before.
+            latent_dim: Width of the latents.
+            num_classes: Number of classes, or `None`.
+
+        Returns:
+            A model of latents `[batch, latent_dim]`; with classes, of these and one-hot labels
+            `[batch, num_classes]`. Its outputs are a list of float32 images, smallest first.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `make_generator`.")
 
     def make_discriminator(
@@ -67,7 +79,16 @@ class Preset:
         num_classes: int | None,
         seed: int | None,
     ) -> keras.Model:
-        """Returns the discriminator; see `networks.default.make_discriminator`."""
+        """Returns the discriminator, a functional model.
+
+        Args:
+            image_shape, num_scales, num_classes: As in `make_generator`.
+            seed: Int from which its dropout masks follow, or `None`.
+
+        Returns:
+            A model of a list of images, smallest first; with classes, the last input is one-hot
+            labels `[batch, num_classes]`. Its output is a float32 logit `[batch, 1]`.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `make_discriminator`.")
 
     def shrink(self, images: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -91,16 +112,6 @@ class Preset:
     def optimizer(self) -> keras.optimizers.Optimizer:
         """Returns a new optimizer, for either network."""
         return keras.optimizers.Adam(1e-3)
-
-    def get_config(self) -> dict:
-        """Returns the arguments of the constructor: the attributes of their names."""
-        names = inspect.signature(type(self)).parameters
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "Preset":
-        """Returns the preset with these arguments."""
-        return cls(**config)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

@@ -213,3 +213,22 @@ def test_convolutions_on_a_cpu_are_tried_in_graph_and_xla(always_worth, capsys):
     said = capsys.readouterr().out
     assert "fused: ruled out, it runs convolutions on a CPU as graph or xla do" in said
     assert int(model.optimizer.iterations.numpy()) == 200
+
+
+def test_single_steps_run_in_the_mode_that_was_chosen():
+    """With K = 1, a data set is read by an iterator, not in super-batches."""
+
+    class Python(km.Model):
+        def train_step(self, data):
+            loss = tf.py_function(lambda: 1.0, [], tf.float32)
+            return {"loss": tf.ensure_shape(loss, ())}
+
+    model = Python()
+    model.compile(mode="auto")
+    model.fit(X, Y, batch_size=400, verbose=0)
+    selector = model.mode_selector
+    selector.microseconds = {"graph": 2.0, "fused": 2.0, "xla": 1.0}
+    selector.mode = "xla"
+    model.switch_mode("xla", 1)
+    with pytest.raises(ValueError, match="mode='xla' must be given a step of operations"):
+        model.fit(tf.data.Dataset.from_tensors((X, Y)), verbose=0)

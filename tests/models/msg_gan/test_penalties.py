@@ -181,3 +181,21 @@ def test_a_schedule_is_saved_with_its_penalty():
     config = keras.saving.serialize_keras_object(penalties.GradientPenalty(HALVING))
     again = keras.saving.deserialize_keras_object(config)
     assert again.gamma.get_config() == HALVING.get_config()
+
+
+def test_a_penalty_that_returns_another_shape_is_named():
+    class OneImage(penalties.R1):
+        def images(self, real_images, fake_images, alpha):
+            return real_images[0]
+
+    class Scalar(penalties.R1):
+        def penalize_scales(self, squares):
+            return tf.reduce_sum(squares)
+
+    def discriminator(images):
+        return tf.reduce_sum(images[0], axis=(1, 2))
+
+    with pytest.raises(ValueError, match="`images` of OneImage must return a list"):
+        OneImage()(discriminator, REAL, FAKE, ALPHA)
+    with pytest.raises(ValueError, match="`penalize_scales` of Scalar must return .* shape=()"):
+        Scalar()(discriminator, REAL[:1], FAKE[:1], ALPHA)
