@@ -30,7 +30,8 @@ class Mode:
         run_eagerly: Keras's flag of the same name.
         jit_compile: Keras's flag of the same name.
         several_replicas: Whether it runs under a strategy with more than one replica.
-        has_loop: Whether the steps of one execution run in one loop that the mode compiles.
+        has_loop: Whether several steps of one execution run in one loop that the mode compiles, so
+            that a stream of batches is stacked for them. (Arrays always are.)
         stacks_batches: Whether it is always given super-batches, for one step an execution too.
         fits_epochs: Whether executions end with the epoch, and `fit` finds their length where the
             user gave none. Otherwise they are counted as in Keras.

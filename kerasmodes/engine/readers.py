@@ -26,8 +26,8 @@ class Reader:
     """One set of data, read by the steps of a model.
 
     Executions are counted as in Keras: all of K steps, also where K does not divide the epoch, so
-    the last one may run into the next epoch's data or end with the data. In mode `"fused"` (and
-    `"auto"`) they end with the epoch: no step runs that was not asked for.
+    the last one may run into the next epoch's data or end with the data. Where the model
+    `fits_epochs`, those on super-batches end with the epoch: no step runs that was not asked for.
 
     Args:
         model: The model whose steps read.

@@ -143,7 +143,7 @@ def _find_step(mode, traced):
     return traced.for_xla
 
 
-def keep_last_outputs(step: Callable, traced: Any, mode: str | None, length: int | None):
+def keep_last_outputs(step: Callable, traced: Any, mode: str, length: int | None):
     """Returns the loop that keeps the last step's outputs."""
     specs = _add_length(traced.specs, length)
 
@@ -162,7 +162,7 @@ def keep_last_outputs(step: Callable, traced: Any, mode: str | None, length: int
     return _Loop(_compile_loop(loop, mode, specs), None, False)
 
 
-def keep_outputs(step: Callable, traced: Any, mode: str | None, length: int | None):
+def keep_outputs(step: Callable, traced: Any, mode: str, length: int | None):
     """Returns the loop that keeps every step's outputs.
 
     Outputs of which only a step tells the shape come from single steps.
@@ -193,7 +193,7 @@ def keep_outputs(step: Callable, traced: Any, mode: str | None, length: int | No
     return _Loop(_compile_loop(loop, mode, _add_length(traced.specs, length)), num_steps, True)
 
 
-def keep_one_output(step: Callable, traced: Any, mode: str | None, length: int | None):
+def keep_one_output(step: Callable, traced: Any, mode: str, length: int | None):
     """Returns the function of a single step of a super-batch."""
     specs = _add_length(traced.specs, length)
     one_step = _compile_loop(lambda sb, start, stop: step(_take_batch(sb, start)), mode, specs)
