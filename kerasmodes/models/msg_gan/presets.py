@@ -22,11 +22,10 @@ class Preset(saved_arguments.SavedArguments):
 
     Attributes:
         latent_dim: Width of the latents where `MSGGAN` is given none.
-        half_life: Images after which a weight counts half in the generator's average; `None` for no
-            average.
-        has_per_example_logits: Whether the logit of an image depends on no other image of the batch
-            (no batch norm in the discriminator, say): one pass through it then serves real and fake
-            images. A subclass with a `make_discriminator` of its own has to say so.
+        half_life: Images after which a weight counts half in the average; `None` for no average.
+        has_per_example_logits: Whether a logit depends on its own image alone (no batch norm, say):
+            one pass of the discriminator then serves real and fake images. A subclass with a
+            `make_discriminator` of its own has to say so.
 
     Example:
 
@@ -34,8 +33,7 @@ class Preset(saved_arguments.SavedArguments):
     @keras.saving.register_keras_serializable()
     class Slow(km.presets.Default):
         def optimizer(self):
-            return keras.optimizers.Adam(1e-4, beta_1=0.0)
-
+            return keras.optimizers.Adam(1e-4)
 
     gan = km.MSGGAN(preset=Slow(generator_filters=8))
     ```
