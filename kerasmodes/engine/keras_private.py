@@ -1,5 +1,5 @@
 """The one place for names of Keras beyond its documented interface, checked with Keras 3.15.1;
-and for two of TensorFlow, 2.21.
+and for three of TensorFlow, 2.21.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
 the attributes that it reads (`ATTRIBUTES`). What they are used for is said where they are used.
@@ -37,6 +37,9 @@ try:
 
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
     from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
+
+    # What `tf.Variable` makes, past what scopes would make instead.
+    from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 except ImportError as error:
     raise ImportError(
         f"Keras must have what the modes are built on (checked with Keras {CHECKED_WITH}): "
@@ -47,6 +50,7 @@ except ImportError as error:
 __all__ = [
     "CompileLoss",
     "Functional",
+    "ResourceVariable",
     "XLAControlFlowContext",
     "filter_traceback",
     "functional_init_arguments",
@@ -301,16 +305,9 @@ def make_class_functional(cls, model_class: type, functional_class: type):
         cls.__bases__ = tuple(bases)
 
 
-def set_gradient_hooks(optimizer: Any, clip_gradients: Callable, sum_gradients: Callable):
-    """Replaces how an optimizer clips gradients, and how it then adds them up over the replicas.
-
-    Args:
-        optimizer: A Keras optimizer.
-        clip_gradients: Function of the optimizer and a list of gradients.
-        sum_gradients: Function of the optimizer and a list of pairs of gradient and variable.
-    """
+def set_clipping(optimizer: Any, clip_gradients: Callable):
+    """Replaces how an optimizer clips gradients, by a function of it and a list of gradients."""
     optimizer._clip_gradients = types.MethodType(clip_gradients, optimizer)
-    optimizer._all_reduce_sum_gradients = types.MethodType(sum_gradients, optimizer)
 
 
 def clip(optimizer: Any, gradients: list):
@@ -318,10 +315,19 @@ def clip(optimizer: Any, gradients: list):
     return type(optimizer)._clip_gradients(optimizer, gradients)
 
 
-def sum_over_replicas(optimizer: Any, gradients: list):
-    """Returns gradients as the optimizer's class adds them up over the replicas."""
-    pairs = [(gradient, None) for gradient in gradients]
-    return [total for total, _ in type(optimizer)._all_reduce_sum_gradients(optimizer, pairs)]
+def set_sum_of_gradients(optimizer: Any, sum_gradients: Callable):
+    """Replaces how an optimizer adds up gradients over the replicas.
+
+    Args:
+        optimizer: A Keras optimizer.
+        sum_gradients: Function of it and a list of pairs of gradient and variable.
+    """
+    optimizer._all_reduce_sum_gradients = types.MethodType(sum_gradients, optimizer)
+
+
+def sum_over_replicas(optimizer: Any, pairs: list):
+    """Returns pairs of gradient and variable, added up over the replicas as its class does."""
+    return type(optimizer)._all_reduce_sum_gradients(optimizer, pairs)
 
 
 def find_restored_epoch(model: keras.Model):

@@ -35,6 +35,8 @@ def find_runner(model: keras.Model, kind: str):
     """
     strategy = keras_private.find_own_strategy(model)
     if strategy is None or strategy.num_replicas_in_sync == 1:
+        if kind == "train":
+            summed_gradients.skip_sums(optimizers.find_optimizers(model))
         return OneReplica(strategy)
     if kind == "predict":
         return ReplicatedPrediction(strategy)

@@ -1,8 +1,7 @@
-"""Optimizers on several replicas: what they decide by the gradients, they decide by their sums.
+"""How optimizers add up the replicas' gradients; on several, what they decide by, is the sums.
 
-Keras adds up the replicas' gradients last, after each replica has clipped its own, and asks only
-the first one whether they are finite. Checked with Keras 3.15.1; the hooks are named in
-`keras_private.py`.
+Keras adds them up last, after each replica has clipped its own, and asks only the first one whether
+they are finite. Checked with Keras 3.15.1; the hooks are named in `keras_private.py`.
 """
 
 import types
@@ -33,7 +32,28 @@ def prepare(optimizers: dict[str, Any]) -> None:
         if inner is not optimizer:
             optimizer.check_finite = types.MethodType(_find_all_finite, optimizer)
         if inner.clipnorm or inner.global_clipnorm or inner.clipvalue:
-            keras_private.set_gradient_hooks(inner, _clip_sums, _keep_gradients)
+            keras_private.set_clipping(inner, _clip_sums)
+            keras_private.set_sum_of_gradients(inner, _keep_gradients)
+
+
+def skip_sums(optimizers: dict[str, Any]) -> None:
+    """Makes optimizers of a model on one replica leave its gradients as they are.
+
+    TensorFlow keeps the graph of each sum over replicas for good, even over one: it registers a
+    gradient for it, 3 MB of a small model.
+
+    Args:
+        optimizers: Dictionary of Keras optimizers by name.
+    """
+    for optimizer in optimizers.values():
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        keras_private.set_sum_of_gradients(inner, _sum_over_several)
+
+
+def _sum_over_several(optimizer, gradients_and_variables):
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return gradients_and_variables
+    return keras_private.sum_over_replicas(optimizer, gradients_and_variables)
 
 
 def _find_all_finite(optimizer, gradients):
@@ -43,7 +63,12 @@ def _find_all_finite(optimizer, gradients):
 
 
 def _clip_sums(optimizer, gradients):
-    return keras_private.clip(optimizer, keras_private.sum_over_replicas(optimizer, gradients))
+    return keras_private.clip(optimizer, _sum_over_replicas(optimizer, gradients))
+
+
+def _sum_over_replicas(optimizer, gradients):
+    pairs = [(gradient, None) for gradient in gradients]
+    return [total for total, _ in keras_private.sum_over_replicas(optimizer, pairs)]
 
 
 def _keep_gradients(optimizer, gradients_and_variables):

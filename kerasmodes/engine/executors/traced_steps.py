@@ -45,10 +45,33 @@ class TracedStep:
 
     def _trace(self, context):
         def one_step(batch):
-            with context():
+            with make_variables_eagerly(), context():
                 return tf.nest.map_structure(_convert_output, self._run(self._step, args=(batch,)))
 
         return tf.function(one_step, autograph=False).get_concrete_function(self.specs)
+
+
+@contextlib.contextmanager
+def make_variables_eagerly():
+    """While open, variables that a step makes while it is traced are made outside its graph.
+
+    Layers, metrics and optimizers make theirs in their first step. `tf.function` would trace that
+    step twice, keep the variables empty until the second trace has succeeded, and the first graph
+    in memory for good.
+    """
+
+    def make(next_creator, **arguments):
+        if tf.is_symbolic_tensor(arguments.get("initial_value")):
+            return next_creator(**arguments)
+        with tf.init_scope():
+            return keras_private.ResourceVariable(**arguments)
+
+    with (
+        contextlib.nullcontext()
+        if tf.distribute.has_strategy()
+        else tf.variable_creator_scope(make)
+    ):
+        yield
 
 
 def convolves_on_a_cpu(operations: set[str]) -> bool:
