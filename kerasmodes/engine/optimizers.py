@@ -103,6 +103,18 @@ def build_optimizer(
     return optimizer
 
 
+def build_optimizer_of_plain_step(model: keras.Model) -> None:
+    """Builds the optimizer before a step is traced, if the model is built and the step is Keras's.
+
+    A step that makes variables is traced twice. Which weights a step of the user's own updates, it
+    alone knows.
+    """
+    is_plain = type(model).train_step is keras.Model.train_step
+    if is_plain and model.built and model.optimizer is not None and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+
+
 def check_optimizers_built(model: keras.Model) -> None:
     """Raises if an optimizer has no variables yet, where a step is too late to make them."""
     unbuilt = [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]

@@ -6,7 +6,7 @@ How data are read is in `readers.py`; what runs an execution, in `executors`.
 import keras
 
 from kerasmodes import modes
-from kerasmodes.engine import executors, fit_arguments, keras_private, shard_checks
+from kerasmodes.engine import executors, fit_arguments, keras_private, optimizers, shard_checks
 from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.readers import Reader
 
@@ -252,9 +252,11 @@ class Trainer:
             else:
                 batch = keras_private.make_symbolic_batch(spec)
             super()._maybe_symbolic_build(data_batch=batch)
+        optimizers.build_optimizer_of_plain_step(self)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `train_on_batch` and `test_on_batch`."""
         shard_checks.check_scope(self)
         if not keras_private.is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+            optimizers.build_optimizer_of_plain_step(self)

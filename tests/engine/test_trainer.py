@@ -199,3 +199,34 @@ def test_a_deleted_model_leaves_no_graph_behind(make_model, mode):
     fit(model)
     del model
     assert count_graphs() <= before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_first_fit_that_fails_can_be_repeated(mode):
+    class FailsOnce(OwnStep):
+        has_failed = False
+
+        def train_step(self, data):
+            logs = super().train_step(data)
+            if not self.has_failed:
+                self.has_failed = True
+                raise ValueError("something is wrong with this step")
+            return logs
+
+    model = FailsOnce()
+    model.compile(keras.optimizers.SGD(0.1), mode=mode)
+    with pytest.raises(ValueError, match="something is wrong"):
+        fit(model)
+    assert np.isfinite(fit(model, epochs=2).history["loss"]).all()
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+def test_a_step_that_makes_variables_each_time_is_refused(mode):
+    class MakesVariables(OwnStep):
+        def train_step(self, data):
+            return {"one": tf.Variable(1.0) + 0.0}
+
+    model = MakesVariables()
+    model.compile("sgd", mode=mode)
+    with pytest.raises(ValueError, match="[Vv]ariable"):
+        fit(model)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasmodes import modes
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
+from kerasmodes.engine.executors import executor, loops, xla_errors
 
 
 class GraphExecutor(executor.Executor):
@@ -101,15 +101,10 @@ def trace_lazily(function: Callable, jit_compile: bool | None = None) -> Callabl
         function: Function of nested tensors, or of an iterator.
         jit_compile: Whether XLA compiles it.
     """
-
-    def run(*args):
-        with traced_steps.make_variables_eagerly():
-            return function(*args)
-
     # TensorFlow warns of a function that is traced often, and takes all of one source line for one;
     # a partial function is counted by itself.
     return tf.function(
-        functools.partial(run),
+        functools.partial(function),
         autograph=False,
         reduce_retracing=True,
         jit_compile=jit_compile,

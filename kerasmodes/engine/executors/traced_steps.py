@@ -43,34 +43,42 @@ class TracedStep:
         """The nested specs of what the step returns."""
         return self.plain.structured_outputs
 
-    def _trace(self, context):
+    def _trace(self, context, has_variables=False):
+        made = []
+
         def one_step(batch):
-            with make_variables_eagerly(), context():
+            scope = contextlib.nullcontext() if has_variables else _make_variables_eagerly(made)
+            with scope, context():
                 return tf.nest.map_structure(_convert_output, self._run(self._step, args=(batch,)))
 
-        return tf.function(one_step, autograph=False).get_concrete_function(self.specs)
+        step = tf.function(one_step, autograph=False).get_concrete_function(self.specs)
+        # What was built while it was traced may do something else once it is built: a loss scale is
+        # a constant before.
+        return self._trace(context, has_variables=True) if made else step
 
 
 @contextlib.contextmanager
-def make_variables_eagerly():
+def _make_variables_eagerly(made):
     """While open, variables that a step makes while it is traced are made outside its graph.
 
-    Layers, metrics and optimizers make theirs in their first step. `tf.function` would trace that
-    step twice, keep the variables empty until the second trace has succeeded, and the first graph
-    in memory for good.
+    `tf.function` would keep them empty until it has traced the step once more, and each graph in
+    which a variable was made in memory for good.
+
+    Args:
+        made: List to which these variables are added.
     """
 
     def make(next_creator, **arguments):
         if tf.is_symbolic_tensor(arguments.get("initial_value")):
             return next_creator(**arguments)
         with tf.init_scope():
-            return keras_private.ResourceVariable(**arguments)
+            made.append(keras_private.ResourceVariable(**arguments))
+        return made[-1]
 
-    with (
-        contextlib.nullcontext()
-        if tf.distribute.has_strategy()
-        else tf.variable_creator_scope(make)
-    ):
+    if tf.distribute.has_strategy():
+        yield
+        return
+    with tf.variable_creator_scope(make):
         yield
 
 
