@@ -93,19 +93,20 @@ class GenerationMetrics(keras.callbacks.Callback):
         self.seed = seed
         self.cache_dir = cache_dir
         self.averaged = averaged
-        self._evaluator = None
+        self._prepared = {}  # The evaluator, shared by all copies.
         self._last = None
 
     def __deepcopy__(self, memo):
-        # keras-tuner copies callbacks for each trial; a data set cannot be copied.
+        # keras-tuner copies callbacks for each trial; a data set cannot be copied, and what is made
+        # of the real images serves all of them.
         return copy.copy(self)
 
     def on_train_begin(self, logs=None):
         check_generator(self.model, "GenerationMetrics")
         self._last = None
-        if self._evaluator is None:
-            self._evaluator = self.make_evaluator()
-        shape = self._evaluator.image_shape
+        if not self._prepared:
+            self._prepared["evaluator"] = self.make_evaluator()
+        shape = self._prepared["evaluator"].image_shape
         if shape != tuple(self.model.image_shape):
             raise ValueError(
                 f"`images` must have the model's shape {self.model.image_shape}. "
@@ -130,11 +131,12 @@ class GenerationMetrics(keras.callbacks.Callback):
 
     def _compute_metrics(self):
         own_weights = {} if self.averaged else {"averaged": False}
+        evaluator = self._prepared["evaluator"]
         images = self.model.generate(self.num_images, seed=self.seed, **own_weights)[-1]
         if np.isfinite(images).all():
-            results = self._evaluator.results(images)
+            results = evaluator.results(images)
         else:
-            results = dict.fromkeys(self._evaluator.names, float("nan"))
+            results = dict.fromkeys(evaluator.names, float("nan"))
         return {f"val_{name}": value for name, value in results.items()}
 
 

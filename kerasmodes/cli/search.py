@@ -8,15 +8,16 @@ from kerasmodes import data, tuning
 from kerasmodes.cli.flags import Command, add_arguments, console, pick
 
 VALIDATION_SHARE = 0.1
+NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
 
 
 def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Search settings of the sum regressor; print the best trials and save the best model."""
     model_flags = add_arguments(
-        parser, "model", tuning.SumRegressorHyperModel, skip={"num_features"}
+        parser, "model", tuning.SumRegressorHyperModel, skip={"num_features", "hypermodel"}
     )
     data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
-    search_flags = add_arguments(parser, "search", tuning.search, skip={"hypermodel"})
+    search_flags = add_arguments(parser, "search", tuning.search, skip=NOT_FLAGS)
 
     def run(flags: jsonargparse.Namespace) -> None:
         x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)

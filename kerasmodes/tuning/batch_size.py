@@ -1,104 +1,148 @@
-"""`BatchSizeHyperModel`: what both search spaces share, a batch size that the tuner draws.
+"""`BatchSize`: a batch size, and a mode, beside what else a search tunes of a model.
 
-What each model tunes besides is in `sum_regressor.py` and `msg_gan.py`.
+What each model of the package tunes besides is in `sum_regressor.py` and `msg_gan.py`; how a trial
+fails, in `trials.py`.
 """
 
 import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import tensorflow as tf
-from keras_tuner.errors import FailedTrialError, FatalTypeError, FatalValueError
 
+from kerasmodes import arguments, modes
 from kerasmodes.engine import datasets
+from kerasmodes.tuning import trials
 
 
-class BatchSizeHyperModel(keras_tuner.HyperModel):
-    """Draws `batch_size` in `fit`. Wrong data end the search; divergence fails only its trial.
+class BatchSize(trials.CheckedHyperModel):
+    """Lets a search choose the batch size, and if asked the mode, of any model.
 
-    A subclass sets `batch_sizes`, the choices, and writes `build`.
+    Each trial sees the same examples in the same order, in batches of its own size; so does a trial
+    that Hyperband promotes.
+
+    Args:
+        hypermodel: A function that builds and compiles a model of hyperparameters, or a
+            `keras_tuner.HyperModel`. A subclass that overrides `build` gives none.
+        choices: Positive ints, the batch sizes to choose from.
+        modes: Modes to choose from, for models with modes; empty leaves each model its own.
+            Numbers do not depend on the mode: this is to compare the time of trials.
+
+    Raises:
+        ValueError: If a choice is no batch size or no mode.
+
+    Example:
+
+    ```python
+    def build_model(hp):
+        model = km.SumRegressor([hp.Int("units", 4, 8)])
+        model.compile("adam", "mean_squared_error", mode="graph")
+        return model
+
+    x, y = km.data.sums(100)
+    hypermodel = km.tuning.BatchSize(build_model, choices=(10, 20))
+    tuner = km.tuning.search(
+        hypermodel, max_trials=2, epochs=1, directory="own", x=x, y=y, validation_split=0.2
+    )
+    ```
     """
 
-    batch_sizes = ()
-    # The data set of the search, and the position that it had at the start.
-    _data = None, None
+    def __init__(
+        self,
+        hypermodel: Callable | keras_tuner.HyperModel | None = None,
+        choices: Sequence[int] = (16, 32, 64, 128),
+        modes: Sequence[str] = (),
+    ):
+        super().__init__(hypermodel)
+        self.choices, self.modes = tuple(choices), tuple(modes)
+        _check_choices(self.choices, self.modes)
+        self._counted = None, None  # A data set, and the examples in it.
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         # The first trial draws only what is declared before `fit`.
-        hp.Choice("batch_size", self.batch_sizes)
+        super().declare_hyperparameters(hp)
+        hp.Choice("batch_size", list(self.choices))
+        if self.modes:
+            hp.Choice("mode", list(self.modes))
 
-    def fit(
-        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args, **kwargs
-    ) -> keras.callbacks.History:
-        """Fits a model with the batch size that was drawn and returns its history.
+    def run_fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Fits a model with the batch size, and in the mode, that were drawn.
 
         Args:
             hp: The hyperparameters of the trial.
             model: A compiled model.
-            *args: Passed to the model's `fit`, as are the keyword arguments. `x` must be an array
-                or a `tf.data.Dataset` of batches, which is batched again.
+            *args: Passed to the model's `fit`, as are the keyword arguments. `x` must be arrays, or
+                a `tf.data.Dataset` of batches, which is batched again.
             **kwargs: See `*args`.
 
         Raises:
-            FatalValueError: A `ValueError` that ends the search: `fit` refuses an argument.
-            FatalTypeError: The same, a `TypeError`.
-            FailedTrialError: If the loss is not finite, or the data are fewer than one batch.
+            ValueError: If `batch_size` is given.
+            TypeError: If `x` cannot be batched.
         """
-        batch_size = hp.Choice("batch_size", self.batch_sizes)
-        try:
-            # Keras's own signature: a model's `fit` may take anything and pass it to Keras.
-            arguments = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
-            batched = _add_batch_size(arguments, batch_size)
-            if isinstance(arguments["x"], tf.data.Dataset):
-                self._restore_order(arguments["x"], batched)
-            history = model.fit(**batched)
-        except ValueError as error:
-            raise FatalValueError(str(error)) from error
-        except TypeError as error:
-            raise FatalTypeError(str(error)) from error
-        if all(name.startswith("val_") for name in history.history):
-            raise FailedTrialError(f"The data set has fewer examples than {batch_size=}.")
-        for name, values in history.history.items():
-            if not np.isfinite(values).any():  # keras-tuner fails on NaN, but scores infinity.
-                raise FailedTrialError(f"Training diverged: {name}={values[-1]}.")
-        return history
+        batch_size = hp.Choice("batch_size", list(self.choices))
+        if self.modes:
+            model.set_mode(hp.Choice("mode", list(self.modes)))
+        # Keras's own signature: a model's `fit` may take anything and pass it to Keras.
+        given = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
+        batched = self._add_batch_size(given, batch_size)
+        if isinstance(batched["x"], tf.data.Dataset):
+            self.restore_order(given["x"], batched["x"], batched.get("initial_epoch", 0))
+            batched = {"shuffle": False, **batched}  # Keras warns of shuffle=True.
+        return self.call_fit(hp, model, **batched)
 
-    def _restore_order(self, dataset, arguments):
-        """Gives each trial the same order in the same epoch, and one that Hyperband promotes too.
-
-        Args:
-            dataset: The `tf.data.Dataset` of the search.
-            arguments: Arguments of `fit`, in which `x` is the data set batched for this trial.
-        """
-        if self._data[0] is not dataset:
-            try:
-                self._data = dataset, datasets.DataStart(dataset)
-            except ValueError:  # It draws its own numbers: its orders cannot be restored.
-                self._data = dataset, None
-        start = self._data[1]
-        if start is not None:
-            batched = arguments["x"]
-            start.restore(dataset)
-            datasets.skip_epochs(
-                batched, arguments.get("initial_epoch", 0), datasets.count_batches(batched)
+    def _add_batch_size(self, given, batch_size):
+        """Returns the arguments of `fit`, a dict, with this batch size."""
+        if given.get("batch_size") is not None:
+            raise ValueError(
+                "`batch_size` must be left to the tuner; to fix it, give one choice, or "
+                "hyperparameters with Fixed('batch_size', ...). Received: "
+                f"batch_size={given['batch_size']!r}"
             )
+        x = given.get("x")
+        if isinstance(x, tf.data.Dataset):
+            return {**given, "x": self._batch_again(x, batch_size)}
+        leaves = keras.tree.flatten(x)
+        if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
+            raise TypeError(
+                "`x` must be arrays or a tf.data.Dataset, which can be batched again. "
+                f"Received: x={type(x).__name__}"
+            )
+        return {**given, "batch_size": batch_size}
+
+    def _batch_again(self, dataset, batch_size):
+        if self._counted[0] is not dataset:
+            self._counted = dataset, _count_examples(dataset)
+        count = self._counted[1]
+        is_even = count is not None and count % batch_size == 0
+        batches = dataset.rebatch(batch_size, drop_remainder=is_even)
+        if count is None:
+            return batches
+        # `rebatch` loses the length, and Keras warns when such a data set ends.
+        length = tf.data.experimental.assert_cardinality(-(-count // batch_size))
+        return batches.apply(length)
 
 
-def _add_batch_size(arguments, batch_size):
-    """Returns the arguments of `fit`, a dict, with this batch size."""
-    if arguments.get("batch_size") is not None:
-        raise ValueError(
-            "`batch_size` must be left to the tuner; to fix it, give the tuner hyperparameters "
-            f"with Fixed('batch_size', ...). Received: batch_size={arguments['batch_size']!r}"
-        )
-    x = arguments.get("x")
-    if isinstance(x, tf.data.Dataset):
-        batches = x.rebatch(batch_size, drop_remainder=True)
-        count = int(x.unbatch().cardinality())
-        if count >= 0:  # `rebatch` loses the length, and Keras warns when such a data set ends.
-            batches = batches.apply(tf.data.experimental.assert_cardinality(count // batch_size))
-        return {"shuffle": False, **arguments, "x": batches}  # Keras warns of shuffle=True, too.
-    if not hasattr(x, "shape"):
-        raise TypeError(f"`x` must be an array or tf.data.Dataset. Received: x={type(x).__name__}")
-    return {**arguments, "batch_size": batch_size}
+def _check_choices(choices, chosen_modes):
+    if not choices or not all(arguments.is_integer(choice, 1) for choice in choices):
+        raise ValueError(f"`choices` must be positive integers. Received: choices={choices!r}")
+    for mode in chosen_modes:
+        arguments.check_choice("modes", mode, modes.MODES)
+
+
+def _count_examples(dataset):
+    """Returns the examples of a data set of batches, or `None` if that is unknown or endless.
+
+    Only a data set whose batches may differ in size is read, once.
+    """
+    count = int(dataset.unbatch().cardinality())
+    if count >= 0 or datasets.count_batches(dataset) is None:
+        return count if count >= 0 else None
+
+    def add(total, batch):
+        return total + tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+
+    return int(dataset.reduce(tf.constant(0, tf.int64), add))

@@ -1,19 +1,31 @@
 """`SumRegressorHyperModel`: what a search varies of `km.SumRegressor`."""
 
+from collections.abc import Sequence
+
 import keras
 import keras_tuner
 
+from kerasmodes import arguments
 from kerasmodes.models import SumRegressor
-from kerasmodes.tuning.batch_size import BatchSizeHyperModel
+from kerasmodes.tuning.batch_size import BatchSize
 
 
-class SumRegressorHyperModel(BatchSizeHyperModel):
+class SumRegressorHyperModel(BatchSize):
     """Search space of `km.SumRegressor`: hidden layers, optimizer, learning rate, batch size.
 
     Args:
         num_features: Positive int, the width of `x`.
         mode: The `mode` of the model's `compile`.
         loss: The `loss` of the model's `compile`.
+        hidden_layers: Two positive ints, the fewest and the most hidden layers.
+        units: Two positive ints, the narrowest and the widest hidden layer.
+        optimizers: Names of Keras optimizers to choose from.
+        learning_rate: Two positive numbers, the lowest and the highest learning rate; drawn
+            evenly by its logarithm.
+        batch_sizes: Positive ints to choose from.
+
+    Raises:
+        ValueError: If a range is empty or a choice impossible.
 
     Example:
 
@@ -24,27 +36,35 @@ class SumRegressorHyperModel(BatchSizeHyperModel):
     ```
     """
 
-    batch_sizes = (1, 8, 32, 128)
-
     def __init__(
         self,
         num_features: int = 20,
         mode: str | None = None,
         loss: str | keras.losses.Loss = "mean_squared_error",
+        hidden_layers: Sequence[int] = (1, 3),
+        units: Sequence[int] = (8, 64),
+        optimizers: Sequence[str] = ("adam", "rmsprop", "sgd"),
+        learning_rate: Sequence[float] = (1e-4, 3e-2),
+        batch_sizes: Sequence[int] = (1, 8, 32, 128),
     ):
-        super().__init__()
-        self.num_features = num_features
-        self.mode = mode
-        self.loss = loss
+        super().__init__(choices=batch_sizes)
+        arguments.check_positive_integers(num_features=num_features)
+        arguments.check_range("hidden_layers", hidden_layers, arguments.is_positive_integer)
+        arguments.check_range("units", units, arguments.is_positive_integer)
+        arguments.check_range("learning_rate", learning_rate, arguments.is_positive_number)
+        self.num_features, self.mode, self.loss = num_features, mode, loss
+        self.hidden_layers, self.units = tuple(hidden_layers), tuple(units)
+        self.optimizers, self.learning_rate = tuple(optimizers), tuple(learning_rate)
 
     def build(self, hp: keras_tuner.HyperParameters) -> SumRegressor:
-        hp.Int("hidden_layers", 1, 3)
+        fewest, most = self.hidden_layers
+        hp.Int("hidden_layers", fewest, most)
         units = []
-        for layer in (1, 2, 3):
-            with hp.conditional_scope("hidden_layers", list(range(layer, 4))):
-                units.append(hp.Int(f"units_{layer}", 8, 64, step=8))  # None if out of scope.
-        optimizer = keras.optimizers.get(hp.Choice("optimizer", ["adam", "rmsprop", "sgd"]))
-        optimizer.learning_rate = hp.Float("learning_rate", 1e-4, 3e-2, sampling="log")
+        for layer in range(1, most + 1):
+            with hp.conditional_scope("hidden_layers", list(range(max(layer, fewest), most + 1))):
+                units.append(hp.Int(f"units_{layer}", *self.units, step=8))  # None: out of scope.
+        optimizer = keras.optimizers.get(hp.Choice("optimizer", list(self.optimizers)))
+        optimizer.learning_rate = hp.Float("learning_rate", *self.learning_rate, sampling="log")
         model = SumRegressor([width for width in units if width])
         model.compile(optimizer, loss=self.loss, mode=self.mode)
         # Keras restores the state of built optimizers only.

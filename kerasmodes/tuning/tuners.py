@@ -4,64 +4,121 @@ Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search
 `best_trials.py`.
 """
 
+import copy
+import inspect
+import json
 import os
+import pathlib
+import shutil
+import traceback
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import keras_tuner
+import tensorflow as tf
 from keras_tuner.errors import FatalValueError
 
-from kerasmodes import arguments
+from kerasmodes import arguments, atomic_files
+from kerasmodes.engine import optimizers
+from kerasmodes.tuning import folders, rehearsal
+from kerasmodes.tuning.trials import CheckedHyperModel
 
-# keras-tuner's default is 3, which a few unlucky draws reach.
-MAX_CONSECUTIVE_FAILURES = 10
+# What `GenerationMetrics` logs: Keras cannot guess in which direction it is better.
+DIRECTIONS = {
+    **dict.fromkeys(("val_frechet", "val_kernel", "val_swd"), "min"),
+    **dict.fromkeys(("val_precision", "val_recall", "val_density", "val_coverage"), "max"),
+}
+OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
 
 
-class _SeededTuner:
-    """What `search` adds to a tuner: seeded trials, and errors that name the wrong argument.
+class _SearchTuner:
+    """What `search` adds to a tuner: seeded trials that leave their errors in a file.
 
     Args:
-        asked: Dict of the arguments that a resumed search must repeat.
+        seed_of_trials: Int that is set before each trial, or `None`.
     """
 
-    def __init__(self, *args, asked, **kwargs):
-        self.asked = asked  # First: keras-tuner compares it while it loads a search.
+    def __init__(self, *args, seed_of_trials, **kwargs):
         super().__init__(*args, **kwargs)
+        self._seed_of_trials = seed_of_trials
 
     def run_trial(self, trial, *args, **kwargs):
-        if self.asked["seed"] is not None:
-            keras.utils.set_random_seed(self.asked["seed"])
-        results = super().run_trial(trial, *args, **kwargs)
-        for logs in (result.history for result in results if hasattr(result, "history")):
-            if not self.oracle.objective.has_value(logs):
-                objective, found = self.oracle.objective.name, ", ".join(logs)
-                raise FatalValueError(f"`objective` must be one of {found}. Received: {objective=}")
-        return results
+        if self._seed_of_trials is not None:
+            keras.utils.set_random_seed(self._seed_of_trials)
+        kwargs["callbacks"] = [*kwargs.get("callbacks", ()), _ObjectiveCheck(self.oracle.objective)]
+        try:
+            return super().run_trial(trial, *args, **kwargs)
+        except Exception:
+            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / "traceback.txt"
+            path.write_text(traceback.format_exc())
+            raise
 
-    def get_state(self):
-        return self.asked
 
-    def set_state(self, state):
-        if state != self.asked:
-            raise ValueError(
-                f"Arguments must be {state} in this `directory`. Received: {self.asked}"
+class _ObjectiveCheck(keras.callbacks.Callback):
+    """Ends a search whose objective is not in the logs of its first epoch."""
+
+    def __init__(self, objective):
+        super().__init__()
+        self.objective = objective
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs and not self.objective.has_value(logs):
+            raise FatalValueError(
+                f"`objective` must be one of {', '.join(logs)}. "
+                f"Received: objective={self.objective.name!r}"
             )
 
 
-class _RandomSearch(_SeededTuner, keras_tuner.RandomSearch):
+class _SaveLastEpoch(keras.callbacks.Callback):
+    """Saves what a promoted trial continues from; keras-tuner keeps the best epoch alone."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_train_end(self, logs=None):
+        with atomic_files.atomic_write(self.path) as temporary:
+            self.model.save_weights(temporary)
+
+
+class _RandomSearch(_SearchTuner, keras_tuner.RandomSearch):
     pass
 
 
-class _Hyperband(_SeededTuner, keras_tuner.Hyperband):
+class _GridSearch(_SearchTuner, keras_tuner.GridSearch):
     pass
 
 
-class _BayesianOptimization(_SeededTuner, keras_tuner.BayesianOptimization):
+class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
     pass
+
+
+class _Hyperband(_SearchTuner, keras_tuner.Hyperband):
+    """Hyperband whose promoted trials continue exactly where the trial before has ended."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        last = _SaveLastEpoch(self._find_last_epoch(trial.trial_id))
+        kwargs["callbacks"] = [*kwargs.get("callbacks", ()), last]
+        return super().run_trial(trial, *args, **kwargs)
+
+    def _build_hypermodel(self, hp):
+        model = keras_tuner.Tuner._build_hypermodel(self, hp)
+        promoted = hp.values.get("tuner/trial_id")
+        if promoted is not None:
+            if not model.built:
+                path = pathlib.Path(self._get_build_config_fname(promoted))
+                model.build_from_config(json.loads(path.read_text()))
+            optimizers.load_with_optimizers(model, self._find_last_epoch(promoted))
+        return model
+
+    def _find_last_epoch(self, trial_id):
+        return pathlib.Path(self.get_trial_dir(trial_id)) / "last_epoch.weights.h5"
 
 
 TUNERS = {
     "random": _RandomSearch,
+    "grid": _GridSearch,
     "hyperband": _Hyperband,
     "bayesian": _BayesianOptimization,
 }
@@ -70,34 +127,60 @@ TUNERS = {
 def search(
     hypermodel: keras_tuner.HyperModel | Callable,
     tuner: str = "random",
-    objective: str | keras_tuner.Objective = "val_loss",
+    objective: str | keras_tuner.Objective | None = None,
     max_trials: int = 10,
     epochs: int = 8,
     directory: str | os.PathLike = "tuning",
     seed: int | None = None,
-    **fit_arguments,
+    *,
+    hyperparameters: keras_tuner.HyperParameters | None = None,
+    tune_new_entries: bool = True,
+    executions_per_trial: int = 1,
+    max_retries_per_trial: int = 0,
+    max_consecutive_failed_trials: int = 3,
+    distribution_strategy: tf.distribute.Strategy | None = None,
+    overwrite: bool = False,
+    repair: bool = False,
+    **fit_arguments: Any,
 ) -> keras_tuner.Tuner:
     """Runs a search, or resumes the one in `directory`, and returns its tuner.
 
+    Before the first trial, one step of training shows whether data and arguments fit the model.
+    A trial fails alone if its `fit` raises an error, or if a number in its history or its weights
+    is not finite; `traceback.txt` in its folder tells why.
+
     Args:
         hypermodel: A `keras_tuner.HyperModel`, or a function that makes a model of hyperparameters.
-        tuner: `"random"`, `"hyperband"` (Li et al. 2018, arXiv 1603.06560: short trials, the best
-            promoted to longer ones, which count as new trials; the first promotion is after 5
-            trials when `epochs` is 8) or `"bayesian"` (a third of the trials is random).
-        objective: A log whose direction Keras knows, or a `keras_tuner.Objective`.
+        tuner: `"random"`, `"grid"`, `"hyperband"` (Li et al. 2018, arXiv 1603.06560: short trials,
+            the best promoted to longer ones, which count as new trials and continue exactly; the
+            first promotion is after 5 trials when `epochs` is 8) or `"bayesian"` (a third of the
+            trials is random).
+        objective: A log whose direction Keras or this package knows, or a `keras_tuner.Objective`.
+            `None` is that of the hypermodel (`val_frechet` of `MSGGANHyperModel`), or `"val_loss"`.
         max_trials: Positive int, trials in all; fewer only if the search space has no more.
         epochs: Positive int, epochs of a trial; with Hyperband, of its longest trials.
-        directory: Folder of the search; each kind of tuner has its own in it.
+        directory: Folder of the search; each kind of tuner has its own in it. A search that is
+            there is resumed, with more trials or, except with Hyperband, more epochs if asked.
         seed: Int, at least 0, set by `keras.utils.set_random_seed` before each trial, or `None`.
-        **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `verbose`...
+        hyperparameters: Hyperparameters that replace those of the same names in the space.
+        tune_new_entries: Whether those of the space that are not among `hyperparameters` vary.
+        executions_per_trial: Positive int, fits of each configuration; their mean counts.
+        max_retries_per_trial: Int, at least 0: how often a trial with an error runs again.
+        max_consecutive_failed_trials: Positive int; so many failures in a row end the search.
+        distribution_strategy: A `tf.distribute` strategy on which each trial trains.
+        overwrite: Whether a search that is in `directory` is deleted first.
+        repair: Whether damaged files of a search are set aside. A trial without its file counts as
+            failed.
+        **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
 
     Returns:
         A `keras_tuner.Tuner`, after its search.
 
     Raises:
-        ValueError: If an argument is out of range, differs from that of the search in
-            `directory`, or is refused by `fit`; if the objective is not in the logs.
-        RuntimeError: If all trials, or 10 in a row, fail. Fewer do not end the search.
+        ValueError: If an argument is out of range or unknown, differs from that of the search in
+            `directory`, or is refused by `fit`; if the objective is not in the logs; if a file of
+            the search is damaged.
+        RuntimeError: If all trials, or `max_consecutive_failed_trials` in a row, fail.
 
     Example:
 
@@ -107,30 +190,87 @@ def search(
     tuner = km.tuning.search(hypermodel, "hyperband", x=x, y=y, validation_split=0.1)
     ```
     """
-    _check_arguments(tuner, max_trials, epochs, seed)
-    options = {
+    arguments.check_choice("tuner", tuner, TUNERS)
+    arguments.check_positive_integers(
+        max_trials=max_trials,
+        epochs=epochs,
+        executions_per_trial=executions_per_trial,
+        max_consecutive_failed_trials=max_consecutive_failed_trials,
+    )
+    arguments.check_integers(0, max_retries_per_trial=max_retries_per_trial)
+    arguments.check_seed(seed, can_be_none=True)
+    _check_fit_arguments(hypermodel, fit_arguments)
+    objective = _resolve_objective(objective, hypermodel)
+    folder = pathlib.Path(directory) / tuner
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    folders.check_files(folder, repair)
+    is_new = not any(folder.glob("trial_*"))
+    description = folders.describe_search(
+        hypermodel,
+        fit_arguments,
+        objective=keras.tree.map_structure(str, objective),
+        epochs=epochs,
+        seed=seed,
+        executions_per_trial=executions_per_trial,
+        hyperparameters=hyperparameters,
+    )
+    folders.check_description(folder, description, is_extendable=tuner != "hyperband")
+    if not isinstance(hypermodel, CheckedHyperModel):
+        hypermodel = CheckedHyperModel(hypermodel)
+    found = TUNERS[tuner](
+        hypermodel,
+        objective=objective,
+        seed_of_trials=seed,
+        seed=None if seed is None else seed + 1,  # keras-tuner takes 0 for None.
+        hyperparameters=hyperparameters,
+        tune_new_entries=tune_new_entries,
+        max_retries_per_trial=max_retries_per_trial,
+        max_consecutive_failed_trials=min(max_trials, max_consecutive_failed_trials),
+        executions_per_trial=executions_per_trial,
+        distribution_strategy=distribution_strategy,
+        directory=directory,
+        project_name=tuner,
+        **_list_options(tuner, max_trials, epochs),
+    )
+    found.oracle.max_trials = max_trials  # All oracles obey it; Hyperband's does not take it.
+    if is_new:
+        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments.get("callbacks")))
+    found.search(epochs=epochs, **fit_arguments)
+    return found
+
+
+def _list_options(tuner, max_trials, epochs):
+    """Returns what one kind of tuner takes beside what all take."""
+    return {
         "hyperband": {"max_epochs": epochs, "hyperband_iterations": None},  # None: without end.
         # keras-tuner's three for each hyperparameter would leave a short search all random.
         "bayesian": {"num_initial_points": max(2, max_trials // 3)},
     }.get(tuner, {})
-    asked = {"hypermodel": type(hypermodel).__name__, "epochs": epochs, "seed": seed}
-    asked["objective"] = keras.tree.map_structure(str, objective)
-    trials = TUNERS[tuner](
-        hypermodel,
-        asked=asked,
-        objective=objective,
-        seed=None if seed is None else seed + 1,  # keras-tuner takes 0 for None.
-        max_consecutive_failed_trials=min(max_trials, MAX_CONSECUTIVE_FAILURES),
-        directory=directory,
-        project_name=tuner,
-        **options,
-    )
-    trials.oracle.max_trials = max_trials  # All oracles obey it; Hyperband's does not take it.
-    trials.search(epochs=epochs, **fit_arguments)
-    return trials
 
 
-def _check_arguments(tuner, max_trials, epochs, seed):
-    arguments.check_choice("tuner", tuner, TUNERS)
-    arguments.check_positive_integers(max_trials=max_trials, epochs=epochs)
-    arguments.check_seed(seed, can_be_none=True)
+def _resolve_objective(objective, hypermodel):
+    if objective is None:
+        return getattr(hypermodel, "objective", "val_loss")
+    if isinstance(objective, str) and objective in DIRECTIONS:
+        return keras_tuner.Objective(objective, DIRECTIONS[objective])
+    return objective
+
+
+def _check_fit_arguments(hypermodel, fit_arguments):
+    known = set(inspect.signature(keras.Model().fit).parameters) - set(OF_SEARCH)
+    known |= set(inspect.signature(getattr(hypermodel, "fit", hypermodel)).parameters)
+    for name, value in fit_arguments.items():
+        if name not in known:
+            raise ValueError(
+                "Arguments must be those of `search` or of `fit`. "
+                f"Received: {name}={type(value).__name__}"
+            )
+    for callback in fit_arguments.get("callbacks") or ():
+        try:
+            copy.deepcopy(callback)
+        except Exception as error:
+            raise TypeError(
+                "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
+                f"copies of its own. Received: {type(callback).__name__}, {error}"
+            ) from error

@@ -1,10 +1,11 @@
 """Tests of the batch size that a tuner draws: how data are batched, and when a trial fails."""
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_searches import NUM_FEATURES, list_statuses, make_space, make_sum_tuner, make_sums
+from tiny_searches import NUM_FEATURES, list_statuses, make_space, make_sums
 
 import kerasmodes as km
 
@@ -41,7 +42,7 @@ def test_a_data_set_is_batched_as_drawn_and_its_validation_is_not():
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(6, drop_remainder=True)
     arguments = {"x": data, "validation_data": data, "callbacks": [batches]}
     fit_sums(5, **arguments)
-    assert (batches.train, batches.test) == (4, 4)  # 24 // 5, and 24 / 6
+    assert (batches.train, batches.test) == (5, 4)  # 24 / 5, rounded up, and 24 / 6
 
 
 def make_shuffled_sums(length):
@@ -91,17 +92,52 @@ def test_a_batch_size_of_the_user_is_refused():
 def test_a_generator_is_refused():
     x, y = km.data.sums(8, NUM_FEATURES)
     with pytest.raises(
-        TypeError, match="`x` must be an array or tf.data.Dataset. Received: x=generator"
+        TypeError, match="`x` must be arrays or a tf.data.Dataset, .* Received: x=generator"
     ):
         fit_sums(4, x=((x, y) for _ in range(2)))
 
 
-# Keras warns that the data set is empty, which is what the trial fails for.
-@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
-def test_too_few_examples_fail_one_trial(tmp_path):
+@pytest.mark.parametrize("drop_remainder", [False, True])
+def test_no_example_of_a_data_set_is_dropped(drop_remainder):
+    seen = []
+
+    class Count(km.SumRegressor):
+        def train_step(self, data):
+            seen.append(len(data[0]))
+            return super().train_step(data)
+
+    def build(hp):
+        model = Count([2])
+        model.compile("sgd", "mse", mode="eager")
+        return model
+
     x, y = km.data.sums(8, NUM_FEATURES)
-    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2, drop_remainder=True)
-    tuner = make_sum_tuner(tmp_path, learning_rate=1e-3, batch_size=[8, 16])
-    tuner.search(data, validation_data=data, verbose=0)
-    assert sorted(list_statuses(tuner)) == ["COMPLETED", "FAILED"]
-    assert "fewer examples than batch_size=16" in tuner.oracle.get_best_trials(2)[1].message
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4, drop_remainder=drop_remainder)
+    hypermodel, hp = km.tuning.BatchSize(build, choices=(3,)), keras_tuner.HyperParameters()
+    hypermodel.fit(hp, hypermodel.build(hp), x=data, verbose=0)
+    assert seen == [3, 3, 2]
+
+
+def test_one_line_adds_batch_size_and_mode_to_a_model_of_ones_own(tmp_path):
+    def build(hp):
+        model = km.SumRegressor([hp.Choice("width", [2, 3])])
+        model.compile("adam", "mse", mode="eager")
+        return model
+
+    hypermodel = km.tuning.BatchSize(build, choices=(4, 8), modes=("eager", "graph"))
+    tuner = km.tuning.search(
+        hypermodel, "grid", max_trials=8, epochs=1, directory=tmp_path, **make_sums()
+    )
+    values = [t.hyperparameters.values for t in tuner.oracle.trials.values()]
+    drawn = {(one["width"], one["batch_size"], one["mode"]) for one in values}
+    assert len(drawn) == 8
+    assert list_statuses(tuner) == ["COMPLETED"] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"choices": (0,)}, "choices"), ({"choices": ()}, "choices"), ({"modes": ("jax",)}, "modes")],
+)
+def test_impossible_choices_are_named(arguments, words):
+    with pytest.raises(ValueError, match=f"`{words}` must be .*Received: {words}="):
+        km.tuning.BatchSize(lambda hp: None, **arguments)

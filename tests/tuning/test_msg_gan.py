@@ -59,3 +59,57 @@ def test_the_gan_is_built_as_drawn():
         optimizer = getattr(gan, f"{network}_optimizer")
         assert float(optimizer.learning_rate) == pytest.approx(rates[f"{network}_learning_rate"])
         assert optimizer.beta_1 == 0.5
+
+
+def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_once(tmp_path):
+    class Metrics(km.callbacks.GenerationMetrics):
+        prepared = 0
+
+        def make_evaluator(self):
+            Metrics.prepared += 1
+            return super().make_evaluator()
+
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    evaluate = Metrics(make_images(), network=network, metrics=("frechet",), num_images=4)
+    tuner = km.tuning.search(
+        km.tuning.MSGGANHyperModel(
+            (4, 4, 1),
+            num_scales=(1, 2),
+            mode="eager",
+            filters=(2, 3),
+            latent_dims=(2,),
+            losses=("hinge", "least_squares"),
+            penalties=("r1", "none"),
+            batch_sizes=(4,),
+        ),
+        max_trials=3,
+        epochs=1,
+        seed=3,
+        directory=tmp_path,
+        x=make_images(),
+        callbacks=[evaluate],
+        verbose=0,
+    )
+    assert list_statuses(tuner) == ["COMPLETED"] * 3
+    assert (tuner.oracle.objective.name, Metrics.prepared) == ("val_frechet", 1)
+    drawn = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
+    assert {one["penalty"] for one in drawn} == {"r1", "none"}
+    assert all(("gamma" in one) == (one["penalty"] == "r1") for one in drawn)
+
+
+def test_a_search_without_metrics_names_what_is_missing(tmp_path):
+    with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
+        km.tuning.search(
+            km.tuning.MSGGANHyperModel((4, 4, 1), 1, "eager", filters=(2,), batch_sizes=(4,)),
+            directory=tmp_path,
+            x=make_images(),
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("losses", ("hinges",)), ("penalties", ("r3",)), ("gamma", (2, 1)), ("learning_rate", (0, 1))],
+)
+def test_an_impossible_range_or_choice_is_named(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+        km.tuning.MSGGANHyperModel(**{name: value})

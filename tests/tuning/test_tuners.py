@@ -3,7 +3,17 @@
 import keras
 import numpy as np
 import pytest
-from tiny_searches import NUM_FEATURES, list_scores, list_statuses, search_sums
+import tensorflow as tf
+from tiny_searches import (
+    NUM_FEATURES,
+    list_scores,
+    list_statuses,
+    make_space,
+    make_sums,
+    search_sums,
+)
+
+import kerasmodes as km
 
 
 class Interruption(keras.callbacks.Callback):
@@ -17,18 +27,89 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def test_wrong_data_end_the_search_at_once(tmp_path):
+def test_wrong_data_end_the_search_before_the_first_trial(tmp_path):
     x = np.zeros((16, NUM_FEATURES + 1), "float32")
     with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
         search_sums(tmp_path, x=x)
-    assert [path.name for path in tmp_path.glob("*/trial_*")] == ["trial_0"]
+    assert not list(tmp_path.glob("*/trial_*"))
 
 
-def test_an_objective_that_is_no_log_ends_the_search(tmp_path):
+def test_an_objective_that_is_no_log_ends_the_search_before_the_first_trial(tmp_path):
     with pytest.raises(
         ValueError, match="`objective` must be one of loss. Received: objective='val_loss'"
     ):
         search_sums(tmp_path, validation_split=0.0)
+    assert not list(tmp_path.glob("*/trial_*"))
+
+
+def test_an_objective_that_no_callback_logs_ends_the_search_in_its_first_epoch(tmp_path):
+    with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
+        search_sums(tmp_path, objective="val_frechet", callbacks=[keras.callbacks.Callback()])
+
+
+def test_an_unknown_argument_is_named_before_the_search(tmp_path):
+    with pytest.raises(ValueError, match="of `search` or of `fit`. Received: max_trails=int"):
+        search_sums(tmp_path, max_trails=3)
+    assert not list(tmp_path.iterdir())
+
+
+class Refuse(km.SumRegressor):
+    """Refuses some widths in `fit`, as a model may that does not fit a device."""
+
+    def fit(self, *args, **kwargs):
+        if self.units[0] in REFUSED:
+            raise ValueError(f"width {self.units[0]} is refused")
+        return super().fit(*args, **kwargs)
+
+
+REFUSED = []
+
+
+def search_widths(directory, refused, **arguments):
+    REFUSED[:] = refused
+
+    def build(hp):
+        model = Refuse([hp.Choice("width", [2, 3, 4, 5])])
+        model.compile("adam", "mse", mode="eager")
+        return model
+
+    defaults = {"max_trials": 4, "epochs": 1, "seed": 0, **make_sums()}
+    return km.tuning.search(build, "grid", directory=directory, **{**defaults, **arguments})
+
+
+def test_an_error_in_fit_fails_its_trial_alone_and_leaves_its_traceback(tmp_path):
+    tuner = search_widths(tmp_path, refused=[2, 4])
+    statuses = {
+        trial.hyperparameters["width"]: trial.status for trial in tuner.oracle.trials.values()
+    }
+    assert statuses == {2: "FAILED", 3: "COMPLETED", 4: "FAILED", 5: "COMPLETED"}
+    (failed,) = (t for t in tuner.oracle.trials.values() if t.hyperparameters["width"] == 4)
+    assert "width 4 is refused" in failed.message
+    folder = tmp_path / "grid" / f"trial_{failed.trial_id}"
+    assert "width 4 is refused" in (folder / "traceback.txt").read_text()
+
+
+def test_three_failures_in_a_row_end_the_search_with_the_reason(tmp_path):
+    with pytest.raises(RuntimeError, match="(?s)limit of 3.*width 5 is refused"):
+        search_widths(tmp_path, refused=[3, 4, 5])
+
+
+@pytest.mark.parametrize("place", ["training", "validation"])
+def test_a_number_that_is_not_finite_fails_its_trial(place, tmp_path):
+    sums = make_sums()
+    sums["x"][0 if place == "training" else -1, 0] = np.nan
+    with pytest.raises(RuntimeError, match="(?s)limit of 2.*numbers must be finite"):
+        search_sums(tmp_path, max_trials=2, **sums)
+
+
+def test_settings_of_keras_tuner_are_passed_on(tmp_path):
+    space = make_space(optimizer="sgd", batch_size=4)
+    tuner = search_sums(
+        tmp_path, max_trials=1, hyperparameters=space, executions_per_trial=2, epochs=1
+    )
+    trial = tuner.oracle.trials["0"]
+    assert (trial.hyperparameters["optimizer"], trial.hyperparameters["batch_size"]) == ("sgd", 4)
+    assert tuner.executions_per_trial == 2
 
 
 def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_path):
@@ -46,19 +127,81 @@ def test_more_trials_extend_a_search(tmp_path):
     assert both.oracle.trials["0"].score == first.oracle.trials["0"].score
 
 
-def test_a_search_is_not_resumed_with_other_arguments(random_search):
-    directory = random_search.directory
-    with pytest.raises(ValueError, match="must be .*'epochs': 2.*Received: .*'epochs': 5"):
-        search_sums(directory, epochs=5)
+def test_more_epochs_continue_a_search(tmp_path):
+    search_sums(tmp_path, max_trials=1, epochs=1)
+    assert len(search_sums(tmp_path, max_trials=2, epochs=2).oracle.trials) == 2
 
 
-def test_hyperband_runs_max_trials_and_promotes_the_best_with_its_optimizer(hyperband_search):
-    *first, promoted = hyperband_search.oracle.trials.values()
-    assert len(first) == 3
-    assert promoted.hyperparameters["tuner/trial_id"] == min(first, key=lambda t: t.score).trial_id
-    steps = -(-12 // promoted.hyperparameters["batch_size"])
-    model = hyperband_search.load_model(promoted)
-    assert int(model.optimizer.iterations) == steps * (promoted.best_step + 2)  # it began with 1
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"epochs": 1}, "epochs=1 .there: 2."),
+        ({"x": np.zeros((16, NUM_FEATURES), "float32")}, "x='float32.16, 4. with checksum"),
+        ({"mode": "graph"}, "hypermodel.mode='graph' .there: 'eager'."),
+        ({"validation_split": 0.5}, "validation_split=0.5 .there: 0.25."),
+    ],
+)
+def test_another_search_in_the_same_folder_is_refused(changed, words, random_search):
+    before = list_scores(random_search)
+    with pytest.raises(ValueError, match=f"`directory` must be new.*Received: {words}"):
+        search_sums(random_search.directory, **changed)
+    assert list_scores(search_sums(random_search.directory)) == before
+
+
+def test_overwrite_starts_again(tmp_path):
+    search_sums(tmp_path, max_trials=1, epochs=2)
+    assert len(search_sums(tmp_path, max_trials=1, epochs=1, overwrite=True).oracle.trials) == 1
+
+
+@pytest.mark.parametrize("name", ["trial_1/trial.json", "tuner0.json", "search.json"])
+def test_a_damaged_file_is_named_and_can_be_set_aside(name, tmp_path):
+    before = search_sums(tmp_path, max_trials=2).oracle.trials
+    path = tmp_path / "random" / name
+    path.write_text("{")
+    with pytest.raises(ValueError, match=f"must be whole. Received: .*{name}, damaged"):
+        search_sums(tmp_path, max_trials=3)
+    after = search_sums(tmp_path, max_trials=3, repair=True).oracle.trials
+    assert [trial.status for trial in after.values()] == [
+        "COMPLETED",
+        "FAILED" if name.startswith("trial") else "COMPLETED",
+        "COMPLETED",
+    ]
+    assert after["0"].score == before["0"].score
+    assert path.with_name(f"{path.name}.damaged").exists()
+
+
+def test_hyperband_runs_max_trials(hyperband_search):
+    assert len(hyperband_search.oracle.trials) == 4
+
+
+@pytest.mark.parametrize("data", ["arrays", "data set"])
+@pytest.mark.parametrize("mode", ["eager", "fused"])
+def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_path):
+    sums = make_sums()
+    x, y = sums["x"], sums["y"]
+    if data == "arrays":
+        arguments = {"x": x, "y": y, "batch_size": 4}
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(4)
+        arguments = {"x": dataset}
+    arguments |= {"validation_data": (x, y), "verbose": 0}
+
+    def build(hp):
+        # Adam is not built here, and this rate makes the first epoch the best one, at times.
+        model = km.SumRegressor([hp.Int("units", 2, 9)])
+        model.compile(keras.optimizers.Adam(0.3), "mse", mode=mode)
+        return model
+
+    tuner = km.tuning.search(
+        build, "hyperband", max_trials=4, epochs=3, seed=0, directory=tmp_path, **arguments
+    )
+    promoted = tuner.oracle.trials["3"]
+    hp = promoted.hyperparameters
+    assert hp["tuner/initial_epoch"] > 0
+    keras.utils.set_random_seed(0)
+    model = build(hp)
+    history = tuner.hypermodel.fit(hp, model, **arguments, epochs=hp["tuner/epochs"]).history
+    assert promoted.score == min(history["val_loss"][hp["tuner/initial_epoch"] :])
 
 
 def test_bayesian_search_finishes(tmp_path):
@@ -68,13 +211,13 @@ def test_bayesian_search_finishes(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tuner", "grid"), ("max_trials", 0), ("epochs", 1.5), ("seed", -1), ("max_trials", True)],
+    [("tuner", "best"), ("max_trials", 0), ("epochs", 1.5), ("seed", -1), ("max_trials", True)],
 )
 def test_a_bad_argument_is_named(name, value, tmp_path):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
         search_sums(**{"directory": tmp_path, name: value})
 
 
-def test_an_unknown_tuner_names_the_three(tmp_path):
-    with pytest.raises(ValueError, match="'random', 'hyperband', 'bayesian'"):
-        search_sums(tmp_path, "grid")
+def test_an_unknown_tuner_names_the_four(tmp_path):
+    with pytest.raises(ValueError, match="'random', 'grid', 'hyperband', 'bayesian'"):
+        search_sums(tmp_path, "best")

@@ -1,0 +1,115 @@
+"""What every trial of a search needs: the same order of the data, and numbers that are numbers.
+
+Which trials run is keras-tuner's; how a search begins, `tuners.py`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+from keras_tuner.errors import FailedTrialError
+
+from kerasmodes.engine import datasets
+
+
+class CheckedHyperModel(keras_tuner.HyperModel):
+    """A hypermodel whose trials fail if a number is not finite, and whose data set starts again.
+
+    Args:
+        hypermodel: A function that builds and compiles a model of hyperparameters, or a
+            `keras_tuner.HyperModel`; `None` in a subclass that overrides `build`.
+    """
+
+    def __init__(self, hypermodel: Callable | keras_tuner.HyperModel | None = None):
+        super().__init__()
+        self.hypermodel = hypermodel
+        self._start = None, None  # A data set, and the position that it had at the first trial.
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        inner = self.hypermodel
+        return inner.build(hp) if isinstance(inner, keras_tuner.HyperModel) else inner(hp)
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        if isinstance(self.hypermodel, keras_tuner.HyperModel):
+            self.hypermodel.declare_hyperparameters(hp)
+
+    def fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Fits a model of a trial and returns what its hypermodel's `fit` returns.
+
+        Raises:
+            FailedTrialError: If a number in the history or a weight is not finite.
+        """
+        results = self.run_fit(hp, model, *args, **kwargs)
+        check_finite(results, model)
+        return results
+
+    def run_fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Fits a model with the arguments as they are."""
+        x = kwargs.get("x", args[0] if args else None)
+        if isinstance(x, tf.data.Dataset):
+            self.restore_order(x, x, kwargs.get("initial_epoch", 0))
+            kwargs.setdefault("shuffle", False)  # Keras warns of shuffle=True.
+        return self.call_fit(hp, model, *args, **kwargs)
+
+    def call_fit(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Calls the given hypermodel's `fit`, or that of the model."""
+        if isinstance(self.hypermodel, keras_tuner.HyperModel):
+            return self.hypermodel.fit(hp, model, *args, **kwargs)
+        return model.fit(*args, **kwargs)
+
+    def restore_order(self, source: tf.data.Dataset, dataset: tf.data.Dataset, epoch: int) -> None:
+        """Gives each trial the same order in the same epoch, and one that Hyperband promotes too.
+
+        Args:
+            source: The data set of the search.
+            dataset: That of a trial, made from it.
+            epoch: The epoch with which the trial begins.
+        """
+        if self._start[0] is not source:
+            try:
+                self._start = source, datasets.DataStart(source)
+            except ValueError:  # It draws its own numbers: its orders cannot be restored.
+                self._start = source, None
+        if self._start[1] is not None:
+            self._start[1].restore(source)
+            datasets.skip_epochs(dataset, epoch, datasets.count_batches(dataset))
+
+
+def check_finite(results: Any, model: keras.Model) -> None:
+    """Fails a trial that has seen a number which is not finite.
+
+    Args:
+        results: What `fit` has returned: a `History`, a dict of numbers or a number.
+        model: The model after `fit`.
+
+    Raises:
+        FailedTrialError: If one of the results, in any epoch, or a weight is not finite.
+    """
+    for name, values in _list_results(results).items():
+        bad = np.flatnonzero(~np.isfinite(np.asarray(values, "float64").reshape(-1)))
+        if bad.size:
+            raise FailedTrialError(
+                f"All numbers must be finite. Received: {name}={np.ravel(values)[bad[0]]} in "
+                f"epoch {bad[0] + 1} of the trial."
+            )
+    for weight in model.weights:
+        value = weight.value
+        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
+            raise FailedTrialError(
+                f"All numbers must be finite. Received: weight {weight.path!r} with NaN or infinity"
+            )
+
+
+def _list_results(results):
+    if isinstance(results, keras.callbacks.History):
+        return results.history
+    return results if isinstance(results, dict) else {"objective": results}
