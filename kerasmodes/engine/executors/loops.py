@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import programs, traced_steps, trials
+from kerasmodes.engine.executors import programs, shared_programs, traced_steps, trials
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -208,7 +208,8 @@ def _compile_loop(loop, mode, specs):
     number = tf.TensorSpec([], tf.int32)
     jit_compile = True if mode == "fused" else None
     function = tf.function(loop, autograph=False, jit_compile=jit_compile)
-    return function.get_concrete_function(specs, number, number)
+    program = function.get_concrete_function(specs, number, number)
+    return program if mode == "graph" else shared_programs.share_program(program, mode)
 
 
 def _add_length(specs, length):

@@ -1,0 +1,81 @@
+"""Tests of programs that models of the same shape share: fewer compilations, the same numbers."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+
+import kerasmodes as km
+from kerasmodes.engine.executors import shared_programs
+
+X, Y = km.data.sums(num_samples=24, num_features=3, seed=1)
+
+
+def make_model(mode, optimizer=None, units=(4,)):
+    keras.utils.set_random_seed(0)
+    model = km.SumRegressor(units)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), "mse", mode=mode)
+    return model
+
+
+def fit(model, epochs=2):
+    return model.fit(X, Y, batch_size=4, epochs=epochs, shuffle=False, verbose=0).history["loss"]
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """What is kept, nothing at the start."""
+    kept = type(shared_programs._programs)()
+    monkeypatch.setattr(shared_programs, "_programs", kept)
+    return kept
+
+
+@pytest.mark.parametrize("mode", ["fused", "xla"])
+def test_models_of_one_shape_share_a_program_and_keep_their_numbers(programs, mode):
+    rates = (0.01, 0.05)
+    expected = [fit(make_model("graph", keras.optimizers.Adam(rate)), 4) for rate in rates]
+    models = [make_model(mode, keras.optimizers.Adam(rate)) for rate in rates]
+    first = [fit(model) for model in models]
+    assert len(programs) == 1
+    found = [[*before, *fit(model)] for before, model in zip(first, models, strict=True)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one[:2], other[:2], rtol=1e-5)
+    # The two models, by turns, are as two that share nothing.
+    alone = make_model(mode, keras.optimizers.Adam(rates[0]))
+    programs.clear()
+    assert [*fit(alone), *fit(alone)] == found[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: make_model("fused", keras.optimizers.Adam(0.01, beta_1=0.5)),
+        lambda: make_model("fused", keras.optimizers.SGD(0.01)),
+        lambda: make_model("fused", units=(5,)),
+        lambda: make_model("xla"),
+    ],
+    ids=["constant", "optimizer", "width", "mode"],
+)
+def test_models_that_differ_share_nothing(programs, other):
+    fit(make_model("fused"))
+    number = len(programs)
+    fit(other())
+    assert len(programs) > number
+
+
+def test_the_program_of_a_deleted_model_serves_the_next(programs):
+    expected = fit(make_model("fused"))
+    gc.collect()
+    assert fit(make_model("fused")) == expected
+    assert len(programs) == 1
+
+
+def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
+    monkeypatch.setattr(shared_programs, "MOST_PROGRAMS", 2)
+    for width in (2, 3, 4):
+        fit(make_model("fused", units=(width,)))
+    assert len(programs) == 2
+    monkeypatch.setattr(shared_programs, "MOST_BYTES", 0)
+    fit(make_model("fused", units=(5,)))
+    assert not programs
