@@ -1,7 +1,7 @@
 """`BatchSize`: a batch size, and a mode, beside what else a search tunes of a model.
 
 What each model of the package tunes besides is in `sum_regressor.py` and `msg_gan.py`; how a trial
-fails, in `trials.py`.
+fails, in `checked_hypermodel.py`.
 """
 
 import inspect
@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from kerasmodes import arguments, modes
 from kerasmodes.engine import datasets
-from kerasmodes.tuning import trials
+from kerasmodes.tuning import checked_hypermodel
 
 
-class BatchSize(trials.CheckedHyperModel):
+class BatchSize(checked_hypermodel.CheckedHyperModel):
     """Lets a search choose the batch size, and if asked the mode, of any model.
 
     Each trial sees the same examples in the same order, in batches of its own size; so does a trial

@@ -1,7 +1,7 @@
 """`search`: one call that runs a search, or resumes it, with one of keras-tuner's tuners.
 
 Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search gives is in
-`best_trials.py`.
+`results.py`.
 """
 
 import copy
@@ -22,7 +22,7 @@ from keras_tuner.errors import FatalValueError
 from kerasmodes import arguments, atomic_files
 from kerasmodes.engine import optimizers
 from kerasmodes.tuning import folders, rehearsal
-from kerasmodes.tuning.trials import CheckedHyperModel
+from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
 
 # What `GenerationMetrics` logs: Keras cannot guess in which direction it is better.
 DIRECTIONS = {
