@@ -1,10 +1,15 @@
-"""`km.tuning`: both models' search spaces for keras-tuner, and one call that runs a search.
+"""`km.tuning`: both models' search spaces for keras-tuner, a call that searches, and its results.
 
 How a model trains is not here (`models/`, `engine/`), nor is a search in several processes.
 """
 
-from kerasmodes.tuning.best_trials import best_trials_table, save_best_model
 from kerasmodes.tuning.msg_gan import MSGGANHyperModel
+from kerasmodes.tuning.results import (
+    best_trials_table,
+    save_best_model,
+    save_trials,
+    write_hparams,
+)
 from kerasmodes.tuning.sum_regressor import SumRegressorHyperModel
 from kerasmodes.tuning.tuners import search
 
@@ -13,5 +18,7 @@ __all__ = [
     "SumRegressorHyperModel",
     "best_trials_table",
     "save_best_model",
+    "save_trials",
     "search",
+    "write_hparams",
 ]
