@@ -3,6 +3,7 @@
 How a model trains is not here (`models/`, `engine/`), nor is a search in several processes.
 """
 
+from kerasmodes.tuning.importance import measure_importance
 from kerasmodes.tuning.msg_gan import MSGGANHyperModel
 from kerasmodes.tuning.results import (
     best_trials_table,
@@ -17,6 +18,7 @@ __all__ = [
     "MSGGANHyperModel",
     "SumRegressorHyperModel",
     "best_trials_table",
+    "measure_importance",
     "save_best_model",
     "save_trials",
     "search",
