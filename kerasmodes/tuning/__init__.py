@@ -5,6 +5,7 @@ How a model trains is not here (`models/`, `engine/`), nor is a search in severa
 
 from kerasmodes.tuning.importance import measure_importance
 from kerasmodes.tuning.msg_gan import MSGGANHyperModel
+from kerasmodes.tuning.pictures import plot_search
 from kerasmodes.tuning.results import (
     best_trials_table,
     save_best_model,
@@ -19,6 +20,7 @@ __all__ = [
     "SumRegressorHyperModel",
     "best_trials_table",
     "measure_importance",
+    "plot_search",
     "save_best_model",
     "save_trials",
     "search",
