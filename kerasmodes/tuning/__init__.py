@@ -1,11 +1,18 @@
-"""`km.tuning`: both models' search spaces for keras-tuner, and one call that runs a search.
+"""`km.tuning`: both models' search spaces for keras-tuner, a call that searches, and its results.
 
 How a model trains is not here (`models/`, `engine/`), nor is a search in several processes.
 """
 
 from kerasmodes.tuning.batch_size import BatchSize
-from kerasmodes.tuning.best_trials import best_trials_table, save_best_model
+from kerasmodes.tuning.importance import measure_importance
 from kerasmodes.tuning.msg_gan import MSGGANHyperModel
+from kerasmodes.tuning.pictures import plot_search
+from kerasmodes.tuning.results import (
+    best_trials_table,
+    save_best_model,
+    save_trials,
+    write_hparams,
+)
 from kerasmodes.tuning.sum_regressor import SumRegressorHyperModel
 from kerasmodes.tuning.tuners import search
 
@@ -14,6 +21,10 @@ __all__ = [
     "MSGGANHyperModel",
     "SumRegressorHyperModel",
     "best_trials_table",
+    "measure_importance",
+    "plot_search",
     "save_best_model",
+    "save_trials",
     "search",
+    "write_hparams",
 ]
