@@ -66,7 +66,8 @@ def _hash_program(program):
     functions = {function.signature.name: function for function in definition.library.function}
     numbers = {}  # Of functions, in the order in which they are met.
     digest = hashlib.sha256()
-    digest.update(repr(program.structured_outputs).encode())
+    called_with = program.structured_input_signature
+    digest.update(repr((called_with, program.structured_outputs)).encode())
     variables = {id(v.handle): (v.dtype, v.shape, v.trainable) for v in graph.variables}
     for tensor in program.captured_inputs:
         digest.update(repr((tensor.dtype, tensor.shape, variables.get(id(tensor)))).encode())

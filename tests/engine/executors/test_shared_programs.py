@@ -5,6 +5,7 @@ import gc
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes.engine.executors import shared_programs
@@ -45,6 +46,28 @@ def test_models_of_one_shape_share_a_program_and_keep_their_numbers(programs, mo
     alone = make_model(mode, keras.optimizers.Adam(rates[0]))
     programs.clear()
     assert [*fit(alone), *fit(alone)] == found[0]
+
+
+class WithoutTargets(km.Model):
+    """Takes examples without targets, and does the same with them."""
+
+    def __init__(self):
+        super().__init__()
+        self.sum = self.add_weight(initializer="zeros")
+        self.compile(mode="fused")
+
+    def train_step(self, data):
+        self.sum.assign_add(tf.reduce_sum(data[0] if isinstance(data, tuple) else data))
+        return {"loss": self.sum}
+
+
+def test_batches_of_another_structure_have_a_program_of_their_own(programs):
+    losses = [
+        WithoutTargets().fit(*data, batch_size=4, verbose=0).history["loss"]
+        for data in ((X, Y), (X,))
+    ]
+    assert losses[0] == losses[1]
+    assert len(programs) == 2
 
 
 @pytest.mark.parametrize(
