@@ -5,12 +5,16 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+MARK = ".part."
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path in the same folder, and renames it to `path` after the block.
 
-    If the block raises, the temporary file is deleted, and an older file at `path` stays.
+    What was written is on the disk before it is renamed, so that a computer that loses its power
+    has the old file or the new one. If the block raises, the temporary file is deleted, and an
+    older file at `path` stays.
 
     Args:
         path: Path of the file to write; its folder is created if missing.
@@ -27,9 +31,41 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{os.getpid()}{MARK}{path.name}")
     try:
         yield temporary
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: str | os.PathLike) -> None:
+    """Removes the temporary files that killed programs have left in a folder."""
+    for path in pathlib.Path(folder).glob(f".*{MARK}*"):
+        number = path.name[1:].partition(".")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process_id):
+    try:
+        os.kill(process_id, 0)  # Sends nothing.
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(path):
+    """Waits until a file or folder is on the disk, where that can be asked for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders.
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

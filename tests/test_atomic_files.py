@@ -1,5 +1,8 @@
 """Tests of files that appear whole or not at all."""
 
+import subprocess
+import sys
+
 import pytest
 
 from kerasmodes import atomic_files
@@ -23,3 +26,16 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
         raise OSError("disk full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_programs_have_left_is_removed(tmp_path):
+    program = "import os; from kerasmodes import atomic_files; import sys\n"
+    program += "with atomic_files.atomic_write(sys.argv[1]) as temporary:\n"
+    program += "    temporary.write_text('half'); os._exit(9)"
+    path = tmp_path / "note.txt"
+    assert subprocess.run([sys.executable, "-c", program, path], check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic_files.atomic_write(path) as temporary:
+        temporary.write_text("ours")
+        atomic_files.remove_parts(tmp_path)
+    assert [one.name for one in tmp_path.iterdir()] == ["note.txt"]

@@ -4,8 +4,11 @@ With several workers, only the chief writes.
 """
 
 import pathlib
+import tempfile
+import warnings
 
 import keras
+import tensorflow as tf
 
 from kerasmodes import atomic_files, replicas
 from kerasmodes.engine import keras_private, optimizers
@@ -18,16 +21,16 @@ class Resume(keras.callbacks.Callback):
     it ends with the weights of a run that was never stopped. Weights, optimizers and the state of
     `km.random` are restored, and the data continue with the next epoch's order. The counts of other
     callbacks (for example the patience of `EarlyStopping`) start again from zero. The checkpoint of
-    an epoch replaces the previous one by an atomic write. The history holds the epochs since the
-    start of the program. With several workers, give this callback to all: the chief writes, and
-    each reads from a folder on a disk that they share.
+    an epoch replaces the previous one by an atomic write, unless a weight is not finite. The
+    history holds the epochs since the start of the program. With several workers, give this
+    callback to all: the chief writes, and each reads from a folder on a disk that they share.
 
     Args:
         directory: Folder for the checkpoint; made if missing. A new fit needs a new folder.
 
     Raises:
-        ValueError: If `directory` is no folder; at the start of a fit that resumes, if the model is
-            not built, or an optimizer that is not `model.optimizer`.
+        ValueError: If `directory` is no folder, or none to write to; at the start of a fit that
+            resumes, if the model is not built, or an optimizer that is not `model.optimizer`.
 
     Example:
 
@@ -50,6 +53,8 @@ class Resume(keras.callbacks.Callback):
             raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
 
     def on_train_begin(self, logs=None):
+        if replicas.is_chief(self.model.distribute_strategy):
+            self._prepare_folder()
         checkpoints = self._list_checkpoints()
         if checkpoints:
             optimizers.load_with_optimizers(self.model, checkpoints[-1])
@@ -57,6 +62,14 @@ class Resume(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
+            return
+        broken = _find_broken_weight(self.model)
+        if broken is not None:
+            warnings.warn(
+                f"No checkpoint of epoch {epoch + 1}: the weight {broken!r} is not finite. The "
+                "checkpoint before stays.",
+                stacklevel=2,
+            )
             return
         old_checkpoints = self._list_checkpoints()
         path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
@@ -68,8 +81,30 @@ class Resume(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         keras_private.set_restored_epoch(self.model, None)
 
+    def _prepare_folder(self):
+        """Makes the folder, and notices before the first epoch if it cannot be written to."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            atomic_files.remove_parts(self.directory)
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"`directory` must be a folder to write to. Received: {str(self.directory)!r}, "
+                f"{error}"
+            ) from error
+
     def _list_checkpoints(self):
         return sorted(self.directory.glob("epoch_*.weights.h5"), key=_parse_epoch)
+
+
+def _find_broken_weight(model):
+    """Returns the path of a weight that holds NaN or infinity, or `None`."""
+    for weight in model.weights:
+        value = weight.value
+        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
+            return weight.path
+    return None
 
 
 def _parse_epoch(path):

@@ -4,13 +4,15 @@ What a step *is* belongs to the models; the modes' meaning to `modes.py`.
 """
 
 import functools
+import os
+import pathlib
 import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasmodes import arguments, modes, replicas
+from kerasmodes import arguments, atomic_files, modes, replicas
 from kerasmodes.engine import (
     compile_config,
     compiled_loss,
@@ -221,15 +223,27 @@ class ModesMixin(Trainer):
         return self._selector is not None or modes.MODES[self.mode].fits_epochs
 
     @functools.wraps(keras.Model.save)
-    def save(self, *args, **kwargs):
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
         # With several workers, the chief alone writes files; the others have the same weights.
-        if replicas.is_chief(self.distribute_strategy):
-            super().save(*args, **kwargs)
+        if not replicas.is_chief(self.distribute_strategy):
+            return
+        save = functools.partial(super().save, overwrite=overwrite, zipped=zipped, **kwargs)
+        if zipped is not False and _can_replace(filepath, overwrite):
+            _replace_file(save, filepath)
+        else:
+            save(filepath)
 
     @functools.wraps(keras.Model.save_weights)
-    def save_weights(self, *args, **kwargs):
-        if replicas.is_chief(self.distribute_strategy):
-            super().save_weights(*args, **kwargs)
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        if not replicas.is_chief(self.distribute_strategy):
+            return
+        save = functools.partial(
+            super().save_weights, overwrite=overwrite, max_shard_size=max_shard_size
+        )
+        if max_shard_size is None and _can_replace(filepath, overwrite):
+            _replace_file(save, filepath)
+        else:
+            save(filepath)
 
     @functools.wraps(keras.Model.compute_loss)
     def compute_loss(self, *args, **kwargs):
@@ -282,6 +296,21 @@ class ModesMixin(Trainer):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says and builds each optimizer for its weights."""
         compile_config.compile_from_config(self, config)
+
+
+def _can_replace(filepath, overwrite):
+    """Returns whether a file can be written aside, and put in its place without a question."""
+    if not isinstance(filepath, (str, os.PathLike)) or "://" in str(filepath):
+        return False
+    path = pathlib.Path(filepath)
+    is_model = path.name.endswith((".keras", ".h5", ".hdf5"))
+    return is_model and path.parent.is_dir() and (overwrite or not path.exists())
+
+
+def _replace_file(save, filepath):
+    """Saves a model so that an older file stays as it is until the new one is complete."""
+    with atomic_files.atomic_write(os.path.realpath(filepath)) as temporary:
+        save(temporary)
 
 
 def _check_layers(model, received):

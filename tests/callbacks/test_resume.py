@@ -129,3 +129,24 @@ def test_resuming_in_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
         km.callbacks.Resume(tmp_path / "file")
+
+
+@pytest.mark.filterwarnings("ignore:No checkpoint of epoch 2:UserWarning")
+def test_a_checkpoint_of_finite_weights_is_not_replaced_by_one_of_nan(tmp_path):
+    class Break(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.layers[0].kernel.assign(np.full((3, 4), np.nan))
+
+    callbacks = [Break(), km.callbacks.Resume(tmp_path)]
+    model = make_noisy_regressor()
+    model.fit(**FIT_ARGUMENTS["arrays"](), epochs=2, verbose=0, callbacks=callbacks)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001.weights.h5"]
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path):
+    (tmp_path / "file").touch()
+    resume = km.callbacks.Resume(tmp_path / "file" / "folder")
+    seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: pytest.fail("began"))
+    with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received:"):
+        make_noisy_regressor().fit(**FIT_ARGUMENTS["arrays"](), verbose=0, callbacks=[resume, seen])
