@@ -4,6 +4,7 @@ In the place of `oracle_chief.start_server` of keras-tuner, which ends up to 20 
 last trial, or never. Checked with keras-tuner 1.4.8.
 """
 
+import pathlib
 import threading
 import time
 from concurrent import futures
@@ -12,13 +13,16 @@ import grpc
 import keras_tuner
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
-from keras_tuner.src.engine import metrics_tracking
+from keras_tuner.src.engine import conditions, metrics_tracking
+from keras_tuner.src.engine import trial as trial_module
 
 from kerasmodes import launching
 
 POLL_SECONDS = 0.1
 # Workers ask for another trial at once. One that does not ask in this time has ended.
 FAREWELL_SECONDS = 2
+# The error of a trial, in the trial's folder.
+TRACEBACK = "traceback.txt"
 
 
 def serve(oracle: keras_tuner.Oracle, address: str) -> None:
@@ -72,8 +76,11 @@ class _Servicer(oracle_chief.OracleServicer):
 
     def EndTrial(self, request, context):  # noqa: N802
         with self.lock:
+            trial = trial_module.Trial.from_proto(request.trial)
+            trial.message = _read_message(self.oracle, trial)
             try:
-                return super().EndTrial(request, context)
+                self.oracle.end_trial(trial)
+                return protos.get_service().EndTrialResponse()
             except Exception as error:
                 self.error = error
                 raise
@@ -87,9 +94,21 @@ class _Servicer(oracle_chief.OracleServicer):
             return is_all and not oracle.ongoing_trials and not oracle._retry_queue
 
 
-def forget_results(trial: keras_tuner.engine.trial.Trial) -> None:
+def _read_message(oracle, trial):
+    """Returns the error of a trial, which keras-tuner's messages leave out; a file has it."""
+    path = pathlib.Path(oracle._get_trial_dir(trial.trial_id)) / TRACEBACK
+    has_failed = trial.status != trial_module.TrialStatus.COMPLETED
+    return path.read_text() if has_failed and path.exists() else None
+
+
+def forget_results(trial: trial_module.Trial) -> None:
     """Deletes what a trial has reported: keras-tuner would take it for the result of the next run.
 
     A worker that is killed between its report and the end of its trial leaves such a report.
     """
     trial.metrics = metrics_tracking.MetricsTracker()
+
+
+def silence_messages() -> None:
+    """Hides a line of keras-tuner's for debugging: it prints each condition that it sends."""
+    conditions.print = lambda *_: None

@@ -42,6 +42,8 @@ class SharedSearch:
             **kwargs: See `*args`.
         """
         role = workers.find_role()
+        if role is not None:
+            serving.silence_messages()
         if role == "worker":
             super().search(*args, verbose=2 if verbose else 0, **kwargs)
             return

@@ -21,7 +21,7 @@ from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
 from kerasmodes.engine import optimizers
-from kerasmodes.tuning import folders, rehearsal, shared_search, workers
+from kerasmodes.tuning import folders, rehearsal, serving, shared_search, workers
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
 
 # What `GenerationMetrics` logs: Keras cannot guess in which direction it is better.
@@ -50,7 +50,7 @@ class _SearchTuner(shared_search.SharedSearch):
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
-            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / "traceback.txt"
+            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
 
