@@ -59,13 +59,17 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
 
     def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
         data_arguments = pick(flags, data_flags)
-        images = data.images(flags.data, **data_arguments, seed=flags.seed)
+        # Each trial makes larger batches of these; what fits none of them is left out.
+        smallest = {"batch_size": min(flags.batch_sizes), "seed": flags.seed}
+        images = data.images(flags.data, **data_arguments, **smallest)
         test_images = data.images(flags.data, **{**data_arguments, "split": flags.test_split})
         metrics = callbacks.GenerationMetrics(
             test_images, metrics=("frechet",), **pick(flags, metric_flags)
         )
         return tuning.search(
-            tuning.MSGGANHyperModel(images.element_spec.shape[1:], **pick(flags, model_flags)),
+            tuning.MSGGANHyperModel(
+                tuple(images.element_spec.shape[1:]), **pick(flags, model_flags)
+            ),
             objective=keras_tuner.Objective("val_frechet", "min"),
             **pick(flags, search_flags),
             x=images,

@@ -29,7 +29,7 @@ class SearchDisplay(oracle_module.Display):
         self.began = time.monotonic()
         self.num_ended = 0  # since then
         self.progress = rich.progress.Progress(
-            rich.progress.BarColumn(bar_width=16),
+            rich.progress.SpinnerColumn(),  # A bar would not fit into 80 characters.
             rich.progress.TextColumn("{task.description}", markup=False),
             _TimeColumn(self),
             console=self.console,
@@ -62,7 +62,7 @@ class SearchDisplay(oracle_module.Display):
             if trial.status == "COMPLETED":
                 score = f"{self.oracle.objective.name} {trial.score:.5g}"
             print(
-                f"trial {trial.trial_id}: {score} | {self._describe()} | {self.describe_time()}",
+                f"trial {trial.trial_id}: {score}; {self._describe()}; {self.describe_time()}",
                 flush=True,
             )
 
@@ -72,7 +72,7 @@ class SearchDisplay(oracle_module.Display):
         text = _format_seconds(elapsed)
         rest = (self.oracle.max_trials or 0) - len(self.oracle.end_order)
         if self.num_ended and rest > 0:
-            text += f", about {_format_seconds(elapsed / self.num_ended * rest)} left"
+            text += f", {_format_seconds(elapsed / self.num_ended * rest)} left"
         return text
 
     def _update(self):
@@ -84,11 +84,11 @@ class SearchDisplay(oracle_module.Display):
         statuses = [trial.status for trial in oracle.trials.values()]
         # Its worker removes a trial after this object is told of its end.
         num_running = [trial.status for trial in oracle.ongoing_trials.values()].count("RUNNING")
-        text = f"{statuses.count('COMPLETED')} of {oracle.max_trials} trials done"
+        text = f"{statuses.count('COMPLETED')} of {oracle.max_trials} done"
         text += f", {num_running} running, {statuses.count('FAILED')} failed"
         best = next(iter(oracle.get_best_trials(1)), None)
         if best is not None and best.status == "COMPLETED":
-            text += f" | best {oracle.objective.name} {best.score:.5g}"
+            text += f", best {oracle.objective.name} {best.score:.5g}"
         return text
 
 
