@@ -4,6 +4,7 @@ In the place of `oracle_chief.start_server` of keras-tuner, which ends up to 20 
 last trial, or never. Checked with keras-tuner 1.4.8.
 """
 
+import contextlib
 import pathlib
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent import futures
 
 import grpc
 import keras_tuner
+from keras_tuner.oracles import GridSearchOracle
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from keras_tuner.src.engine import conditions, metrics_tracking
@@ -68,19 +70,29 @@ class _Servicer(oracle_chief.OracleServicer):
         self.lock = threading.Lock()
 
     def CreateTrial(self, request, context):  # noqa: N802
-        with self.lock:
+        with self._keep_error():
             repeated = self.oracle.ongoing_trials.get(request.tuner_id)
             if repeated is not None:
                 forget_results(repeated)
-            return super().CreateTrial(request, context)
+            response = super().CreateTrial(request, context)
+            if repeated is None and isinstance(self.oracle, GridSearchOracle):
+                # keras-tuner would find the next point when this one has ended: one at a time.
+                self.oracle._populate_next.extend(self.oracle.start_order[-1:])
+            return response
 
     def EndTrial(self, request, context):  # noqa: N802
-        with self.lock:
+        with self._keep_error():
             trial = trial_module.Trial.from_proto(request.trial)
             trial.message = _read_message(self.oracle, trial)
+            self.oracle.end_trial(trial)
+            return protos.get_service().EndTrialResponse()
+
+    @contextlib.contextmanager
+    def _keep_error(self):
+        """Keeps an error for the chief; the worker is told in any case."""
+        with self.lock:
             try:
-                self.oracle.end_trial(trial)
-                return protos.get_service().EndTrialResponse()
+                yield
             except Exception as error:
                 self.error = error
                 raise

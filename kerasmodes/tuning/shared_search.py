@@ -11,6 +11,7 @@ import socket
 import time
 
 import keras_tuner
+from keras_tuner.engine.trial import TrialStatus
 
 from kerasmodes import atomic_files
 from kerasmodes.tuning import search_display, serving, workers
@@ -120,12 +121,32 @@ def put_back_unfinished_trials(oracle: keras_tuner.Oracle) -> None:
     for name in set(oracle.trials) - set(oracle.start_order):
         # The process ended after it had written the trial, before the oracle: it is drawn again.
         del oracle.trials[name]
-    left = [name for name, one in oracle.trials.items() if one.status in ("RUNNING", "INVALID")]
-    left = {*left, *oracle._retry_queue} & set(oracle.trials)
+    ended = {
+        name
+        for name in oracle.end_order
+        if oracle.trials[name].status not in (TrialStatus.RUNNING, TrialStatus.INVALID)
+    }
+    # keras-tuner puts back what was running when it wrote: also trials that had just ended.
+    left = set(oracle.trials) - ended
     for name in left:
         serving.forget_results(oracle.trials[name])
     oracle.ongoing_trials.clear()
     oracle._retry_queue[:] = sorted(left, reverse=True)  # The last one is next.
+    if isinstance(oracle, keras_tuner.oracles.GridSearchOracle):
+        restore_grid(oracle)
+
+
+def restore_grid(oracle: keras_tuner.oracles.GridSearchOracle) -> None:
+    """Restores the order of the grid's points, which keras-tuner does not write into a file."""
+
+    def compare(one, other):
+        values = [oracle.trials[name].hyperparameters.values for name in (one, other)]
+        return oracle._compare(*values)
+
+    names = sorted(oracle.trials, key=functools.cmp_to_key(compare))
+    for name, before in zip(names, [None, *names], strict=False):
+        oracle._ordered_ids.insert(name, before)
+    oracle._populate_next[:] = names
 
 
 def write_atomically(oracle: keras_tuner.Oracle) -> None:

@@ -110,6 +110,20 @@ def test_a_repeated_trial_forgets_what_its_killed_worker_has_reported(oracle):
     assert len(oracle.trials) == 1
 
 
+def test_the_points_of_a_grid_are_handed_out_at_once(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Choice("units", [1, 2, 3])
+    oracle = keras_tuner.oracles.GridSearchOracle(OBJECTIVE, hyperparameters=space)
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.verbose = 0
+    servicer = serving._Servicer(oracle)
+    requests = [protos.get_service().CreateTrialRequest(tuner_id=name) for name in "abcd"]
+    statuses = [servicer.CreateTrial(one, None).trial.status for one in requests]
+    status = protos.get_proto().TrialStatus
+    assert statuses == [status.RUNNING] * 3 + [status.IDLE]
+    assert [t.hyperparameters["units"] for t in oracle.trials.values()] == [1, 2, 3]
+
+
 def test_an_address_in_use_is_refused(oracle):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
