@@ -3,8 +3,10 @@
 In one process or in several: `kerasmodes/tuning/workers.py` starts them.
 """
 
+import contextlib
 import json
 import pathlib
+import random
 import sys
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ import keras_tuner
 
 from kerasmodes import callbacks, data, tuning
 from kerasmodes.cli.flags import Command, add_arguments, add_data_argument, console, pick
-from kerasmodes.tuning import workers
+from kerasmodes.tuning import folders, workers
 
 VALIDATION_SHARE = 0.1
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
@@ -100,6 +102,8 @@ def _add_processes(
     )
 
     def run(flags: jsonargparse.Namespace) -> None:
+        if flags.seed is None:
+            flags.seed = _find_seed(flags)
         if flags.num_workers and workers.find_role() is None:
             if flags.join is not None:
                 raise ValueError(
@@ -120,6 +124,23 @@ def _add_processes(
                 _report(tuner, pathlib.Path(flags.directory))
 
     return run
+
+
+def _find_seed(flags):
+    """Returns the seed of the search in the folder, or a new one: all processes draw the same data.
+
+    So does a process that resumes a search.
+    """
+    if flags.chief is not None or flags.join is not None or workers.find_role() is not None:
+        raise ValueError(
+            "`seed` must be given in each of several commands: all must draw the same data. "
+            f"Received: seed=None, chief={flags.chief!r}, join={flags.join!r}"
+        )
+    path = pathlib.Path(flags.directory, str(flags.tuner), folders.DESCRIPTION)
+    if path.exists() and not flags.overwrite:
+        with contextlib.suppress(ValueError):  # A damaged file is an error of the search.
+            return json.loads(path.read_text()).get("seed")
+    return random.getrandbits(31)
 
 
 def _take_role(flags):

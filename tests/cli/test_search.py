@@ -1,5 +1,6 @@
 """Tests of `kerasmodes tune`: in several processes, how it ends and resumes, both models."""
 
+import json
 import os
 import signal
 import subprocess
@@ -81,6 +82,22 @@ def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys)
     assert "trial 0: val_frechet " in capsys.readouterr().out
     gan = keras.models.load_model(own_folder / "tuning/best.keras")
     assert np.shape(gan.generate(1, seed=0)[-1]) == (1, 28, 28, 1)
+
+
+def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
+    words = [word for word in SUM if not word.startswith(("--seed", "--max-trials"))]
+    assert cli.main([*words, "--max-trials=1"]) == 0
+    assert cli.main([*words, "--max-trials=2"]) == 0
+    assert capsys.readouterr().out.count("\ntrial 1: ") == 1
+    seed = json.loads((own_folder / "search/random/search.json").read_text())["seed"]
+    assert seed >= 0
+    assert cli.main([*words, "--max-trials=1", "--overwrite=true"]) == 0
+    assert json.loads((own_folder / "search/random/search.json").read_text())["seed"] != seed
+
+
+def test_commands_that_join_need_a_seed(capsys):
+    assert cli.main(["tune", "sum", "--join=a:1"]) == 1
+    assert "`seed` must be given in each of several commands" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
