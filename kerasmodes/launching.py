@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kerasmodes import arguments
 
@@ -91,7 +91,7 @@ def _run(command, num_workers):
     ends, workers = queue.Queue(), []
     try:
         for index in range(num_workers):
-            environment = {**os.environ, "TF_CONFIG": make_cluster(ports, index)}
+            environment = {"TF_CONFIG": make_cluster(ports, index)}
             workers.append(_Worker(index, command, environment, ends))
         for _ in workers:
             worker = ends.get()
@@ -99,36 +99,77 @@ def _run(command, num_workers):
                 raise WorkerError(worker.describe_failure())
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
-        _stop(workers, signal.SIGINT if interrupted else signal.SIGTERM)
+        stop(workers, signal.SIGINT if interrupted else signal.SIGTERM)
         raise
 
 
-class _Worker:
-    """A process in a group of its own, and the threads that read its output and wait for it."""
+class Process:
+    """A child process in a group of its own, and the thread that waits for it.
 
-    def __init__(self, index, command, environment, ends):
-        self.index = index
-        self.tail = []
+    It does not outlive this process, and what it has started does not outlive it.
+
+    Args:
+        name: What messages call it, such as `"Worker 0"`.
+        command: List of the program and its arguments.
+        environment: Dict of the environment variables that it adds to those of this process.
+        ends: Queue that receives this object when the process has ended.
+        output: File for stdout and stderr, or `subprocess.PIPE`; `None` leaves them those of this
+            process.
+    """
+
+    def __init__(self, name, command, environment, ends, output=None):
+        self.name = name
         self.process = subprocess.Popen(
             command,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=_follow_parent if sys.platform == "linux" else None,
         )
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        self.start_reading()
         self.waiter = threading.Thread(target=self._wait, args=(ends,), daemon=True)
         self.waiter.start()
 
     def _wait(self, ends):
         self.process.wait()
         self.send_signal(signal.SIGKILL)  # Its own children would keep its output open.
+        self.finish_reading()
+        ends.put(self)
+
+    def start_reading(self) -> None:
+        """Called after the start, for a subclass that reads the output."""
+
+    def finish_reading(self) -> None:
+        """Called after the end, for a subclass that reads the output."""
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def describe_end(self) -> str:
+        """Returns how the process has ended, for example "Worker 0 was killed by SIGKILL"."""
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        return f"{self.name} {how}"
+
+
+class _Worker(Process):
+    """A process whose lines are shown after its number; the last of them are kept."""
+
+    def __init__(self, index, command, environment, ends):
+        self.index = index
+        self.tail = []
+        super().__init__(f"Worker {index}", command, environment, ends, subprocess.PIPE)
+
+    def start_reading(self) -> None:
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def finish_reading(self) -> None:
         self.reader.join()
         self.process.stdout.close()
-        ends.put(self)
 
     def _read(self):
         for line in self.process.stdout:
@@ -137,25 +178,40 @@ class _Worker:
             sys.stdout.write(f"[worker {self.index}] {text}\n")
             sys.stdout.flush()
 
-    def send_signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
     def describe_failure(self) -> str:
-        code = self.process.returncode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        return "\n".join([f"Worker {self.index} {how}. Its last lines:", *self.tail])
+        return "\n".join([f"{self.describe_end()}. Its last lines:", *self.tail])
 
 
-def _stop(workers, number):
-    """Ends all workers and their children: sends the signal, waits, then kills them."""
-    for worker in workers:
-        worker.send_signal(number)
-    for worker in workers:
+def stop(processes: Iterable[Process], number: int) -> None:
+    """Ends processes and their children: sends a signal, waits ten seconds, then kills them."""
+    for process in processes:
+        process.send_signal(number)
+    for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(GRACE_SECONDS)
-        worker.send_signal(signal.SIGKILL)
-        worker.waiter.join()
+            process.process.wait(GRACE_SECONDS)
+        process.send_signal(signal.SIGKILL)
+        process.waiter.join()
+
+
+@contextlib.contextmanager
+def raise_on_sigterm() -> Iterator[None]:
+    """While open, SIGTERM raises a `SystemExit` with the shell's status for it, 143.
+
+    Without this, SIGTERM ends Python at once: nothing is closed. Only the main thread may be
+    interrupted; in another one, this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number, frame):
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _follow_parent():

@@ -2,12 +2,12 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 
 import pytest
+from processes import has_ended, open_process
 
 import kerasmodes as km
 from kerasmodes import launching
@@ -15,27 +15,6 @@ from kerasmodes import launching
 
 def program(source):
     return [sys.executable, "-c", source]
-
-
-def open_process(pid):
-    """Returns a file that tells when a process has ended, or `None` if it is gone already."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def has_ended(process):
-    """Returns whether a process, as `open_process` gives it, ends within a minute.
-
-    A killed process is there for a moment still: the kernel ends it after the call has returned.
-    """
-    if process is None:
-        return True
-    try:
-        return bool(select.select([process], [], [], 60)[0])
-    finally:
-        os.close(process)
 
 
 def test_each_worker_finds_its_place_in_the_cluster(capsys):

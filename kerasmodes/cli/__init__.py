@@ -21,7 +21,7 @@ COMMANDS = {
     "data": {"prepare": imaging.prepare},
     "evaluate": evaluation.evaluate,
     "generate": imaging.generate,
-    "tune": {"sum": search.tune_sum},
+    "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,
 }
 SUMMARIES = {

@@ -1,11 +1,21 @@
-"""`kerasmodes tune`: a search, the table of its best trials and the file of its best model."""
+"""`kerasmodes tune`: a search, the table of its best trials and the file of its best model.
 
+In one process or in several: `kerasmodes/tuning/workers.py` starts them.
+"""
+
+import contextlib
+import json
 import pathlib
+import random
+import sys
+from collections.abc import Callable
 
 import jsonargparse
+import keras_tuner
 
-from kerasmodes import data, tuning
-from kerasmodes.cli.flags import Command, add_arguments, console, pick
+from kerasmodes import callbacks, data, tuning
+from kerasmodes.cli.flags import Command, add_arguments, add_data_argument, console, pick
+from kerasmodes.tuning import folders, workers
 
 VALIDATION_SHARE = 0.1
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
@@ -19,18 +29,136 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
     search_flags = add_arguments(parser, "search", tuning.search, skip=NOT_FLAGS)
 
-    def run(flags: jsonargparse.Namespace) -> None:
+    def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
         x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
-        tuner = tuning.search(
+        return tuning.search(
             tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
             **pick(flags, search_flags),
             x=x,
             y=y,
             validation_split=VALIDATION_SHARE,
         )
-        console.print(tuning.best_trials_table(tuner))
-        best = pathlib.Path(flags.directory) / "best.keras"
-        tuning.save_best_model(tuner, best)
-        console.print(f"Best model: {best}")
+
+    return _add_processes(parser, "sum", search)
+
+
+def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
+    """Search settings of MSGGAN by the distance of its images to test images, val_frechet."""
+    model_flags = add_arguments(
+        parser, "model", tuning.MSGGANHyperModel, skip={"image_shape", "hypermodel"}
+    )
+    add_data_argument(parser)
+    skip = {"name", "with_labels", "batch_size", "seed"}
+    data_flags = add_arguments(parser, "data", data.images, skip=skip)
+    parser.add_argument("--test_split", default="test", help="The `split` of the test images.")
+    metric_flags = add_arguments(
+        parser,
+        "metrics",
+        callbacks.GenerationMetrics,
+        skip={"images", "network", "metrics", "seed", "averaged"},
+    )
+    search_flags = add_arguments(parser, "search", tuning.search, skip={*NOT_FLAGS, "objective"})
+
+    def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
+        data_arguments = pick(flags, data_flags)
+        # Each trial makes larger batches of these; what fits none of them is left out.
+        smallest = {"batch_size": min(flags.batch_sizes), "seed": flags.seed}
+        images = data.images(flags.data, **data_arguments, **smallest)
+        test_images = data.images(flags.data, **{**data_arguments, "split": flags.test_split})
+        metrics = callbacks.GenerationMetrics(
+            test_images, metrics=("frechet",), **pick(flags, metric_flags)
+        )
+        return tuning.search(
+            tuning.MSGGANHyperModel(
+                tuple(images.element_spec.shape[1:]), **pick(flags, model_flags)
+            ),
+            objective=keras_tuner.Objective("val_frechet", "min"),
+            **pick(flags, search_flags),
+            x=images,
+            callbacks=[metrics],
+        )
+
+    return _add_processes(parser, "msggan", search)
+
+
+def _add_processes(
+    parser: jsonargparse.ArgumentParser,
+    name: str,
+    search: Callable[[jsonargparse.Namespace], keras_tuner.Tuner],
+) -> Command:
+    """Adds the flags of a search in several processes; returns the function of the command."""
+    parser.add_argument(
+        "--num_workers",
+        type=int,
+        default=0,
+        help="Worker processes on this machine, beside one that hands out trials; 0 is without.",
+    )
+    add_arguments(
+        parser,
+        "processes",
+        workers.launch_workers,
+        workers.take_role,
+        skip={"command", "num_workers", "directory"},
+    )
+
+    def run(flags: jsonargparse.Namespace) -> None:
+        if flags.seed is None:
+            flags.seed = _find_seed(flags)
+        if flags.num_workers and workers.find_role() is None:
+            if flags.join is not None:
+                raise ValueError(
+                    "`num_workers` must be left out with `join`: each worker is a command of its "
+                    f"own. Received: num_workers={flags.num_workers}, join={flags.join!r}"
+                )
+            workers.launch_workers(
+                _repeat_command(name, flags),
+                flags.num_workers,
+                flags.max_restarts,
+                flags.directory,
+                flags.chief,
+            )
+            return
+        with _take_role(flags) as role:
+            tuner = search(flags)
+            if role != "worker":
+                _report(tuner, pathlib.Path(flags.directory))
 
     return run
+
+
+def _find_seed(flags):
+    """Returns the seed of the search in the folder, or a new one: all processes draw the same data.
+
+    So does a process that resumes a search.
+    """
+    if flags.chief is not None or flags.join is not None or workers.find_role() is not None:
+        raise ValueError(
+            "`seed` must be given in each of several commands: all must draw the same data. "
+            f"Received: seed=None, chief={flags.chief!r}, join={flags.join!r}"
+        )
+    path = pathlib.Path(flags.directory, str(flags.tuner), folders.DESCRIPTION)
+    if path.exists() and not flags.overwrite:
+        with contextlib.suppress(ValueError):  # A damaged file is an error of the search.
+            return json.loads(path.read_text()).get("seed")
+    return random.getrandbits(31)
+
+
+def _take_role(flags):
+    """Opens the role that the flags ask for, or the one that `launch_workers` has given."""
+    is_started = workers.find_role() is not None
+    return workers.take_role(**({} if is_started else pick(flags, ("chief", "join", "worker_id"))))
+
+
+def _repeat_command(name, flags):
+    """Returns the words of a command with these flags: flags that were left out are named, too."""
+    words = [sys.executable, "-m", "kerasmodes", "tune", name]
+    for flag, value in flags.as_dict().items():
+        words.append(f"--{flag}={value if isinstance(value, str) else json.dumps(value)}")
+    return words
+
+
+def _report(tuner, directory):
+    console.print(tuning.best_trials_table(tuner))
+    best = directory / "best.keras"
+    tuning.save_best_model(tuner, best)
+    console.print(f"Best model: {best}")

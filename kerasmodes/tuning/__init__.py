@@ -1,6 +1,6 @@
 """`km.tuning`: both models' search spaces for keras-tuner, a call that searches, and its results.
 
-How a model trains is not here (`models/`, `engine/`), nor is a search in several processes.
+How a model trains is not here (`models/`, `engine/`).
 """
 
 from kerasmodes.tuning.batch_size import BatchSize
@@ -15,12 +15,15 @@ from kerasmodes.tuning.results import (
 )
 from kerasmodes.tuning.sum_regressor import SumRegressorHyperModel
 from kerasmodes.tuning.tuners import search
+from kerasmodes.tuning.workers import find_role, launch_workers
 
 __all__ = [
     "BatchSize",
     "MSGGANHyperModel",
     "SumRegressorHyperModel",
     "best_trials_table",
+    "find_role",
+    "launch_workers",
     "measure_importance",
     "plot_search",
     "save_best_model",

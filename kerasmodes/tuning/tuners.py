@@ -21,7 +21,7 @@ from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
 from kerasmodes.engine import optimizers
-from kerasmodes.tuning import folders, rehearsal
+from kerasmodes.tuning import folders, rehearsal, serving, shared_search, workers
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
 
 # What `GenerationMetrics` logs: Keras cannot guess in which direction it is better.
@@ -32,7 +32,7 @@ DIRECTIONS = {
 OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
 
 
-class _SearchTuner:
+class _SearchTuner(shared_search.SharedSearch):
     """What `search` adds to a tuner: seeded trials that leave their errors in a file.
 
     Args:
@@ -50,7 +50,7 @@ class _SearchTuner:
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
-            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / "traceback.txt"
+            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
 
@@ -146,6 +146,8 @@ def search(
     """Runs a search, or resumes the one in `directory`, and returns its tuner.
 
     Before the first trial, one step of training shows whether data and arguments fit the model.
+    In a process of `launch_workers`, or with keras-tuner's environment variables, it takes part in
+    a search of several processes: in a worker it returns a tuner that knows no trials.
     A trial fails alone if its `fit` raises an error, or if a number in its history or its weights
     is not finite; `traceback.txt` in its folder tells why.
 
@@ -172,6 +174,7 @@ def search(
         repair: Whether damaged files of a search are set aside. A trial without its file counts as
             failed.
         **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
+            `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing.
 
     Returns:
         A `keras_tuner.Tuner`, after its search.
@@ -202,10 +205,12 @@ def search(
     _check_fit_arguments(hypermodel, fit_arguments)
     objective = _resolve_objective(objective, hypermodel)
     folder = pathlib.Path(directory) / tuner
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    folders.check_files(folder, repair)
-    is_new = not any(folder.glob("trial_*"))
+    is_worker = workers.find_role() == "worker"  # The folder is the chief's, who checks it.
+    if not is_worker:
+        if overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        folders.check_files(folder, repair)
+    is_new = not is_worker and not any(folder.glob("trial_*"))
     description = folders.describe_search(
         hypermodel,
         fit_arguments,
@@ -215,7 +220,8 @@ def search(
         executions_per_trial=executions_per_trial,
         hyperparameters=hyperparameters,
     )
-    folders.check_description(folder, description, is_extendable=tuner != "hyperband")
+    if not is_worker:
+        folders.check_description(folder, description, is_extendable=tuner != "hyperband")
     if not isinstance(hypermodel, CheckedHyperModel):
         hypermodel = CheckedHyperModel(hypermodel)
     found = TUNERS[tuner](

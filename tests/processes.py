@@ -1,0 +1,34 @@
+"""Whether a process of a test has ended."""
+
+import os
+import pathlib
+import select
+
+
+def open_process(pid):
+    """Returns a file that tells when a process has ended, or `None` if it is gone already."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def has_ended(process):
+    """Returns whether a process, as `open_process` gives it, ends within a minute.
+
+    A killed process is there for a moment still: the kernel ends it after the call has returned.
+    """
+    if process is None:
+        return True
+    try:
+        return bool(select.select([process], [], [], 60)[0])
+    finally:
+        os.close(process)
+
+
+def list_children(pid):
+    """Returns the ids of the processes that a process has started."""
+    children = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        children += map(int, (task / "children").read_text().split())
+    return children

@@ -1,0 +1,143 @@
+"""Tests of the chief's answers to its workers, without processes."""
+
+import pathlib
+import socket
+import threading
+
+import keras_tuner
+import pytest
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_client
+
+from kerasmodes.launching import find_free_ports
+from kerasmodes.tuning import serving, workers
+
+OBJECTIVE = keras_tuner.Objective("val_loss", "min")
+
+
+@pytest.fixture
+def oracle(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Int("units", 1, 100)
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        OBJECTIVE, max_trials=2, hyperparameters=space, max_consecutive_failed_trials=2
+    )
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.verbose = 0
+    return oracle
+
+
+def run_worker(oracle, tuner_id, address, run, ended):
+    """Runs trials by `run(client, trial)` until the chief has none."""
+    with workers.take_role(join=address, worker_id=tuner_id):
+        client = oracle_client.OracleClient(oracle)
+    trial = client.create_trial(tuner_id)
+    while trial.status == "RUNNING":
+        run(client, trial)
+        trial = client.create_trial(tuner_id)
+    ended.append(trial.status)
+
+
+def serve(oracle, run):
+    """Serves one worker, in a thread; returns the statuses with which it has ended."""
+    address = f"127.0.0.1:{find_free_ports(1)[0]}"
+    ended = []
+    worker = threading.Thread(
+        target=run_worker, args=(oracle, "a", address, run, ended), daemon=True
+    )
+    worker.start()
+    serving.serve(oracle, address)
+    worker.join()
+    return ended
+
+
+def complete(client, trial):
+    client.update_trial(trial.trial_id, {"val_loss": 1.0})
+    trial.status = "COMPLETED"
+    client.end_trial(trial)
+
+
+def test_the_chief_ends_when_its_worker_has_been_told(oracle):
+    assert serve(oracle, complete) == ["STOPPED"]
+    assert [trial.score for trial in oracle.trials.values()] == [1.0, 1.0]
+
+
+def test_a_finished_search_needs_no_worker(oracle):
+    serve(oracle, complete)
+    serving.serve(oracle, f"127.0.0.1:{find_free_ports(1)[0]}")
+
+
+def test_the_error_of_a_trial_is_read_from_its_folder(oracle):
+    def fail(client, trial):
+        folder = pathlib.Path(oracle._get_trial_dir(trial.trial_id))
+        (folder / serving.TRACEBACK).write_text("ValueError: too wide")
+        if trial.trial_id == "1":  # Two failures in a row would end the search.
+            complete(client, trial)
+            return
+        trial.status = "FAILED"
+        client.end_trial(trial)
+
+    serve(oracle, fail)
+    messages = [trial.message for trial in oracle.trials.values()]
+    assert messages == ["ValueError: too wide", None]
+
+
+def test_too_many_failures_in_a_row_end_the_chief(oracle):
+    servicer = serving._Servicer(oracle)
+    service = protos.get_service()
+    for _ in range(2):
+        assert not servicer.is_finished()
+        servicer.CreateTrial(service.CreateTrialRequest(tuner_id="a"), None)
+        (trial,) = oracle.ongoing_trials.values()
+        request = service.EndTrialRequest(trial=trial.to_proto())
+        request.trial.status = protos.get_proto().TrialStatus.FAILED
+        try:
+            servicer.EndTrial(request, None)
+        except RuntimeError as error:
+            assert "exceeded the limit of 2" in str(error)
+    with pytest.raises(RuntimeError, match="exceeded the limit of 2"):
+        servicer.is_finished()
+
+
+def test_a_repeated_trial_forgets_what_its_killed_worker_has_reported(oracle):
+    servicer = serving._Servicer(oracle)
+    request = protos.get_service().CreateTrialRequest(tuner_id="a")
+    first = servicer.CreateTrial(request, None).trial
+    oracle.update_trial(first.trial_id, {"val_loss": 5.0})
+    second = servicer.CreateTrial(request, None).trial
+    assert second.trial_id == first.trial_id
+    assert not second.metrics.metrics
+    assert len(oracle.trials) == 1
+
+
+def test_the_points_of_a_grid_are_handed_out_at_once(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Choice("units", [1, 2, 3])
+    oracle = keras_tuner.oracles.GridSearchOracle(OBJECTIVE, hyperparameters=space)
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.verbose = 0
+    servicer = serving._Servicer(oracle)
+    requests = [protos.get_service().CreateTrialRequest(tuner_id=name) for name in "abcd"]
+    statuses = [servicer.CreateTrial(one, None).trial.status for one in requests]
+    status = protos.get_proto().TrialStatus
+    assert statuses == [status.RUNNING] * 3 + [status.IDLE]
+    assert [t.hyperparameters["units"] for t in oracle.trials.values()] == [1, 2, 3]
+
+
+def test_an_address_in_use_is_refused(oracle):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match=f"address must be .*free. Received: .*{address}"):
+            serving.serve(oracle, address)
+
+
+def test_conditions_are_sent_in_silence(capsys):
+    serving.silence_messages()
+    space = keras_tuner.HyperParameters()
+    space.Int("layers", 1, 3)
+    with space.conditional_scope("layers", [2, 3]):
+        space.Int("units", 1, 3)
+    space.to_proto()
+    assert capsys.readouterr().out == ""

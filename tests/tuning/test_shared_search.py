@@ -1,0 +1,140 @@
+"""Tests of what a search leaves and shows: trials put back, atomic writes, the display's lines."""
+
+import json
+
+import keras_tuner
+import pytest
+from tiny_searches import list_scores, make_sums, search_sums
+
+import kerasmodes as km
+from kerasmodes import atomic_files
+from kerasmodes.tuning import search_display, shared_search
+
+
+def read_states(folder):
+    paths = [folder / "oracle.json", *sorted(folder.glob("trial_*/trial.json"))]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A folder as two workers leave it that were stopped in trials 1 and 2."""
+    search_sums(tmp_path)
+    folder = tmp_path / "random"
+    state = json.loads((folder / "oracle.json").read_text())
+    state["ongoing_trials"] = {"worker_1": "1", "worker_0": "2"}
+    state["end_order"] = ["0"]
+    (folder / "oracle.json").write_text(json.dumps(state))
+    for name in ("1", "2"):
+        path = folder / f"trial_{name}" / "trial.json"
+        trial = json.loads(path.read_text())
+        path.write_text(json.dumps({**trial, "status": "RUNNING", "score": None}))
+    return tmp_path
+
+
+def test_trials_that_were_left_are_run_once_in_their_order(stopped, random_search):
+    resumed = search_sums(stopped)
+    assert list_scores(resumed) == list_scores(random_search)
+    assert resumed.oracle.end_order == ["0", "1", "2"]
+    assert not resumed.oracle.ongoing_trials
+
+
+def test_a_trial_that_the_oracle_does_not_know_is_drawn_again(stopped, random_search):
+    path = stopped / "random" / "oracle.json"
+    state = json.loads(path.read_text())
+    state |= {"ongoing_trials": {"worker_1": "1"}, "start_order": ["0", "1"]}
+    hashed = state["id_to_hash"].pop("2")
+    state["tried_so_far"].remove(hashed)
+    path.write_text(json.dumps(state))
+    resumed = search_sums(stopped)
+    assert resumed.oracle.start_order == ["0", "1", "2"]
+    assert set(resumed.oracle.end_order) == {"0", "1", "2"}
+    assert len(list_scores(resumed)) == 3
+
+
+def test_a_trial_that_had_ended_is_not_repeated(stopped):
+    path = stopped / "random" / "trial_0" / "trial.json"
+    state = json.loads((stopped / "random" / "oracle.json").read_text())
+    # As in the moment after the end of a trial.
+    state["ongoing_trials"] = {"worker_0": "0", "worker_1": "1"}
+    (stopped / "random" / "oracle.json").write_text(json.dumps(state))
+    before = path.stat().st_mtime_ns
+    assert sorted(search_sums(stopped).oracle.end_order) == ["0", "1", "2"]
+    assert path.stat().st_mtime_ns == before
+
+
+def search_grid(directory, max_trials):
+    def build(hp):
+        units = hp.Choice("units", [2, 3, 4]) + hp.Choice("more", [0, 3])
+        model = km.SumRegressor([units])
+        model.compile("adam", "mse", mode="eager")
+        return model
+
+    fixed = {"max_trials": max_trials, "epochs": 1, "seed": 0, **make_sums()}
+    return km.tuning.search(build, "grid", directory=directory, **fixed)
+
+
+def test_a_grid_is_resumed_where_it_stopped(tmp_path):
+    search_grid(tmp_path, 2)
+    resumed = search_grid(tmp_path, 10)
+    values = [trial.hyperparameters.values for trial in resumed.oracle.trials.values()]
+    assert len(values) == 6
+    assert len({(one["units"], one["more"]) for one in values}) == 6
+
+
+def test_a_process_that_ends_while_it_writes_leaves_whole_files(tmp_path, monkeypatch):
+    tuner = search_sums(tmp_path, max_trials=1)
+    before = read_states(tmp_path / "random")
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic_files.os, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.oracle.save()
+    with pytest.raises(KeyboardInterrupt):
+        tuner.oracle._save_trial(tuner.oracle.trials["0"])
+    assert read_states(tmp_path / "random") == before
+
+
+@pytest.mark.parametrize(("verbose", "num_lines"), [(0, 0), (1, 2), (2, 4), ("auto", 2)])
+def test_verbose_says_how_much_is_shown(verbose, num_lines, tmp_path, capsys):
+    search_sums(tmp_path, max_trials=2, epochs=1, verbose=verbose)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == num_lines
+    shown = [line for line in lines if line.startswith("trial ")]
+    assert len(shown) == (2 if verbose else 0)
+
+
+def test_a_terminal_has_one_line(random_search, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    oracle = random_search.oracle
+    with search_display.SearchDisplay(oracle) as display:
+        oracle.trials["0"].score = 0.012345
+        display.on_trial_end(oracle.trials["0"])
+    out = capsys.readouterr().out
+    last = out.rpartition("\x1b[2K")[2]
+    assert "3 of 3 done, 0 running, 0 failed, best val_loss 0.012345" in last
+    assert last.count("\n") == 1
+    assert "trial 0:" not in out
+
+
+def test_the_time_left_is_that_of_the_trials_left(tmp_path):
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        keras_tuner.Objective("val_loss", "min"), max_trials=10
+    )
+    display = search_display.SearchDisplay(oracle, is_shown=False)
+    display.began -= 7200
+    assert display.describe_time() == "2:00:00"
+    display.num_ended, oracle.end_order = 2, ["0", "1", "2", "3", "4"]
+    assert display.describe_time() == "2:00:00, 5:00:00 left"
+
+
+def test_a_chief_that_never_answers_is_an_error(random_search, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "9")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker_0")
+    monkeypatch.setattr(shared_search, "SECONDS_FOR_FIRST_ANSWER", 0)
+    with pytest.raises(RuntimeError, match="chief must answer within 0 seconds. .* 127.0.0.1:9"):
+        random_search.pre_create_trial()
