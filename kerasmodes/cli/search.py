@@ -1,4 +1,4 @@
-"""`kerasmodes tune`: a search, the table of its best trials and the file of its best model.
+"""`kerasmodes tune`: a search, the tables and pictures of its trials, the file of its best model.
 
 In one process or in several: `kerasmodes/tuning/workers.py` starts them.
 """
@@ -159,6 +159,11 @@ def _repeat_command(name, flags):
 
 def _report(tuner, directory):
     console.print(tuning.best_trials_table(tuner))
-    best = directory / "best.keras"
-    tuning.save_best_model(tuner, best)
-    console.print(f"Best model: {best}")
+    tuning.save_trials(tuner, directory / "trials.csv")
+    tuning.plot_search(tuner, directory / "trials.png")
+    tuning.write_hparams(tuner, directory / "hparams")
+    tuning.save_best_model(tuner, directory / "best.keras")
+    console.print(
+        f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "
+        "for TensorBoard, hparams."
+    )

@@ -63,7 +63,7 @@ def test_a_worker_joins_a_chief_and_both_end(own_folder):
         outputs = [*chief.communicate(), *worker.communicate()]
     assert (chief.returncode, worker.returncode) == (0, 0), outputs
     assert "3 of 3 done" in outputs[0]
-    assert "Best model: search/best.keras" in outputs[0]
+    assert "In search: the best model, best.keras" in outputs[0]
     assert "Best" not in outputs[2]
 
 
