@@ -3,9 +3,11 @@
 import contextlib
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 MARK = ".part."
+LONGEST_NAME = 200  # Of 255 characters that file systems take.
 
 
 @contextlib.contextmanager
@@ -31,9 +33,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}{MARK}{path.name}")
+    temporary = path.with_name(f".{os.getpid()}{MARK}{path.name[-LONGEST_NAME:]}")
     try:
         yield temporary
+        if path.exists():
+            shutil.copymode(path, temporary)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)

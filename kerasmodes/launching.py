@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kerasmodes import arguments
 
@@ -194,8 +194,8 @@ def stop(processes: Iterable[Process], number: int) -> None:
 
 
 @contextlib.contextmanager
-def raise_on_sigterm() -> Iterator[None]:
-    """While open, SIGTERM raises a `SystemExit` with the shell's status for it, 143.
+def call_on_sigterm(function: Callable[[int], None]) -> Iterator[None]:
+    """While open, SIGTERM calls a function with the exit status that a shell has for it, 143.
 
     Without this, SIGTERM ends Python at once: nothing is closed. Only the main thread may be
     interrupted; in another one, this does nothing.
@@ -203,11 +203,7 @@ def raise_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def leave(number, frame):
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: function(128 + number))
     try:
         yield
     finally:

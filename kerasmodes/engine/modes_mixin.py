@@ -4,21 +4,20 @@ What a step *is* belongs to the models; the modes' meaning to `modes.py`.
 """
 
 import functools
-import os
-import pathlib
 import types
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasmodes import arguments, atomic_files, modes, replicas
+from kerasmodes import arguments, modes, replicas
 from kerasmodes.engine import (
     compile_config,
     compiled_loss,
     executors,
     fit_arguments,
     keras_private,
+    saving,
 )
 from kerasmodes.engine.trainer import Trainer
 
@@ -228,8 +227,8 @@ class ModesMixin(Trainer):
         if not replicas.is_chief(self.distribute_strategy):
             return
         save = functools.partial(super().save, overwrite=overwrite, zipped=zipped, **kwargs)
-        if zipped is not False and _can_replace(filepath, overwrite):
-            _replace_file(save, filepath)
+        if zipped is not False and saving.can_replace(filepath, overwrite):
+            saving.replace_file(save, filepath)
         else:
             save(filepath)
 
@@ -240,8 +239,8 @@ class ModesMixin(Trainer):
         save = functools.partial(
             super().save_weights, overwrite=overwrite, max_shard_size=max_shard_size
         )
-        if max_shard_size is None and _can_replace(filepath, overwrite):
-            _replace_file(save, filepath)
+        if max_shard_size is None and saving.can_replace(filepath, overwrite):
+            saving.replace_file(save, filepath)
         else:
             save(filepath)
 
@@ -296,21 +295,6 @@ class ModesMixin(Trainer):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says and builds each optimizer for its weights."""
         compile_config.compile_from_config(self, config)
-
-
-def _can_replace(filepath, overwrite):
-    """Returns whether a file can be written aside, and put in its place without a question."""
-    if not isinstance(filepath, (str, os.PathLike)) or "://" in str(filepath):
-        return False
-    path = pathlib.Path(filepath)
-    is_model = path.name.endswith((".keras", ".h5", ".hdf5"))
-    return is_model and path.parent.is_dir() and (overwrite or not path.exists())
-
-
-def _replace_file(save, filepath):
-    """Saves a model so that an older file stays as it is until the new one is complete."""
-    with atomic_files.atomic_write(os.path.realpath(filepath)) as temporary:
-        save(temporary)
 
 
 def _check_layers(model, received):

@@ -28,6 +28,12 @@ class CheckedHyperModel(keras_tuner.HyperModel):
         self.hypermodel = hypermodel
         self._start = None, None  # A data set, and the position that it had at the first trial.
 
+    @property
+    def has_own_results(self) -> bool:
+        """Whether a `fit` of the given hypermodel's own decides what is scored, not the logs."""
+        fit = getattr(type(self.hypermodel), "fit", None)
+        return fit is not None and fit is not keras_tuner.HyperModel.fit
+
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         inner = self.hypermodel
         return inner.build(hp) if isinstance(inner, keras_tuner.HyperModel) else inner(hp)
@@ -110,6 +116,8 @@ def check_finite(results: Any, model: keras.Model) -> None:
 
 
 def _list_results(results):
+    if results is None:  # keras-tuner says what is missing.
+        return {}
     if isinstance(results, keras.callbacks.History):
         return results.history
     return results if isinstance(results, dict) else {"objective": results}

@@ -6,6 +6,7 @@ Checked with keras-tuner 1.4.8.
 import copy
 import json
 import pathlib
+import shutil
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -43,13 +44,36 @@ def describe_search(
     return json.loads(json.dumps(described))
 
 
-def check_description(folder: pathlib.Path, description: dict, is_extendable: bool) -> None:
-    """Checks that a search is the one of its folder; notes it if the folder is new.
+def prepare_folder(folder: pathlib.Path, description: dict, overwrite: bool, repair: bool) -> bool:
+    """Checks that a search may begin or resume in a folder; returns whether it begins.
+
+    Args:
+        folder: Folder of the search; made if missing.
+        description: What `describe_search` has returned.
+        overwrite: Whether what is there is deleted first.
+        repair: Whether damaged files are set aside.
+
+    Raises:
+        ValueError: If the folder holds another search, or damaged files.
+    """
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    check_files(folder, repair)
+    is_new = not any(folder.glob("trial_*"))
+    if not is_new:
+        check_description(folder, description)
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_files.atomic_write(folder / DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n")
+    return is_new
+
+
+def check_description(folder: pathlib.Path, description: dict) -> None:
+    """Checks that a search is the one of its folder.
 
     Args:
         folder: Folder of the search.
         description: What `describe_search` has returned.
-        is_extendable: Whether more `epochs` than before make the same search, continued.
 
     Raises:
         ValueError: If the folder holds another search.
@@ -62,8 +86,6 @@ def check_description(folder: pathlib.Path, description: dict, is_extendable: bo
             for name in dict.fromkeys([*before, *description])
             if before.get(name) != description.get(name)
         ]
-        if is_extendable and before.get("epochs", 0) < description["epochs"]:
-            names.remove("epochs")
         if names:
             listed = ", ".join(
                 f"{name}={description.get(name)!r} (there: {before.get(name)!r})" for name in names
@@ -72,9 +94,6 @@ def check_description(folder: pathlib.Path, description: dict, is_extendable: bo
                 f"`directory` must be new, or hold the same search. Received: {listed} for the "
                 f"search in {folder}. Name another directory, or pass overwrite=True."
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_files.atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(description, indent=2) + "\n")
 
 
 def check_files(folder: pathlib.Path, repair: bool) -> None:
@@ -89,17 +108,17 @@ def check_files(folder: pathlib.Path, repair: bool) -> None:
         ValueError: If a file is damaged, and cannot be or is not to be repaired.
     """
     damaged = [path for path in sorted(folder.glob("**/*.json")) if _is_damaged(path)]
-    if damaged and not repair:
-        raise ValueError(
-            f"The files of a search must be whole. Received: {damaged[0]}, damaged. Pass "
-            "repair=True to set it aside and continue with what is left, or name another directory."
-        )
     for path in damaged:
         if path.name == "oracle.json":
             raise ValueError(
                 f"{path} must be whole: it holds the order of all trials. Received: a damaged "
                 "file, which cannot be repaired. Name another directory, or pass overwrite=True."
             )
+    if damaged and not repair:
+        raise ValueError(
+            f"The files of a search must be whole. Received: {damaged[0]}, damaged. Pass "
+            "repair=True to set it aside and continue with what is left, or name another directory."
+        )
     for path in damaged:
         path.rename(path.with_name(f"{path.name}.damaged"))
         if path.name == "trial.json":
@@ -110,9 +129,12 @@ def check_files(folder: pathlib.Path, repair: bool) -> None:
 
 def _is_damaged(path):
     try:
-        return not isinstance(json.loads(path.read_text()), dict)
+        content = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError):
         return True
+    # Keras writes `null` for a model that was not built by shapes.
+    needed = {"trial.json": "trial_id", "oracle.json": "hyperparameters"}.get(path.name)
+    return needed is not None and needed not in (content or {})
 
 
 def _replace_trial(path):

@@ -59,6 +59,8 @@ def _run_step(tuner, hp, arguments):
         scope = tuner.distribution_strategy.scope if tuner.distribution_strategy else None
         with scope() if scope else contextlib.nullcontext():
             model = tuner.hypermodel.build(copy.copy(hp))
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"`hypermodel` must build a Keras model. Received: {model!r}")
         model.run_eagerly = True
         results = tuner.hypermodel.fit(hp, model, **arguments)
     return getattr(results, "history", results)

@@ -6,6 +6,7 @@ last trial, or never. Checked with keras-tuner 1.4.8.
 
 import contextlib
 import pathlib
+import sys
 import threading
 import time
 from concurrent import futures
@@ -48,7 +49,7 @@ def serve(oracle: keras_tuner.Oracle, address: str) -> None:
             "The chief's address must be one of this machine, and free. "
             f"Received: address={address!r}"
         ) from error
-    with launching.raise_on_sigterm():
+    with launching.call_on_sigterm(sys.exit):
         try:
             server.start()
             while not servicer.is_finished():

@@ -9,7 +9,6 @@ import inspect
 import json
 import os
 import pathlib
-import shutil
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +45,9 @@ class _SearchTuner(shared_search.SharedSearch):
     def run_trial(self, trial, *args, **kwargs):
         if self._seed_of_trials is not None:
             keras.utils.set_random_seed(self._seed_of_trials)
-        kwargs["callbacks"] = [*kwargs.get("callbacks", ()), _ObjectiveCheck(self.oracle.objective)]
+        if not self.hypermodel.has_own_results:
+            check = _ObjectiveCheck(self.oracle.objective)
+            kwargs["callbacks"] = [*kwargs.get("callbacks", ()), check]
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
@@ -162,7 +163,7 @@ def search(
         max_trials: Positive int, trials in all; fewer only if the search space has no more.
         epochs: Positive int, epochs of a trial; with Hyperband, of its longest trials.
         directory: Folder of the search; each kind of tuner has its own in it. A search that is
-            there is resumed, with more trials or, except with Hyperband, more epochs if asked.
+            there is resumed, with more trials if asked; trials of other `epochs` do not compare.
         seed: Int, at least 0, set by `keras.utils.set_random_seed` before each trial, or `None`.
         hyperparameters: Hyperparameters that replace those of the same names in the space.
         tune_new_entries: Whether those of the space that are not among `hyperparameters` vary.
@@ -204,13 +205,6 @@ def search(
     arguments.check_seed(seed, can_be_none=True)
     _check_fit_arguments(hypermodel, fit_arguments)
     objective = _resolve_objective(objective, hypermodel)
-    folder = pathlib.Path(directory) / tuner
-    is_worker = workers.find_role() == "worker"  # The folder is the chief's, who checks it.
-    if not is_worker:
-        if overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
-        folders.check_files(folder, repair)
-    is_new = not is_worker and not any(folder.glob("trial_*"))
     description = folders.describe_search(
         hypermodel,
         fit_arguments,
@@ -220,8 +214,11 @@ def search(
         executions_per_trial=executions_per_trial,
         hyperparameters=hyperparameters,
     )
-    if not is_worker:
-        folders.check_description(folder, description, is_extendable=tuner != "hyperband")
+    is_new = False
+    if workers.find_role() != "worker":  # The folder is the chief's, who checks it.
+        is_new = folders.prepare_folder(
+            pathlib.Path(directory) / tuner, description, overwrite, repair
+        )
     if not isinstance(hypermodel, CheckedHyperModel):
         hypermodel = CheckedHyperModel(hypermodel)
     found = TUNERS[tuner](
@@ -272,7 +269,17 @@ def _check_fit_arguments(hypermodel, fit_arguments):
                 "Arguments must be those of `search` or of `fit`. "
                 f"Received: {name}={type(value).__name__}"
             )
-    for callback in fit_arguments.get("callbacks") or ():
+    is_own = isinstance(hypermodel, keras_tuner.HyperModel) and _has_own_fit(hypermodel)
+    if fit_arguments.get("x") is None and not is_own:
+        raise ValueError("`x` must be the data of the search. Received: x=None")
+    callbacks = fit_arguments.get("callbacks") or ()
+    is_list = isinstance(callbacks, (list, tuple))
+    if not is_list or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
+        raise TypeError(
+            "`callbacks` must be a list of Keras callbacks. "
+            f"Received: callbacks={fit_arguments['callbacks']!r}"
+        )
+    for callback in callbacks:
         try:
             copy.deepcopy(callback)
         except Exception as error:
@@ -280,3 +287,7 @@ def _check_fit_arguments(hypermodel, fit_arguments):
                 "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
                 f"copies of its own. Received: {type(callback).__name__}, {error}"
             ) from error
+
+
+def _has_own_fit(hypermodel):
+    return not isinstance(hypermodel, CheckedHyperModel) or hypermodel.has_own_results

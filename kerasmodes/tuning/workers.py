@@ -72,7 +72,8 @@ def launch_workers(
         chief = f"{LOOPBACK}:{launching.find_free_ports(1)[0]}"
     pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
     group = _Group(command, chief, list_shares(num_workers), pathlib.Path(directory))
-    with launching.raise_on_sigterm():
+    # An error that a signal raises may be lost: Python ignores those in what it calls in a fork.
+    with launching.call_on_sigterm(group.ends.put):
         try:
             group.start()
             group.watch(max_restarts)
@@ -189,7 +190,7 @@ class _Group:
         self.address = address
         self.shares = shares
         self.directory = directory
-        self.ends = queue.Queue()
+        self.ends = queue.SimpleQueue()  # A signal may put a status into it, at any time.
         self.chief = None
         self.workers = {}
         self.failed = None
@@ -213,6 +214,8 @@ class _Group:
         """Waits for the chief; starts killed workers again, and raises if something fails."""
         while True:
             ended = self.ends.get()
+            if isinstance(ended, int):
+                sys.exit(ended)
             code = ended.process.returncode
             if ended is self.chief:
                 if code == 0:

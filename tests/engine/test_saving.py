@@ -56,3 +56,12 @@ def test_other_ways_to_save_are_those_of_keras(tmp_path):
         model.save(tmp_path / "model.txt")
     with pytest.raises(FileNotFoundError):
         model.save(tmp_path / "missing" / "model.keras")
+
+
+def test_an_older_file_keeps_its_permissions_and_names_may_be_long(tmp_path):
+    path = tmp_path / f"{'n' * 240}.keras"
+    model = make_model()
+    model.save(path)
+    path.chmod(0o600)
+    model.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -233,3 +233,18 @@ def test_a_step_that_makes_variables_each_time_is_refused(mode):
     model.compile("sgd", mode=mode)
     with pytest.raises(ValueError, match="[Vv]ariable"):
         fit(model)
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_step_may_make_a_variable_of_what_it_computes(mode):
+    class Makes(OwnStep):
+        numbers = None
+
+        def train_step(self, data):
+            if self.numbers is None:
+                self.numbers = tf.Variable([tf.reduce_sum(tf.ones(3)), 1.0])
+            return {"loss": tf.reduce_sum(self.numbers) + 0.0 * tf.reduce_sum(data[0])}
+
+    model = Makes()
+    model.compile("sgd", mode=mode)
+    assert fit(model).history["loss"] == [4.0]

@@ -1,9 +1,10 @@
 """Tests of the chief's answers to its workers, without processes."""
 
 import pathlib
-import socket
 import threading
+from concurrent import futures
 
+import grpc
 import keras_tuner
 import pytest
 from keras_tuner.src import protos
@@ -124,13 +125,15 @@ def test_the_points_of_a_grid_are_handed_out_at_once(tmp_path):
     assert [t.hyperparameters["units"] for t in oracle.trials.values()] == [1, 2, 3]
 
 
-def test_an_address_in_use_is_refused(oracle):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+def test_two_chiefs_cannot_have_one_address(oracle):
+    other = grpc.server(futures.ThreadPoolExecutor(1))
+    address = f"127.0.0.1:{other.add_insecure_port('127.0.0.1:0')}"
+    other.start()
+    try:
         with pytest.raises(RuntimeError, match=f"address must be .*free. Received: .*{address}"):
             serving.serve(oracle, address)
+    finally:
+        other.stop(grace=0).wait()
 
 
 def test_conditions_are_sent_in_silence(capsys):

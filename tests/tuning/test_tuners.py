@@ -1,6 +1,7 @@
 """Tests of `km.tuning.search`: what it runs, resumes and refuses."""
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,6 +33,7 @@ def test_wrong_data_end_the_search_before_the_first_trial(tmp_path):
     with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
         search_sums(tmp_path, x=x)
     assert not list(tmp_path.glob("*/trial_*"))
+    search_sums(tmp_path, max_trials=1, epochs=1)  # The folder is as good as new.
 
 
 def test_an_objective_that_is_no_log_ends_the_search_before_the_first_trial(tmp_path):
@@ -127,9 +129,60 @@ def test_more_trials_extend_a_search(tmp_path):
     assert both.oracle.trials["0"].score == first.oracle.trials["0"].score
 
 
-def test_more_epochs_continue_a_search(tmp_path):
-    search_sums(tmp_path, max_trials=1, epochs=1)
-    assert len(search_sums(tmp_path, max_trials=2, epochs=2).oracle.trials) == 2
+def test_a_model_that_is_not_built_by_shapes_can_be_resumed(tmp_path):
+    class Built(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.network = keras.Sequential([keras.Input((NUM_FEATURES,)), keras.layers.Dense(1)])
+            self.built = True
+
+        def call(self, inputs):
+            return self.network(inputs)
+
+    def build(hp):
+        model = Built()
+        model.compile(keras.optimizers.Adam(hp.Choice("rate", [0.1, 0.2])), "mse", mode="eager")
+        return model
+
+    for max_trials in (1, 2):
+        tuner = km.tuning.search(
+            build, max_trials=max_trials, epochs=1, directory=tmp_path, **make_sums()
+        )
+    assert list_statuses(tuner) == ["COMPLETED"] * 2
+
+
+def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
+    class Sizes(keras_tuner.HyperModel):
+        def build(self, hp):
+            model = km.SumRegressor([hp.Int("width", 2, 4)])
+            model.compile("adam", "mse", mode="eager")
+            return model
+
+        def fit(self, hp, model, *args, **kwargs):
+            model.fit(*args, **kwargs)
+            return {"size": model.count_params()}
+
+    objective = keras_tuner.Objective("size", "min")
+    tuner = km.tuning.search(
+        Sizes(), "grid", objective, epochs=1, directory=tmp_path, **make_sums()
+    )
+    assert tuner.get_best_hyperparameters()[0]["width"] == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        ({"x": None}, ValueError, "`x` must be the data of the search"),
+        ({"callbacks": keras.callbacks.EarlyStopping()}, TypeError, "`callbacks` must be a list"),
+        ({"callbacks": [keras.callbacks.EarlyStopping]}, TypeError, "`callbacks` must be a list"),
+        ({"hypermodel": lambda hp: None}, TypeError, "`hypermodel` must build a Keras model"),
+    ],
+)
+def test_what_can_never_train_is_named_before_the_first_trial(wrong, error, words, tmp_path):
+    arguments = {"hypermodel": km.tuning.SumRegressorHyperModel(NUM_FEATURES), **make_sums()}
+    with pytest.raises(error, match=words):
+        km.tuning.search(**{**arguments, "directory": tmp_path, **wrong})
+    assert not list(tmp_path.glob("*/trial_*"))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +214,7 @@ def test_a_damaged_file_is_named_and_can_be_set_aside(name, tmp_path):
     with pytest.raises(ValueError, match=f"must be whole. Received: .*{name}, damaged"):
         search_sums(tmp_path, max_trials=3)
     after = search_sums(tmp_path, max_trials=3, repair=True).oracle.trials
-    assert [trial.status for trial in after.values()] == [
+    assert [after[number].status for number in sorted(after)] == [
         "COMPLETED",
         "FAILED" if name.startswith("trial") else "COMPLETED",
         "COMPLETED",

@@ -8,6 +8,7 @@ other variables: all but the first take the program that is there, and call it w
 import collections
 import copy
 import hashlib
+import threading
 from typing import Any
 
 # What is kept: programs with the variables of the models that they were compiled for. The least
@@ -21,9 +22,11 @@ UNRELATED = (
     "backward_function_name",
     "forward_function_name",
     "_forward_func_name",
+    "_class",  # What is placed beside what, by name: a program has one device.
 )
 
 _programs = collections.OrderedDict()  # Of `_Program`s, by hash.
+_LOCK = threading.Lock()
 
 
 class _Program:
@@ -31,7 +34,8 @@ class _Program:
 
     def __init__(self, function):
         self.function, self.variables = function, function.graph.variables
-        self.num_bytes = sum(v.shape.num_elements() * v.dtype.size for v in self.variables)
+        # A size that is left open counts as nothing.
+        self.num_bytes = sum((v.shape.num_elements() or 0) * v.dtype.size for v in self.variables)
 
 
 def share_program(function: Any, mode: str) -> Any:
@@ -42,13 +46,16 @@ def share_program(function: Any, mode: str) -> Any:
         mode: The mode in which it is to be compiled.
     """
     key = f"{mode} {_hash_program(function)}"
-    if key not in _programs:
-        _programs[key] = _Program(function)
-        _drop_programs()
-        return function
-    _programs.move_to_end(key)
-    shared = copy.copy(_programs[key].function)
+    with _LOCK:
+        if key not in _programs:
+            _programs[key] = _Program(function)
+            _drop_programs()
+            return function
+        _programs.move_to_end(key)
+        program = _programs[key]
+    shared = copy.copy(program.function)
     shared.set_external_captures(function.captured_inputs)
+    shared.shared_program = program  # With its variables, also when it is dropped from the list.
     return shared
 
 

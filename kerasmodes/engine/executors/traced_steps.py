@@ -69,7 +69,7 @@ def _make_variables_eagerly(made):
     """
 
     def make(next_creator, **arguments):
-        if tf.is_symbolic_tensor(arguments.get("initial_value")):
+        if any(map(tf.is_symbolic_tensor, tf.nest.flatten(arguments.get("initial_value")))):
             return next_creator(**arguments)
         with tf.init_scope():
             made.append(keras_private.ResourceVariable(**arguments))

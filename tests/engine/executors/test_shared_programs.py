@@ -102,3 +102,42 @@ def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
     monkeypatch.setattr(shared_programs, "MOST_BYTES", 0)
     fit(make_model("fused", units=(5,)))
     assert not programs
+
+
+def test_recurrent_models_share_their_programs_too(programs):
+    def make(seed):
+        keras.utils.set_random_seed(seed)
+        layers = [keras.layers.Embedding(6, 2), keras.layers.LSTM(2), keras.layers.Dense(1)]
+        model = km.with_modes(keras.Sequential([keras.Input((3,), dtype="int32"), *layers]))
+        model.compile("adam", "mse", mode="fused")
+        return model
+
+    words = np.random.default_rng(0).integers(0, 6, (24, 3))
+    for seed in (1, 2):
+        model = make(seed)
+        found = model.fit(words, Y, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    assert len(programs) == 1
+    programs.clear()
+    again = make(2).fit(words, Y, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    assert found == again
+
+
+def test_a_program_outlives_the_model_and_the_list_that_it_came_from(programs):
+    first, second = make_model("fused"), make_model("fused")
+    expected = [model.predict(X, verbose=0) for model in (first, second)][1]
+    del first
+    programs.clear()
+    gc.collect()
+    with tf.GradientTape():
+        np.testing.assert_array_equal(second.predict(X, verbose=0), expected)
+
+
+def test_a_variable_whose_size_is_open_can_be_used_in_a_step(programs):
+    weights = tf.Variable([1.0, 2.0], shape=[None])
+
+    class Weighted(WithoutTargets):
+        def train_step(self, data):
+            self.sum.assign_add(tf.reduce_sum(weights))
+            return {"loss": self.sum}
+
+    assert Weighted().fit(X, batch_size=12, verbose=0).history["loss"] == [6.0]

@@ -1,0 +1,23 @@
+"""Files that a model saves: written aside, and put in their place when they are complete."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from kerasmodes import atomic_files
+
+
+def can_replace(filepath: Any, overwrite: bool) -> bool:
+    """Returns whether a file can be written aside, and put in its place without a question."""
+    if not isinstance(filepath, (str, os.PathLike)) or "://" in str(filepath):
+        return False
+    path = pathlib.Path(filepath)
+    is_model = path.name.endswith((".keras", ".h5", ".hdf5"))
+    return is_model and path.parent.is_dir() and (overwrite or not path.exists())
+
+
+def replace_file(save: Callable, filepath: str | os.PathLike) -> None:
+    """Saves a model so that an older file stays as it is until the new one is complete."""
+    with atomic_files.atomic_write(os.path.realpath(filepath)) as temporary:
+        save(temporary)
