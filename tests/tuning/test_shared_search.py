@@ -111,7 +111,7 @@ def test_a_terminal_has_one_line(random_search, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     oracle = random_search.oracle
     with search_display.SearchDisplay(oracle) as display:
-        oracle.trials["0"].score = 0.012345
+        monkeypatch.setattr(oracle.trials["0"], "score", 0.012345)
         display.on_trial_end(oracle.trials["0"])
     out = capsys.readouterr().out
     last = out.rpartition("\x1b[2K")[2]
