@@ -103,7 +103,10 @@ def _add_nodes(digest, nodes, outputs, numbers, arguments=()):
         return f"{'^' if is_control else ''}{places[name]}{colon}{port}"
 
     for node in nodes:
-        digest.update(f"{node.op} {node.device} {[*map(locate, node.input)]}".encode())
+        # What a node only waits for has no order: it comes last, from a set.
+        count = sum(not name.startswith("^") for name in node.input)
+        inputs = [*map(locate, node.input[:count]), *sorted(map(locate, node.input[count:]))]
+        digest.update(f"{node.op} {node.device} {inputs}".encode())
         for name in sorted(node.attr):
             if name not in UNRELATED:
                 digest.update(name.encode())
