@@ -8,10 +8,9 @@ import tempfile
 import warnings
 
 import keras
-import tensorflow as tf
 
 from kerasmodes import atomic_files, replicas
-from kerasmodes.engine import keras_private, optimizers
+from kerasmodes.engine import keras_private, optimizers, saving
 
 
 class Resume(keras.callbacks.Callback):
@@ -63,7 +62,7 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
-        broken = _find_broken_weight(self.model)
+        broken = saving.find_broken_weight(self.model)
         if broken is not None:
             warnings.warn(
                 f"No checkpoint of epoch {epoch + 1}: the weight {broken!r} is not finite. The "
@@ -96,15 +95,6 @@ class Resume(keras.callbacks.Callback):
 
     def _list_checkpoints(self):
         return sorted(self.directory.glob("epoch_*.weights.h5"), key=_parse_epoch)
-
-
-def _find_broken_weight(model):
-    """Returns the path of a weight that holds NaN or infinity, or `None`."""
-    for weight in model.weights:
-        value = weight.value
-        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
-            return weight.path
-    return None
 
 
 def _parse_epoch(path):

@@ -5,6 +5,9 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from kerasmodes import atomic_files
 
 
@@ -21,3 +24,12 @@ def replace_file(save: Callable, filepath: str | os.PathLike) -> None:
     """Saves a model so that an older file stays as it is until the new one is complete."""
     with atomic_files.atomic_write(os.path.realpath(filepath)) as temporary:
         save(temporary)
+
+
+def find_broken_weight(model: keras.Model) -> str | None:
+    """Returns the path of a weight that holds NaN or infinity, or `None`."""
+    for weight in model.weights:
+        value = weight.value
+        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
+            return weight.path
+    return None

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras_tuner.errors import FailedTrialError
 
-from kerasmodes.engine import datasets
+from kerasmodes.engine import datasets, saving
 
 
 class CheckedHyperModel(keras_tuner.HyperModel):
@@ -107,12 +107,11 @@ def check_finite(results: Any, model: keras.Model) -> None:
                 f"All numbers must be finite. Received: {name}={np.ravel(values)[bad[0]]} in "
                 f"epoch {bad[0] + 1} of the trial."
             )
-    for weight in model.weights:
-        value = weight.value
-        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
-            raise FailedTrialError(
-                f"All numbers must be finite. Received: weight {weight.path!r} with NaN or infinity"
-            )
+    broken = saving.find_broken_weight(model)
+    if broken is not None:
+        raise FailedTrialError(
+            f"All numbers must be finite. Received: weight {broken!r} with NaN or infinity"
+        )
 
 
 def _list_results(results):

@@ -53,7 +53,6 @@ def _draw(space, draw):
 
 
 def _run_step(tuner, hp, arguments):
-    keras.utils.set_random_seed(0)
     with _limit_fit():
         # Its own `_build_hypermodel` would look for the trial that Hyperband promotes.
         scope = tuner.distribution_strategy.scope if tuner.distribution_strategy else None
