@@ -3,11 +3,14 @@
 How data are read is in `readers.py`; what runs an execution, in `executors`.
 """
 
+import types
+
 import keras
 
 from kerasmodes import modes
 from kerasmodes.engine import executors, fit_arguments, keras_private, optimizers, shard_checks
 from kerasmodes.engine import logs as epoch_logs
+from kerasmodes.engine.fit_watchers import FitWatcher
 from kerasmodes.engine.readers import Reader
 
 
@@ -82,20 +85,32 @@ class Trainer:
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
         self._move_to_epoch(reader, first_epoch, callbacks)
         self._begin_selection(reader, epochs - first_epoch, verbose)
+        watchers = [one for one in callbacks.callbacks if isinstance(one, FitWatcher)]
+        progress = types.SimpleNamespace(
+            model=self, reader=reader, callbacks=callbacks.callbacks, epoch=first_epoch, step=0
+        )
+        self._told = watchers, progress
+        for watcher in watchers:
+            watcher.begin_fit(progress)
         logs, results = {}, None
         for epoch in range(first_epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            progress.epoch, progress.step = epoch, 0
             logs = self._train_epoch(reader, callbacks, logs)
             results = epoch_logs.find_epoch_logs(self, logs)
             if validation and fit_arguments.is_validated(epoch, validation_freq):
                 results |= self._validate(validation, callbacks)
             callbacks.on_epoch_end(epoch, results)
+            for watcher in watchers:
+                watcher.end_epoch()
             if self.stop_training:
                 break
         if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
             self.optimizer.finalize_variable_values(self.trainable_weights)
         callbacks.on_train_end(logs=results)
+        for watcher in watchers:
+            watcher.end_fit()
         self._end_selection()
         return self.history
 
@@ -184,8 +199,15 @@ class Trainer:
         with reader.catch_end():
             for first, last, read in reader.executions():
                 callbacks.on_train_batch_begin(first)
-                logs = self.train_function(read())
+                watchers, progress = self._told
+                batches = read()
+                for watcher in watchers:
+                    batches = watcher.begin_execution(batches)
+                logs = self.train_function(batches)
                 callbacks.on_train_batch_end(last, logs)
+                progress.step = last + 1
+                for watcher in watchers:
+                    watcher.end_execution(logs)
                 if self.stop_training:
                     break
         return logs
