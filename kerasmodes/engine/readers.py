@@ -86,6 +86,11 @@ class Reader:
         """Whether the data are arrays."""
         return isinstance(self._source, sources.ArraySource)
 
+    @property
+    def arrays(self):
+        """Nested tensors of all examples if the data are arrays, otherwise `None`."""
+        return self._source.arrays if self.is_in_memory else None
+
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
         batch = next(iter(self._source.dataset))

@@ -23,6 +23,7 @@ class ArraySource:
         length: Most batches of a super-batch.
         batch_size: Examples in a batch.
         element_spec: Nested specs of a batch.
+        arrays: Nested tensors `[examples, ...]`, with `None` for missing parts.
     """
 
     is_stacked = True
@@ -35,7 +36,7 @@ class ArraySource:
         self.element_spec = find_specs(arrays, self.batch_size)
         batch_bytes = super_batches.count_batch_bytes(self.element_spec, self.batch_size)
         self.length = modes.count_batches_in_memory(adapter.num_batches, batch_bytes)
-        self._arrays = arrays
+        self.arrays = arrays
         self._shuffle = keras_private.find_shuffle(adapter)
         # Python's generator: it draws the same in every mode, whatever else a step draws.
         self._seed = (
@@ -56,7 +57,7 @@ class ArraySource:
         number = self._next_pass
         self._next_pass += 1
         yield from super_batches.stack_arrays(
-            self._arrays, self.batch_size, self.length, self._shuffle, (self._seed, number)
+            self.arrays, self.batch_size, self.length, self._shuffle, (self._seed, number)
         )
 
 

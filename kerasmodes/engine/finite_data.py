@@ -1,0 +1,79 @@
+"""Data that are to be finite: the first number that is not, found and named."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+BFLOAT16 = tf.bfloat16.as_numpy_dtype
+
+ADVICE = "Remove such examples, or replace the numbers."
+
+
+def check_finite(advice: str = ADVICE, **arguments: Any) -> None:
+    """Raises if arrays of numbers hold NaN or infinity.
+
+    A sum is finite only if all its terms are, so arrays without a fault are read once, at the speed
+    of memory, and never copied.
+
+    Args:
+        advice: Sentence with the fix.
+        **arguments: Nested NumPy arrays or eager tensors by the argument's name; what is neither,
+            and what holds no floats, is not looked at.
+
+    Raises:
+        ValueError: If a number is not finite; the first one is named.
+
+    Example:
+
+    ```python
+    check_finite(x=np.ones((4, 2)))
+    ```
+    """
+    for name, arrays in arguments.items():
+        for path, array in keras.tree.flatten_with_path(arrays):
+            place = find_first(array)
+            if place is not None:
+                label = name + "".join(f"[{key!r}]" for key in path)
+                raise ValueError(
+                    f"`{name}` must be finite. Received: {label}{list(place)}="
+                    f"{_read(array, place)}. {advice}"
+                )
+
+
+def find_first(array: Any) -> tuple[int, ...] | None:
+    """Returns the place of the first number that is not finite, or `None` if there is none.
+
+    Args:
+        array: NumPy array or eager tensor `[examples, ...]`; of anything else, `None` is returned.
+    """
+    values = as_floats(array)
+    if values is None or values.size == 0:
+        return None
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.sum(values)):
+            return None
+    rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    for start in range(0, len(rows), 1024):  # No mask as large as the array.
+        is_bad = ~np.isfinite(rows[start : start + 1024])
+        if is_bad.any():
+            row, column = np.unravel_index(int(is_bad.argmax()), is_bad.shape)
+            flat = (start + row) * rows.shape[1] + column
+            return tuple(int(index) for index in np.unravel_index(flat, values.shape))
+    return None
+
+
+def as_floats(array: Any) -> np.ndarray | None:
+    """Returns the NumPy array behind an array or eager tensor of floats, otherwise `None`."""
+    if isinstance(array, tf.RaggedTensor):
+        array = array.flat_values
+    if isinstance(array, tf.Tensor):
+        is_float = array.dtype.is_floating or array.dtype.is_complex
+        return array.numpy() if is_float and hasattr(array, "numpy") else None
+    is_array = isinstance(array, np.ndarray)
+    return array if is_array and (array.dtype.kind in "fc" or array.dtype == BFLOAT16) else None
+
+
+def _read(array, place):
+    return np.asarray(as_floats(array))[place]
