@@ -1,4 +1,4 @@
-"""What watches a run: pictures, metrics of generated images, warnings, stops, and resuming after one.
+"""What watches a run: pictures, metrics of generated images, warnings, stops, and resuming.
 
 Each file is one subject. The caller decides how a run is made and from which data.
 """

@@ -5,7 +5,6 @@ warns.
 """
 
 import copy
-import dataclasses
 import pathlib
 import tempfile
 import warnings
@@ -45,7 +44,7 @@ class NaNGuard(fit_watchers.FitWatcher):
     What is infinite without harm, such as a mask, is no failure; neither is a step that
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
-    Logs are looked at after each execution. Weights are looked at, and the state is copied, as
+    Logs are looked at after each execution; callbacks see those of its last step. Weights are looked at, and the state is copied, as
     often as 1 % of the time each allows, and at the end of each epoch: with steps of less than
     10 ms, a broken weight may be found some steps later, but the step that is named, and the state
     that is restored, are the same. The batches since the last copy stay in memory, 256 MB at the
@@ -113,7 +112,8 @@ class NaNGuard(fit_watchers.FitWatcher):
             self._prepare_folder()
         arrays = progress.reader.arrays if self.check_data else None
         if arrays is not None:
-            finite_data.check_finite(SKIP_CHECK, **dict(zip(saved_batches.PARTS, arrays)))
+            named = dict(zip(saved_batches.PARTS, arrays, strict=False))
+            finite_data.check_finite(SKIP_CHECK, **named)
 
     def begin_execution(self, batches: Any) -> Any:
         self._is_looked_at = False

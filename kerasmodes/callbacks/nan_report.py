@@ -135,7 +135,7 @@ class NaNReport:
         source = f" ({self.source})" if self.source else ""
         operation = f"operation {self.operation}"
         if self.stage == DATA:
-            index = list((self.example, *self.feature))
+            index = [self.example, *self.feature]
             return f"It came from the data: {self.part}{index} of the batch is not finite."
         if self.stage == BACKWARD:
             of = f"gradient of {self.gradient_of or self.operation}{where}{source}"
@@ -184,13 +184,16 @@ def explain(failed: Any) -> dict[str, Any]:
         )
     if failed.origin is None:
         return fields | _find_bad_data(failed.batch)
-    return fields | _explain_origin(failed.origin, failed.batch, gradients)
+    fields |= _explain_origin(failed.origin, failed.batch, gradients)
+    if fields["stage"] == UPDATE and fields["variable"] is None:
+        fields["variable"] = next(iter(failed.variables), None)
+    return fields
 
 
 def describe_range(name: str, values: Any) -> ValueRange | None:
     """Returns what numbers there are in a tensor, or `None` if it holds no floats."""
     array = finite_data.as_floats(values)
-    if array is None:
+    if array is None or array.size == 0:
         return None
     is_finite = np.isfinite(array)
     finite = array[is_finite]

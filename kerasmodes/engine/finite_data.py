@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+ROWS = 1024  # So many are looked through at once.
 BFLOAT16 = tf.bfloat16.as_numpy_dtype
 
 ADVICE = "Remove such examples, or replace the numbers."
@@ -19,8 +20,8 @@ def check_finite(advice: str = ADVICE, **arguments: Any) -> None:
 
     Args:
         advice: Sentence with the fix.
-        **arguments: Nested NumPy arrays or eager tensors by the argument's name; what is neither,
-            and what holds no floats, is not looked at.
+        **arguments: Nested NumPy arrays or dense eager tensors by the argument's name; what is
+            neither, and what holds no floats, is not looked at.
 
     Raises:
         ValueError: If a number is not finite; the first one is named.
@@ -33,12 +34,12 @@ def check_finite(advice: str = ADVICE, **arguments: Any) -> None:
     """
     for name, arrays in arguments.items():
         for path, array in keras.tree.flatten_with_path(arrays):
-            place = find_first(array)
+            place = find_first(array) if isinstance(array, (np.ndarray, tf.Tensor)) else None
             if place is not None:
                 label = name + "".join(f"[{key!r}]" for key in path)
                 raise ValueError(
                     f"`{name}` must be finite. Received: {label}{list(place)}="
-                    f"{_read(array, place)}. {advice}"
+                    f"{np.asarray(array)[place]}. {advice}"
                 )
 
 
@@ -46,7 +47,8 @@ def find_first(array: Any) -> tuple[int, ...] | None:
     """Returns the place of the first number that is not finite, or `None` if there is none.
 
     Args:
-        array: NumPy array or eager tensor `[examples, ...]`; of anything else, `None` is returned.
+        array: NumPy array or eager tensor `[examples, ...]`, dense, ragged or sparse; of anything
+            else, `None` is returned.
     """
     values = as_floats(array)
     if values is None or values.size == 0:
@@ -55,25 +57,35 @@ def find_first(array: Any) -> tuple[int, ...] | None:
         if np.isfinite(np.sum(values)):
             return None
     rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-    for start in range(0, len(rows), 1024):  # No mask as large as the array.
-        is_bad = ~np.isfinite(rows[start : start + 1024])
+    for start in range(0, len(rows), ROWS):  # No mask as large as the array.
+        is_bad = ~np.isfinite(rows[start : start + ROWS])
         if is_bad.any():
-            row, column = np.unravel_index(int(is_bad.argmax()), is_bad.shape)
-            flat = (start + row) * rows.shape[1] + column
-            return tuple(int(index) for index in np.unravel_index(flat, values.shape))
+            flat = start * rows.shape[1] + int(is_bad.argmax())
+            place = np.unravel_index(flat, values.shape)
+            return _place_in(array, tuple(int(index) for index in place))
     return None
 
 
-def as_floats(array: Any) -> np.ndarray | None:
-    """Returns the NumPy array behind an array or eager tensor of floats, otherwise `None`."""
+def _place_in(array, place):
+    """Returns the place in a ragged or sparse tensor of what is at a place of its values."""
+    if isinstance(array, tf.SparseTensor):
+        return tuple(int(index) for index in array.indices.numpy()[place[0]])
     if isinstance(array, tf.RaggedTensor):
-        array = array.flat_values
+        for splits in reversed(array.nested_row_splits):
+            row = int(np.searchsorted(splits.numpy(), place[0], side="right")) - 1
+            place = (row, place[0] - int(splits[row]), *place[1:])
+    return place
+
+
+def as_floats(array: Any) -> np.ndarray | None:
+    """Returns the NumPy array behind an array or eager tensor of floats, otherwise `None`.
+
+    Of a ragged or sparse tensor, it is that of its values.
+    """
+    if isinstance(array, (tf.RaggedTensor, tf.SparseTensor)):
+        array = array.flat_values if isinstance(array, tf.RaggedTensor) else array.values
     if isinstance(array, tf.Tensor):
         is_float = array.dtype.is_floating or array.dtype.is_complex
         return array.numpy() if is_float and hasattr(array, "numpy") else None
     is_array = isinstance(array, np.ndarray)
     return array if is_array and (array.dtype.kind in "fc" or array.dtype == BFLOAT16) else None
-
-
-def _read(array, place):
-    return np.asarray(as_floats(array))[place]

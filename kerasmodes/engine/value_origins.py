@@ -49,7 +49,8 @@ class Operation:
         is_backward: Whether it is part of a gradient.
         inputs: Its inputs, kept only if it may be an origin.
         parents: The operations of which it got numbers that are not finite.
-        is_given: Whether it only hands on an infinity that someone has put there.
+        is_given: Whether it only hands on what was there before: an infinity that someone has put
+            there, or a number whose origin was not seen.
         data_path: Path of the part of the batch that it stands for, or `None`.
         variable: Name of the variable that it stands for, or that it changes, or `None`.
     """
@@ -144,16 +145,12 @@ class ValueOrigins:
         for handle, operation in self._broken_parts.items():
             if self._parts[handle][0] in broken_variables:
                 found.append(operation)
-        left, seen = [one for one in found if one is not None], set()
-        roots, given = [], []
-        while left:
-            operation = left.pop()
-            if operation in seen:
-                continue
-            seen.add(operation)
-            left.extend(operation.parents)
-            if not operation.parents:
-                (given if operation.is_given else roots).append(operation)
+        if self._model.distribute_strategy.num_replicas_in_sync > 1:
+            # Sums over replicas are made in threads of TensorFlow's, which nobody sees. What each
+            # replica has written, and its gradients, are known.
+            found += self._broken_parts.values()
+            found += [self._find_maker(values) for *_, values in self.broken_gradients]
+        roots, given = _find_roots(found)
         return min(roots or given, key=lambda one: one.order, default=None)
 
     def _note_broken_variables(self):
@@ -197,16 +194,16 @@ class ValueOrigins:
     def _trace_back(self, operation, inputs, results):
         """Notes of which operations one has numbers that are not finite, if not of itself."""
         bad = [tensor for tensor in inputs if not _is_finite(tensor)]
-        parents = [self._find_maker(tensor) for tensor in bad]
-        parents += [self._broken_parts.get(id(tensor)) for tensor in inputs]
-        parents = [parent for parent in parents if parent is not None]
+        makers = [self._find_maker(tensor) for tensor in bad]
+        parts = [self._broken_parts[id(one)] for one in inputs if id(one) in self._broken_parts]
+        parents = [parent for parent in makers + parts if parent is not None]
         if not all(parent.is_given for parent in parents):
             operation.parents = tuple(one for one in parents if not one.is_given)
             return
-        is_made_of_given = bool(bad or parents)
-        if is_made_of_given and not any(map(_has_nan, results)):
-            operation.is_given, operation.parents = True, tuple(parents)
         operation.inputs = tuple(inputs)
+        has_nan_before = bool(parts) or any(map(_has_nan, bad))
+        if has_nan_before or (bad and not any(map(_has_nan, results))):
+            operation.is_given, operation.parents = True, tuple(parents)
 
     def _find_written(self, inputs, outputs):
         """Returns the variables that an operation has changed to what is not finite."""
@@ -261,6 +258,21 @@ class ValueOrigins:
             values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
             if values is not None and not _is_finite(values):
                 self.broken_gradients.append((name, variable.path, values))
+
+
+def _find_roots(operations):
+    """Returns the operations from which others have what is not finite: origins, and given ones."""
+    left, seen = [one for one in operations if one is not None], set()
+    roots, given = [], []
+    while left:
+        operation = left.pop()
+        if operation in seen:
+            continue
+        seen.add(operation)
+        left.extend(operation.parents)
+        if not operation.parents:
+            (given if operation.is_given else roots).append(operation)
+    return roots, given
 
 
 def _list_methods(model):
