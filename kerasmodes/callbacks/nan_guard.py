@@ -44,12 +44,13 @@ class NaNGuard(fit_watchers.FitWatcher):
     What is infinite without harm, such as a mask, is no failure; neither is a step that
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
-    Logs are looked at after each execution; callbacks see those of its last step. Weights are looked at, and the state is copied, as
-    often as 1 % of the time each allows, and at the end of each epoch: with steps of less than
-    10 ms, a broken weight may be found some steps later, but the step that is named, and the state
-    that is restored, are the same. The batches since the last copy stay in memory, 256 MB at the
-    most beside those of one execution. With several workers, give it to all of them: it stops all,
-    and restores the state from the beginning of the epoch, without a search.
+    Logs are looked at after each execution; callbacks see those of its last step. Weights are
+    looked at, and the state is copied, as often as 1 % of the time allows each, and at the end of
+    the fit: with steps of less than 10 ms, a broken weight may be found some steps later, but the
+    step that is named, and the state that is restored, are the same. The batches since the last
+    copy stay in memory, 256 MB at the most beside those of one execution. With several workers,
+    give it to all of them: it stops all, and restores the state from the beginning of the epoch,
+    without a search.
 
     Put it first among the callbacks: those behind it save and log what it has restored.
 
@@ -108,6 +109,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._progress = progress
         self._steps = recent_steps.RecentSteps(progress.model)
         self._is_looked_at = True
+        self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
             self._prepare_folder()
         arrays = progress.reader.arrays if self.check_data else None
@@ -122,24 +124,36 @@ class NaNGuard(fit_watchers.FitWatcher):
     def end_execution(self, logs: dict[str, Any]) -> None:
         broken = self._find_broken_logs(logs)
         if broken or self._steps.is_look_due():
-            self._is_looked_at = True
-            variables = self._steps.find_broken()
+            variables = self._look()
             if broken or variables:
                 self._fail(broken, variables)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._steps is None or self.report is not None:
             return
-        variables = [] if self._is_looked_at else self._steps.find_broken()
-        self._is_looked_at = True
         broken = self._find_broken_logs(logs or {})
+        looks = bool(broken) or not self._is_alone or self._steps.is_look_due()
+        variables = self._look() if looks else []
         if variables:
             self._fail(broken, variables)
         elif broken:
             self._tell(stage=nan_report.VALIDATION, step=None, logs=tuple(broken))
 
+    def on_train_end(self, logs=None):
+        if self._steps is not None and self.report is None:
+            variables = self._look()
+            if variables:
+                self._fail({}, variables)
+
     def end_fit(self) -> None:
         self._progress = self._steps = None  # With the batches.
+
+    def _look(self):
+        """Returns the names of the variables that are not finite, if any step has run since."""
+        if self._is_looked_at:
+            return []
+        self._is_looked_at = True
+        return self._steps.find_broken()
 
     def _find_broken_logs(self, logs):
         broken = replay.find_broken_numbers(logs)

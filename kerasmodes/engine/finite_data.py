@@ -51,11 +51,8 @@ def find_first(array: Any) -> tuple[int, ...] | None:
             else, `None` is returned.
     """
     values = as_floats(array)
-    if values is None or values.size == 0:
+    if values is None or _has_finite_sum(values):
         return None
-    with np.errstate(all="ignore"):
-        if np.isfinite(np.sum(values)):
-            return None
     rows = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
     for start in range(0, len(rows), ROWS):  # No mask as large as the array.
         is_bad = ~np.isfinite(rows[start : start + ROWS])
@@ -64,6 +61,17 @@ def find_first(array: Any) -> tuple[int, ...] | None:
             place = np.unravel_index(flat, values.shape)
             return _place_in(array, tuple(int(index) for index in place))
     return None
+
+
+def is_finite(array: Any) -> bool:
+    """Returns whether all numbers of an array or eager tensor are finite, or no floats."""
+    values = as_floats(array)
+    return values is None or _has_finite_sum(values) or bool(np.isfinite(values).all())
+
+
+def _has_finite_sum(values):
+    with np.errstate(all="ignore"):
+        return np.isfinite(values.sum())
 
 
 def _place_in(array, place):
@@ -86,6 +94,7 @@ def as_floats(array: Any) -> np.ndarray | None:
         array = array.flat_values if isinstance(array, tf.RaggedTensor) else array.values
     if isinstance(array, tf.Tensor):
         is_float = array.dtype.is_floating or array.dtype.is_complex
-        return array.numpy() if is_float and hasattr(array, "numpy") else None
+        # `numpy()` would copy.
+        return np.asarray(array) if is_float and hasattr(array, "numpy") else None
     is_array = isinstance(array, np.ndarray)
     return array if is_array and (array.dtype.kind in "fc" or array.dtype == BFLOAT16) else None

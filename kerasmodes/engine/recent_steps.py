@@ -189,7 +189,7 @@ class RecentSteps:
 class _Timer:
     """Tells when something may be done again that is to take a share of the time.
 
-    As a context, it times what is done. The first time is not counted: TensorFlow traces it.
+    As a context, it times what is done. The first time, which is longer, is not counted.
     """
 
     def __init__(self):

@@ -308,20 +308,13 @@ def _replace(owner, name, wrap):
 
 
 def _is_finite(tensor):
-    """Returns whether all numbers are finite; so are those of what is no float."""
-    values = _read(tensor)
-    if values is None:
-        return True
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+    return finite_data.is_finite(_read(tensor))
 
 
 def _has_nan(tensor):
-    values = _read(tensor)
+    values = finite_data.as_floats(_read(tensor))
     return values is not None and bool(np.isnan(values).any())
 
 
 def _read(tensor):
-    if isinstance(tensor, tf.Variable):
-        return tensor.numpy() if tensor.dtype.is_floating else None
-    return finite_data.as_floats(tensor)
+    return tensor.read_value() if isinstance(tensor, tf.Variable) else tensor

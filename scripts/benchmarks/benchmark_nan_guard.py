@@ -5,8 +5,9 @@ Command: .venv/bin/python scripts/benchmarks/benchmark_nan_guard.py [--cases "su
 The results of cases that are not named stay in the files.
 Cost: about 5 minutes on 2 idle cores; a minute with --quick.
 Result: scripts/results/benchmark_nan_guard.json and .md. Fits with and without the guard take
-turns; an epoch's time is that from its begin to the next one's, the first two of a fit left out:
-there the guard traces what copies the state and looks at it, which is a column of its own.
+turns. Times are CPU times of the process, all threads together: other programs on the machine do
+not count. An epoch's time is that from its begin to the next one's, the first two of a fit left
+out: what a fit costs once is a column of its own.
 Expected: the guard costs at most 3 % in graph and in fused.
 """
 
@@ -42,7 +43,7 @@ CASES = {
     "msggan, graph": ("msggan", "graph", "arrays", 4, 8),
 }
 NOTES = """
-Medians; the overhead is the median of each round's ratio, with the quartiles of the rounds. What a
+CPU times, medians; the overhead is the median of each round's ratio, with the quartiles of the rounds. What a
 fit costs once is the time of its first two epochs with the guard, less that without.
 """
 
@@ -51,14 +52,14 @@ class EpochTimes(keras.callbacks.Callback):
     """Notes when each epoch begins, and when the last one ends."""
 
     def on_train_begin(self, logs=None):
-        self.times = [time.perf_counter()]
+        self.times = [time.process_time()]
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch:
-            self.times.append(time.perf_counter())
+            self.times.append(time.process_time())
 
     def on_train_end(self, logs=None):
-        self.times.append(time.perf_counter())
+        self.times.append(time.process_time())
 
     def list_durations(self):
         return list(np.diff(self.times))
@@ -147,7 +148,7 @@ def _make(name, mode, num_steps):
 
 def _make_table(results):
     table = rich.table.Table(title="NaNGuard: what it costs")
-    headings = ("", "µs a step", "with the guard", "overhead", "quartiles", "ms once a fit")
+    headings = ("", "CPU µs a step", "with the guard", "overhead", "quartiles", "ms once a fit")
     for heading in headings:
         table.add_column(heading, justify="right" if heading else "left")
     for name, numbers in results.items():
