@@ -45,12 +45,12 @@ class NaNGuard(fit_watchers.FitWatcher):
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
     Logs are looked at after each execution; callbacks see those of its last step. Weights are
-    looked at, and the state is copied, as often as 1 % of the time allows each, and at the end of
-    the fit: with steps of less than 10 ms, a broken weight may be found some steps later, but the
+    looked at, and the state is copied, as often as half a percent of the time allows each, and at
+    the end of the fit: with short steps, a broken weight may be found some steps later, but the
     step that is named, and the state that is restored, are the same. The batches since the last
-    copy stay in memory, 256 MB at the most beside those of one execution. With several workers,
-    give it to all of them: it stops all, and restores the state from the beginning of the epoch,
-    without a search.
+    copy stay in memory, 256 MB at the most beside those of one execution; those of a data set are
+    read up to 64 at a time. With several workers, give it to all of them: it stops all, and
+    restores the state from the beginning of the epoch, without a search.
 
     Put it first among the callbacks: those behind it save and log what it has restored.
 
@@ -112,6 +112,8 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
             self._prepare_folder()
+        if not progress.model.run_eagerly:
+            progress.reader.stack_batches(recent_steps.BLOCK)
         arrays = progress.reader.arrays if self.check_data else None
         if arrays is not None:
             named = dict(zip(saved_batches.PARTS, arrays, strict=False))

@@ -116,6 +116,20 @@ class Reader:
         num_steps = self.num_batches and num_epochs * self.num_batches
         selector.begin(num_steps, self._source.length, self._asked, verbose)
 
+    def stack_batches(self, most: int) -> None:
+        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
+
+        One by one, they would be handed out by an iterator within a graph; to take them out of
+        there costs more. A data set of unknown length, such as a generator, is not read ahead.
+
+        Args:
+            most: Batches of a block.
+        """
+        source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
+        if is_alone and self.is_dense and self._num_batches and not source.is_stacked:
+            length = min(most, self._num_batches)
+            self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
+
     def skip_epochs(self, number: int) -> None:
         """Moves to where the data stand after some epochs, for a fit resumed in a new program.
 

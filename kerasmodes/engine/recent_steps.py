@@ -14,9 +14,11 @@ from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, optimizers, replay, super_batches
 
 # Of the time of a fit: for the copies of the state, and as much for looking at it.
-SHARE = 0.01
+SHARE = 0.005
 # Of batches that have run; beyond it, the state is copied and they are let go.
 MOST_BYTES = 256 * 2**20
+# Batches of a data set that are read at once.
+BLOCK = 64
 # So many batches are taken to have the bytes of the first one.
 ALIKE = 16
 
@@ -33,19 +35,19 @@ class RecentSteps:
 
     Attributes:
         state: The `model_state.ModelState`, or `None` before the model is built.
-        executions: List of `replay.KeptExecution` since the copy.
         can_replay: Whether all executions since the copy are kept.
         copied_at: The epoch and step before which the copy was made, both from 0; or `None`.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.state = None
-        self.executions = []
         self.can_replay = True
         self.copied_at = None
         self._model = model
         self._is_alone = replicas.num_workers(model.distribute_strategy) == 1
         self._values, self._copied_state = None, None
+        self._rates = []
+        self._kept = []  # The arguments of `replay.KeptExecution`: a step may take as little time.
         self._copy_timer, self._look_timer = _Timer(), _Timer()
         self._bytes, self._last_super_batch, self._batch_bytes = 0, None, 0
         self._num_batches = 0
@@ -64,20 +66,22 @@ class RecentSteps:
             ValueError: If a weight is not finite before the first execution.
         """
         is_new_epoch, self._epoch = epoch != self._epoch, epoch
-        if self.state is None and keras_private.has_all_weights(self._model):
-            self._begin_state()
-        if self.state is not None and self._is_copy_due(is_new_epoch):
+        if self._is_copy_due(is_new_epoch):
             self._copy(epoch, step)
-        can_keep = self._is_alone and not isinstance(batches, tf.distribute.DistributedIterator)
-        if not can_keep:
+        rates = self._read_rates() if is_new_epoch and self._kept else None
+        if self._is_alone and type(batches) is list:
+            self._kept.append((epoch, step, batches, rates))
+            if len(batches) > 1 or batches[0].super_batch is not self._last_super_batch:
+                self._count_super_batches(batches)
+            return batches
+        if not self._is_alone or isinstance(batches, tf.distribute.DistributedIterator):
             self.can_replay = False
             return batches
-        if not isinstance(batches, list):
-            taken = _take(batches, self._model.steps_per_execution)
-            self._keep(epoch, step, taken, is_new_epoch)
-            return iter(taken)
-        self._keep(epoch, step, batches, is_new_epoch)
-        return batches
+        taken = _take(batches, self._model.steps_per_execution)
+        if taken:
+            self._kept.append((epoch, step, taken, rates))
+            self._count_batches(taken)
+        return iter(taken)
 
     def is_look_due(self) -> bool:
         """Returns whether the state may be looked at again, as far as the cost goes."""
@@ -94,10 +98,11 @@ class RecentSteps:
     def find_failed_step(self, find_broken_logs) -> replay.FailedStep | None:
         """Runs the kept steps again; see `replay.Replay`, and `None` if they cannot be."""
         self._complete_copy()
-        if self._values is None or not self.can_replay or not self.executions:
+        if self._values is None or not self.can_replay or not self._kept:
             return None
         again = replay.Replay(self._model, self.state, find_broken_logs, self._set_rates)
-        return again.find_failed_step(self._values, self.executions)
+        executions = [replay.KeptExecution(*one) for one in self._kept]
+        return again.find_failed_step(self._values, executions)
 
     def restore(self, values: list | None = None) -> bool:
         """Gives the model the copied state, or another; returns whether there is one."""
@@ -122,19 +127,26 @@ class RecentSteps:
         self.state.leave_out_broken()
 
     def _is_copy_due(self, is_new_epoch):
-        if self._values is None or not self._is_alone:
-            return is_new_epoch or self._values is None
+        if self._values is None:
+            return True
+        if not self._is_alone:
+            return is_new_epoch
         return self._bytes > MOST_BYTES or self._copy_timer.is_due()
 
     def _copy(self, epoch, step):
-        """Copies the state, unless a callback has just broken it."""
+        """Copies the state, if there is one yet, unless a callback has just broken it."""
+        if self.state is None and keras_private.has_all_weights(self._model):
+            self._begin_state()
+        if self.state is None:
+            return
         with self._copy_timer:
             self._extend_state()
             if self.state.find_broken():
                 return
             self._values, self._copied_state = self.state.copy(), self.state
         self.copied_at = epoch, step
-        self.executions, self.can_replay = [], True
+        self._kept, self.can_replay = [], True
+        self._rates = self._list_rates()
         self._bytes, self._last_super_batch = 0, None
 
     def _extend_state(self):
@@ -151,19 +163,12 @@ class RecentSteps:
             self._values = self.state.complete_values(self._copied_state, self._values)
             self._copied_state = self.state
 
-    def _keep(self, epoch, step, batches, is_new_epoch):
-        if not batches:
-            return
-        rates = self._read_rates() if is_new_epoch and self.executions else None
-        execution = replay.KeptExecution(epoch, step, batches, rates)
-        self.executions.append(execution)
-        if not execution.is_stacked:
-            self._count_batches(batches)
-            return
-        for one in batches:
-            if one.super_batch is not self._last_super_batch:
-                self._last_super_batch = one.super_batch
-                self._bytes += _count_bytes(one.super_batch)
+    def _count_super_batches(self, ranges):
+        for super_batch, _, _ in ranges:
+            if super_batch is not self._last_super_batch:
+                self._last_super_batch = super_batch
+                parts = tf.nest.flatten(super_batch)
+                self._bytes += sum(map(_count_tensor_bytes, parts))
 
     def _count_batches(self, batches):
         for batch in batches:
@@ -173,17 +178,19 @@ class RecentSteps:
             self._bytes += self._batch_bytes
 
     def _read_rates(self):
-        return [rate.numpy() for rate in self._list_rates()]
+        return [model_state.read(part) for part in self._rates]
 
     def _set_rates(self, values):
-        for rate, value in zip(self._list_rates(), values, strict=True):
-            rate.assign(value)
+        for part, value in zip(self._rates, values, strict=True):
+            part.assign(value)
 
     def _list_rates(self):
         """Returns the variables of the learning rates, which a schedule of a callback sets."""
         by_name = optimizers.find_optimizers(self._model)
-        rates = [one for o in by_name.values() for one in keras_private.find_learning_rate(o)]
-        return [rate for rate in rates if isinstance(rate, keras.Variable)]
+        found = [one for o in by_name.values() for one in keras_private.find_learning_rate(o)]
+        variables = [rate for rate in found if isinstance(rate, keras.Variable)]
+        strategy = self._model.distribute_strategy
+        return [part for v in variables for part in strategy.experimental_local_results(v.value)]
 
 
 class _Timer:

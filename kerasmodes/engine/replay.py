@@ -26,8 +26,8 @@ class KeptExecution(typing.NamedTuple):
         epoch: The epoch, from 0.
         step: The first of its steps, from 0 in each epoch.
         batches: List of `super_batches.BatchRange`, or of batches.
-        rates: Values of the optimizers' learning rates, if they are known to differ from those of
-            the execution before; otherwise `None`.
+        rates: Values of the optimizers' learning rates, if an epoch begins, where a callback may
+            set them; otherwise `None`.
     """
 
     epoch: int

@@ -43,8 +43,8 @@ CASES = {
     "msggan, graph": ("msggan", "graph", "arrays", 4, 8),
 }
 NOTES = """
-CPU times, medians; the overhead is the median of each round's ratio, with the quartiles of the rounds. What a
-fit costs once is the time of its first two epochs with the guard, less that without.
+CPU times, medians; the overhead is the median of each round's ratio, with the quartiles of the
+rounds. What a fit costs once is the time of its first two epochs with the guard, less that without.
 """
 
 
