@@ -89,7 +89,6 @@ class Trainer:
         progress = types.SimpleNamespace(
             model=self, reader=reader, callbacks=callbacks.callbacks, epoch=first_epoch, step=0
         )
-        self._told = watchers, progress
         for watcher in watchers:
             watcher.begin_fit(progress)
         logs, results = {}, None
@@ -97,7 +96,7 @@ class Trainer:
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
             progress.epoch, progress.step = epoch, 0
-            logs = self._train_epoch(reader, callbacks, logs)
+            logs = self._train_epoch(reader, callbacks, logs, watchers, progress)
             results = epoch_logs.find_epoch_logs(self, logs)
             if validation and fit_arguments.is_validated(epoch, validation_freq):
                 results |= self._validate(validation, callbacks)
@@ -194,12 +193,11 @@ class Trainer:
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
 
-    def _train_epoch(self, reader, callbacks, logs):
+    def _train_epoch(self, reader, callbacks, logs, watchers, progress):
         """Returns the logs of the epoch's last step; those given if there was none."""
         with reader.catch_end():
             for first, last, read in reader.executions():
                 callbacks.on_train_batch_begin(first)
-                watchers, progress = self._told
                 batches = read()
                 for watcher in watchers:
                     batches = watcher.begin_execution(batches)
