@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from kerasmodes import atomic_files, replicas
+from kerasmodes import atomic_files, engine, replicas
 from kerasmodes.callbacks import nan_report, saved_batches
 from kerasmodes.engine import finite_data, fit_watchers, recent_steps, replay
 
@@ -66,6 +66,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         report: A `NaNReport` of the last fit, or `None` if nothing has failed.
 
     Raises:
+        TypeError: When a fit begins, if the model has no modes.
         ValueError: If `directory` is a file, or `ignore` holds no names; when a fit begins, if data
             or weights are not finite.
         FloatingPointError: If `raise_error` is set, when a number is not finite.
@@ -103,6 +104,13 @@ class NaNGuard(fit_watchers.FitWatcher):
 
     def __deepcopy__(self, memo):
         return copy.copy(self)  # As in `GenerationMetrics`.
+
+    def on_train_begin(self, logs=None):
+        if not isinstance(self.model, engine.ModesMixin):
+            raise TypeError(
+                "NaNGuard must be given to the `fit` of a km.Model, which shows it the batches. "
+                f"Received: {type(self.model).__name__}. Use km.with_modes(model)."
+            )
 
     def begin_fit(self, progress: Any) -> None:
         self.report = None

@@ -361,6 +361,18 @@ def test_a_fault_that_no_step_has_made_is_said_to_be_one():
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+class OnlyCompiled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs if tf.executing_eagerly() else inputs + np.nan
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
+    report, (message,), _ = fit(make_model(mode, [OnlyCompiled()]), X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "unknown")
+    assert report.logs == ("loss",) and "The same step is finite when it runs eagerly" in message
+
+
 def test_a_log_of_the_validation_stops_too():
     validation = (with_number(np.nan), Y)
     report, (message,), history = fit(
@@ -420,6 +432,13 @@ def test_weights_are_checked_before_the_first_step():
     model = make_model("graph")
     model.trainable_variables[1].assign([np.nan])
     with pytest.raises(ValueError, match="must be finite when a fit begins. Received: .*last/bias"):
+        fit(model, X, Y)
+
+
+def test_a_model_without_modes_is_refused():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(TypeError, match="Received: Sequential. Use km.with_modes"):
         fit(model, X, Y)
 
 

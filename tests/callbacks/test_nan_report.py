@@ -61,9 +61,6 @@ def test_ranges_are_of_the_finite_numbers():
 
 
 def test_the_table_is_below_the_words():
-    ranges = (
-        nan_report.describe_range("x", np.ones(2)),
-        nan_report.describe_range("yy", np.ones(1)),
-    )
+    ranges = [nan_report.describe_range(name, np.ones(len(name))) for name in ("x", "yy")]
     _, first, second = make_report(ranges=ranges).splitlines()
     assert first == "  x   float64[1]  1 to 1" and second == "  yy  float64[2]  1 to 1"
