@@ -15,7 +15,7 @@ from kerasmodes import atomic_files, replicas
 
 CONFIG, HISTORY, PROGRESS = "config.json", "history.csv", "progress"
 # Settings that a resumed run may change: none of them changes the numbers.
-FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
+FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile", "nan_guard"}
 FREE |= {"checkpoint_every", "steps_per_execution", "data_dir", "idx_dir"}
 
 

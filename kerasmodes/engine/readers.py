@@ -93,6 +93,11 @@ class Reader:
         """Whether the data are arrays."""
         return isinstance(self._source, sources.ArraySource)
 
+    @property
+    def arrays(self):
+        """Nested tensors of all examples if the data are arrays, otherwise `None`."""
+        return self._source.arrays if self.is_in_memory else None
+
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
         batch = next(iter(self._source.dataset))
@@ -126,6 +131,20 @@ class Reader:
     def limit_execution(self, num_steps: int) -> None:
         """Lets no execution be longer, unless its length was asked for."""
         self._most_steps = num_steps
+
+    def stack_batches(self, most: int) -> None:
+        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
+
+        One by one, they would be handed out by an iterator within a graph; to take them out of
+        there costs more. A data set of unknown length, such as a generator, is not read ahead.
+
+        Args:
+            most: Batches of a block.
+        """
+        source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
+        if is_alone and self.is_dense and self._num_batches and not source.is_stacked:
+            length = min(most, self._num_batches)
+            self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
