@@ -41,6 +41,9 @@ class NaNGuard(fit_watchers.FitWatcher):
     and what the inputs were. All variables of the model, its optimizers and its metrics have the
     values from before the failed step again, bit for bit.
 
+    The eager step draws the random numbers of the step that failed, unless XLA has drawn them and
+    they are none of `km.random`: the report says so if it is finite then.
+
     What is infinite without harm, such as a mask, is no failure; neither is a step that
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
