@@ -179,9 +179,9 @@ def explain(failed: Any) -> dict[str, Any]:
         fields["remark"] = f"Eagerly, the step raised {textwrap.shorten(str(failed.error), WIDTH)}."
     elif not failed.is_broken_eagerly:
         fields["remark"] = (
-            "The same step is finite when it runs eagerly. Either its numbers are close to overflow, "
-            "so that operations in another order are enough; or it draws random numbers, and XLA "
-            "draws others, except those of km.random."
+            "The same step is finite when it runs eagerly. Either its numbers are close to "
+            "overflow, so that operations in another order are enough; or it draws random numbers, "
+            "and XLA draws others, except those of km.random."
         )
     if failed.origin is None:
         return fields | _find_bad_data(failed.batch)
