@@ -2,11 +2,21 @@
 
 import inspect
 import random
+import sys
 
 import jsonargparse
 import keras
 
-from kerasmodes import arguments, atomic_files, callbacks, data, models, replicas, strategies
+from kerasmodes import (
+    arguments,
+    atomic_files,
+    callbacks,
+    data,
+    launching,
+    models,
+    replicas,
+    strategies,
+)
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import (
     Command,
@@ -118,7 +128,13 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="Save a checkpoint in the folder after each epoch; resume from it if there is one.",
+        help="Write checkpoints in the folder; resume from the last if there is one.",
+    )
+    parser.add_argument(
+        "--checkpoint_every",
+        type=str | int,
+        default="epoch",
+        help="With --resume: 'epoch', or a number of steps (default: epoch).",
     )
 
 
@@ -157,11 +173,14 @@ def _start(flags):
 
 
 def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
-    """Trains with the run's records and saves the model, also after Ctrl-C.
+    """Trains with the run's records and saves the model, also after Ctrl-C or SIGTERM.
 
     With several workers, only the chief prints and writes.
     """
-    progress = [callbacks.Resume(folder / run_folders.PROGRESS)] if flags.resume else []
+    progress = []
+    if flags.resume:
+        directory = folder / run_folders.PROGRESS
+        progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
     progress = [callbacks.NaNGuard(folder / "nan"), *progress] if flags.nan_guard else progress
     if not replicas.is_chief(model.distribute_strategy):
         model.fit(**fit_arguments, verbose=0, callbacks=progress)
@@ -179,8 +198,9 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
     try:
-        model.fit(**fit_arguments, verbose=verbose, callbacks=records)
-    except KeyboardInterrupt:
+        with launching.call_on_sigterm(sys.exit):
+            model.fit(**fit_arguments, verbose=verbose, callbacks=records)
+    except (KeyboardInterrupt, SystemExit):
         if history.csv_file is not None:  # Training has started.
             for record in records:
                 record.on_train_end()
