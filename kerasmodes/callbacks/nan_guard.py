@@ -41,6 +41,9 @@ class NaNGuard(fit_watchers.FitWatcher):
     and what the inputs were. All variables of the model, its optimizers and its metrics have the
     values from before the failed step again, bit for bit.
 
+    The eager step draws the random numbers of the step that failed, unless XLA has drawn them and
+    they are none of `km.random`: the report says so if it is finite then.
+
     What is infinite without harm, such as a mask, is no failure; neither is a step that
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
@@ -117,6 +120,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._progress = progress
         self._steps = recent_steps.RecentSteps(progress.model)
         self._is_looked_at = True
+        self._epoch, self._num_steps = progress.epoch, progress.step
         self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
             self._prepare_folder()
@@ -129,9 +133,11 @@ class NaNGuard(fit_watchers.FitWatcher):
 
     def begin_execution(self, batches: Any) -> Any:
         self._is_looked_at = False
+        self._epoch = self._progress.epoch
         return self._steps.begin_execution(self._progress.epoch, self._progress.step, batches)
 
     def end_execution(self, logs: dict[str, Any]) -> None:
+        self._num_steps = self._progress.step
         broken = self._find_broken_logs(logs)
         if broken or self._steps.is_look_due():
             variables = self._look()
@@ -190,10 +196,10 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._tell(**found)
 
     def _tell(self, **found):
-        progress = self._progress
-        moment = {"epoch": progress.epoch, "step": progress.step - 1, "mode": progress.model.mode}
+        model = self._progress.model
+        moment = {"epoch": self._epoch, "step": self._num_steps - 1, "mode": model.mode}
         self.report = nan_report.NaNReport(**{"logs": (), "variables": (), **moment, **found})
-        progress.model.stop_training = progress.has_failed = True
+        model.stop_training = self._progress.has_failed = True
         words = str(self.report)
         if self.report.logs:
             words += "\nIf a log may be NaN, name it: km.callbacks.NaNGuard(ignore=[...])."

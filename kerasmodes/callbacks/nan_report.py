@@ -179,8 +179,9 @@ def explain(failed: Any) -> dict[str, Any]:
         fields["remark"] = f"Eagerly, the step raised {textwrap.shorten(str(failed.error), WIDTH)}."
     elif not failed.is_broken_eagerly:
         fields["remark"] = (
-            "The same step is finite when it runs eagerly: operations in another order, or in a "
-            "higher precision, are enough. The numbers are close to overflow."
+            "The same step is finite when it runs eagerly. Either its numbers are close to "
+            "overflow, so that operations in another order are enough; or it draws random numbers, "
+            "and XLA draws others, except those of km.random."
         )
     if failed.origin is None:
         return fields | _find_bad_data(failed.batch)
@@ -274,6 +275,8 @@ def _advise(operation, ranges):
         return "Numbers this large overflow: try a lower learning rate, or clip the gradients."
     if operation in ("Log", "Log1p") and bounds and bounds[0][0] <= 0:
         return "The logarithm of 0 or less is not finite: add a small number, or clip."
+    if operation in ("Exp", "Expm1", "Cosh", "Sinh"):
+        return "Exponentials overflow above 88 in float32, above 11 in float16: limit the input."
     if operation in ("Sqrt", "Rsqrt") and bounds and bounds[-1][0] <= 0:
         return "At 0, a square root has no finite slope: add a small number under the root."
     if "Div" in operation and len(bounds) > 1 and bounds[1][0] <= 0 <= bounds[1][1]:

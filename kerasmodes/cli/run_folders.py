@@ -15,8 +15,8 @@ from kerasmodes import atomic_files, replicas
 
 CONFIG, HISTORY, PROGRESS = "config.json", "history.csv", "progress"
 # Settings that a resumed run may change: none of them changes the numbers.
-FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile", "nan_guard"}
-FREE |= {"checkpoint_every", "steps_per_execution", "data_dir", "idx_dir"}
+FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
+FREE |= {"checkpoint_every", "nan_guard", "steps_per_execution", "data_dir", "idx_dir"}
 
 
 def read_seed(run: str | None) -> int | None:

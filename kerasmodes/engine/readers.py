@@ -115,6 +115,23 @@ class Reader:
         if self.is_dense:
             self._source = self._stack()
 
+    def stack_batches(self, most: int) -> None:
+        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
+
+        One by one, they would be handed out by an iterator within a graph; to take them out of
+        there costs more. A data set of unknown length, such as a generator, is not read ahead.
+        Nor is one of which a pass has been opened already, whose place would be lost.
+
+        Args:
+            most: Batches of a block.
+        """
+        source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
+        if source.is_stacked or source.num_opened or not is_alone:
+            return
+        if self.is_dense and self._num_batches:
+            length = min(most, self._num_batches)
+            self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
+
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
 
@@ -131,20 +148,6 @@ class Reader:
     def limit_execution(self, num_steps: int) -> None:
         """Lets no execution be longer, unless its length was asked for."""
         self._most_steps = num_steps
-
-    def stack_batches(self, most: int) -> None:
-        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
-
-        One by one, they would be handed out by an iterator within a graph; to take them out of
-        there costs more. A data set of unknown length, such as a generator, is not read ahead.
-
-        Args:
-            most: Batches of a block.
-        """
-        source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
-        if is_alone and self.is_dense and self._num_batches and not source.is_stacked:
-            length = min(most, self._num_batches)
-            self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
