@@ -1,11 +1,20 @@
-"""What watches a run: pictures, metrics of generated images, warnings, and resuming after a stop.
+"""What watches a run or steers it: pictures, metrics of generated images, warnings, resuming after
+a stop, eager first steps, and Keras's callbacks for one of several optimizers.
 
 Each file is one subject. The caller decides how a run is made and from which data.
 """
 
+from kerasmodes.callbacks.for_optimizer import ForOptimizer
 from kerasmodes.callbacks.generation_metrics import GenerationMetrics
 from kerasmodes.callbacks.health import HealthCheck
 from kerasmodes.callbacks.pictures import LossCurves, SampleGrid
 from kerasmodes.callbacks.resume import Resume
 
-__all__ = ["GenerationMetrics", "HealthCheck", "LossCurves", "Resume", "SampleGrid"]
+__all__ = [
+    "ForOptimizer",
+    "GenerationMetrics",
+    "HealthCheck",
+    "LossCurves",
+    "Resume",
+    "SampleGrid",
+]

@@ -8,9 +8,11 @@ import keras
 from kerasmodes import modes
 from kerasmodes.engine import (
     data_checks,
+    directions,
     executors,
     fit_arguments,
     keras_private,
+    optimizer_views,
     optimizers,
     shard_checks,
 )
@@ -96,6 +98,8 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
+        optimizer_views.show_optimizers(callbacks, self)
+        directions.set_directions(callbacks.callbacks, self)
         self.stop_training = False
         self.make_train_function()
         callbacks.on_train_begin()
