@@ -4,6 +4,7 @@ a stop, eager first steps, and Keras's callbacks for one of several optimizers.
 Each file is one subject. The caller decides how a run is made and from which data.
 """
 
+from kerasmodes.callbacks.eager_steps import EagerSteps
 from kerasmodes.callbacks.for_optimizer import ForOptimizer
 from kerasmodes.callbacks.generation_metrics import GenerationMetrics
 from kerasmodes.callbacks.health import HealthCheck
@@ -11,6 +12,7 @@ from kerasmodes.callbacks.pictures import LossCurves, SampleGrid
 from kerasmodes.callbacks.resume import Resume
 
 __all__ = [
+    "EagerSteps",
     "ForOptimizer",
     "GenerationMetrics",
     "HealthCheck",
