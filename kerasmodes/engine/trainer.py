@@ -15,6 +15,7 @@ from kerasmodes.engine import (
     optimizer_views,
     optimizers,
     shard_checks,
+    validation_checks,
 )
 from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.readers import Reader
@@ -100,6 +101,7 @@ class Trainer:
         callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
+        validation_checks.add_validation_check(callbacks, self, reader, validation)
         self.stop_training = False
         self.make_train_function()
         callbacks.on_train_begin()
