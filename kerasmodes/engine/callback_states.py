@@ -1,0 +1,70 @@
+"""What callbacks count: taken from those of a fit, and given to those of a fit that resumes it.
+
+A callback of one's own takes part with two methods: `get_state()` returns a nested structure of
+numbers, strings and arrays, and `set_state(state)` takes it.
+"""
+
+import pathlib
+from typing import Any
+
+import keras
+
+from kerasmodes.engine import keras_private
+
+
+def get_states(callbacks: list) -> list:
+    """Returns the class and state of each callback that has one, in their order."""
+    states = []
+    for callback in callbacks:
+        state = _get_state(callback)
+        if state:
+            states.append({"class": type(callback).__name__, "state": state})
+    return states
+
+
+def set_states(callbacks: list, states: list) -> None:
+    """Gives each state to the callback of its class, the first one that has not got any yet."""
+    left = list(states)
+    for callback in callbacks:
+        found = next((one for one in left if one["class"] == type(callback).__name__), None)
+        if found is not None:
+            left.remove(found)
+            _set_state(callback, found["state"])
+
+
+def _get_state(callback):
+    if hasattr(callback, "get_state"):
+        return callback.get_state()
+    if isinstance(callback, keras.callbacks.History):
+        return {"epoch": list(callback.epoch), "history": dict(callback.history)}
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        return _read_rows(callback)
+    names = keras_private.find_counts(callback)
+    return {name: getattr(callback, name) for name in names if hasattr(callback, name)}
+
+
+def _set_state(callback, state):
+    if hasattr(callback, "set_state"):
+        callback.set_state(state)
+    elif isinstance(callback, keras.callbacks.CSVLogger):
+        _write_rows(callback, state)
+    else:
+        for name, value in state.items():
+            setattr(callback, name, value)
+
+
+def _read_rows(logger):
+    if logger.csv_file is None or logger.csv_file.closed:
+        return {}
+    logger.csv_file.flush()
+    text = pathlib.Path(logger.filename).read_bytes().decode()
+    return {"text": text, "keys": logger.keys}
+
+
+def _write_rows(logger, state: dict[str, Any]):
+    """Gives a file the rows that it had: those that a stopped fit has added since are dropped."""
+    logger.csv_file.close()
+    pathlib.Path(logger.filename).write_bytes(state["text"].encode())
+    # As Keras opens it.
+    logger.csv_file = open(logger.filename, "a")  # noqa: SIM115
+    logger.keys, logger.append_header = state["keys"], not state["text"]

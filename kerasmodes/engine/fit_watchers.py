@@ -1,0 +1,37 @@
+"""`FitWatcher`: a callback that sees the data of a fit too, after all of Keras's callbacks."""
+
+from typing import Any
+
+import keras
+
+
+class FitWatcher(keras.callbacks.Callback):
+    """A callback that `fit` tells more than Keras's callbacks are told.
+
+    The methods below are called after the callbacks' own: what these have changed is done by then.
+    """
+
+    def begin_fit(self, progress: Any) -> None:
+        """Called after `on_train_begin`, before data are read.
+
+        Args:
+            progress: The `fit_progress.FitProgress` of the fit: the model, its data and callbacks,
+                and where the fit stands. It may be moved to where an earlier fit has stopped.
+        """
+
+    def begin_execution(self, batches: Any) -> Any:
+        """Called before an execution; returns what is to run, as a rule `batches`.
+
+        Args:
+            batches: What the executor runs: a list of `super_batches.BatchRange`, or an iterator.
+        """
+        return batches
+
+    def end_execution(self, logs: dict[str, Any]) -> None:
+        """Called after an execution, with the logs of its last step."""
+
+    def end_epoch(self) -> None:
+        """Called after an epoch, its validation included."""
+
+    def end_fit(self) -> None:
+        """Called when a fit has ended, also by an exception."""
