@@ -5,7 +5,7 @@ How a callback is shown optimizers is in `engine/optimizer_views.py`.
 
 import keras
 
-from kerasmodes.engine import optimizer_views
+from kerasmodes.engine import callback_states, optimizer_views
 
 
 class ForOptimizer(keras.callbacks.Callback):
@@ -50,6 +50,14 @@ class ForOptimizer(keras.callbacks.Callback):
         self.name = name
         self.callback = callback
         self._view = None
+
+    def get_state(self):
+        """Returns what the callback counts, for a fit that resumes this one."""
+        return callback_states.get_states([self.callback])
+
+    def set_state(self, state):
+        """Gives the callback what `get_state` has returned."""
+        callback_states.set_states([self.callback], state)
 
     def set_params(self, params):
         super().set_params(params)

@@ -250,3 +250,20 @@ def test_a_model_without_any_optimizer_is_refused():
 def test_a_class_is_no_callback():
     with pytest.raises(TypeError, match="`callback` must be a keras.callbacks.Callback"):
         km.callbacks.ForOptimizer("generator_optimizer", keras.callbacks.ReduceLROnPlateau)
+
+
+class Counting(keras.callbacks.Callback):
+    count = 0
+
+    def get_state(self):
+        return {"count": self.count}
+
+    def set_state(self, state):
+        self.count = state["count"]
+
+
+def test_what_the_callback_counts_can_be_resumed():
+    first, second = (km.callbacks.ForOptimizer("optimizer", Counting()) for _ in range(2))
+    first.callback.count = 3
+    second.set_state(first.get_state())
+    assert second.callback.count == 3
