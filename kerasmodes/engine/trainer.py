@@ -56,8 +56,9 @@ class Trainer:
                 the beginning.
 
         What cannot be learned from is refused before the first step. Where an epoch has 100 steps
-        or more, one batch of validation arrays is evaluated after the first execution, without a
-        trace in the numbers: what would fail after an epoch fails at once.
+        or more and the model was not evaluated before, one batch of validation arrays is evaluated
+        after the first execution, without a trace in the numbers: what would fail after an epoch
+        fails at once.
 
         Returns:
             Keras's `History`; its `params` tell the `mode` that ran.

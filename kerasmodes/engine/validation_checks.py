@@ -39,7 +39,7 @@ class ValidationCheck(keras.callbacks.Callback):
 def add_validation_check(
     callbacks: keras.callbacks.CallbackList, model: keras.Model, reader: Any, arguments: Any
 ) -> None:
-    """Adds a `ValidationCheck` to the callbacks of a long fit.
+    """Adds a `ValidationCheck` to the callbacks of the first long fit of a model.
 
     Args:
         callbacks: The callbacks.
@@ -50,7 +50,8 @@ def add_validation_check(
     """
     is_short = reader.num_batches is not None and reader.num_batches < LONG_STEPS
     is_alone = model.distribute_strategy.num_replicas_in_sync == 1
-    if arguments is None or is_short or not is_alone:
+    was_tested = model.test_function is not None  # Then 6 ms for nothing new.
+    if arguments is None or is_short or was_tested or not is_alone:
         return
     data = [arguments[name] for name in ("x", "y", "sample_weight")]
     if all(isinstance(part, (np.ndarray, type(None))) for part in keras.tree.flatten(data)):

@@ -72,7 +72,9 @@ def test_short_fits_have_none():
     assert int(model.optimizer.iterations.numpy()) == 30
 
 
-def test_it_is_one_step_a_fit():
+def test_it_is_one_step_of_the_first_fit():
     model = Noisy()
-    fit("eager", model=model, epochs=3)
+    fit("eager", model=model, epochs=3, validation_batch_size=2)
     assert model.calls == 1 + 3 * 5
+    model.fit(X, Y, batch_size=2, verbose=0, validation_data=(X[:9], Y[:9]))
+    assert model.calls == 1 + 4 * 5
