@@ -7,6 +7,7 @@ What several replicas ask of data is in `shard_checks.py`; numbers and callbacks
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasmodes.engine import keras_private
@@ -133,15 +134,27 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
         )
     losses = keras.tree.flatten(keras_private.find_given_losses(compiled_loss)[0])
     outputs, targets = _find_outputs(model), keras.tree.flatten(y)
-    weights = [*keras.tree.flatten(sample_weight)]
     if not len(outputs) == len(targets) == len(losses):
         return
+    weights = keras.tree.flatten(sample_weight)
     weights = weights * len(outputs) if len(weights) == 1 else weights
     weights = weights if len(weights) == len(outputs) else [None] * len(outputs)
-    for loss, output, target, weight in zip(losses, outputs, targets, weights, strict=True):
-        is_spec = isinstance(target, tf.TensorSpec)
-        if is_spec and _is_elementwise(loss):
-            check_targets(target, weight if isinstance(weight, tf.TensorSpec) else None, output)
+    for loss, output, *specs in zip(losses, outputs, targets, weights, strict=True):
+        target, weight = (one if isinstance(one, tf.TensorSpec) else None for one in specs)
+        if target is not None:
+            _check_loss(loss, output, target, weight)
+
+
+def _check_loss(loss, output, target, weight):
+    """Raises if the loss of one output would compare a target with other examples' outputs."""
+    if _is_elementwise(loss):
+        check_targets(target, weight, output)
+    elif target.shape.rank == 1 and output[1:] == (1,) and _broadcasts(loss):
+        raise ValueError(
+            "`y` must have the shape of the model's output, [batch, 1]: "
+            f"{type(loss).__name__} compares each target with each output otherwise. "
+            "Received: y with shape=[batch]"
+        )
 
 
 def _is_plain(model):
@@ -158,6 +171,23 @@ def _is_elementwise(loss):
         loss = keras_private.find_wrapped_function(loss)[0]
     is_keras = getattr(loss, "__module__", "").startswith("keras.")
     return is_keras and getattr(loss, "__name__", None) in ELEMENTWISE
+
+
+def _broadcasts(loss):
+    """Returns whether a loss is a mean over the examples for a column of targets, not for a row.
+
+    A function is wrapped by Keras, which makes a column of the row; what a class does, it shows.
+    """
+    if not isinstance(loss, keras.losses.Loss) or keras_private.find_wrapped_function(loss)[0]:
+        return False
+    row, outputs = tf.linspace(0.1, 0.7, 7), tf.linspace(0.9, 0.2, 7)[:, tf.newaxis]
+    try:
+        alone = [loss(row[i : i + 1], outputs[i : i + 1]) for i in range(7)]
+        found = loss(row, outputs), loss(row[:, tf.newaxis], outputs)
+    except Exception:  # It asks for other numbers, or for another form.
+        return False
+    of_row, of_column = (np.allclose(np.mean(alone), one, rtol=1e-3) for one in found)
+    return of_column and not of_row
 
 
 def _find_outputs(model):

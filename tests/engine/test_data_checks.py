@@ -82,6 +82,13 @@ class SquaredDifference(keras.losses.Loss):
         return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
 
 
+class KnowingLoss(keras.losses.Loss):
+    """A loss of the user's own, which makes a row of a column."""
+
+    def call(self, y_true, y_pred):
+        return tf.square(y_true - y_pred[:, 0])
+
+
 @pytest.mark.parametrize("loss", ["mse", SquaredDifference(), lambda y, p: tf.square(y - p)])
 def test_a_row_of_targets_is_a_column(loss):
     losses = []
@@ -99,6 +106,7 @@ def test_a_row_of_targets_is_a_column(loss):
         (keras.losses.MeanAbsoluteError(), 3, Y, None, r"output, \[batch, 3\]. Received: y with"),
         (keras.losses.huber, 1, THREE, None, "`y` must have the shape"),
         ("mse", 1, None, None, "`y` must be given: the model was compiled with a loss."),
+        (SquaredDifference(), 1, Y[:, 0], None, "SquaredDifference compares each target with"),
         ("mse", 3, THREE, THREE, "`sample_weight` must be one number an example"),
     ],
 )
@@ -119,6 +127,9 @@ def test_a_model_with_keras_s_losses_refuses_to_broadcast(loss, units, y, weight
         ("sparse_categorical_crossentropy", 3, np.arange(12)[:, None] % 3, None),
         (lambda y, p: tf.reduce_mean(p, axis=-1), 3, Y, None),
         (SquaredDifference(), 3, Y, None),
+        (SquaredDifference(), 1, Y, None),
+        (KnowingLoss(), 1, Y[:, 0], None),
+        (lambda y, p: tf.square(y - p), 1, Y[:, 0], None),
     ],
 )
 def test_what_keras_takes_is_taken(loss, units, y, weights):
