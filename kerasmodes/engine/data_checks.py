@@ -132,10 +132,12 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
             "`y` must be given: the model was compiled with a loss. Received: y=None. "
             "A tf.data.Dataset must hold tuples of inputs and targets."
         )
-    losses = keras.tree.flatten(keras_private.find_given_losses(compiled_loss)[0])
-    outputs, targets = _find_outputs(model), keras.tree.flatten(y)
+    given = keras_private.find_given_losses(compiled_loss)[0]
+    losses, outputs, targets = keras.tree.flatten(given), _find_outputs(model), keras.tree.flatten(y)
     if not len(outputs) == len(targets) == len(losses):
         return
+    if len(outputs) > 1 and any(isinstance(one, dict) for one in (given, y, sample_weight)):
+        return  # Names have an order of their own.
     weights = keras.tree.flatten(sample_weight)
     weights = weights * len(outputs) if len(weights) == 1 else weights
     weights = weights if len(weights) == len(outputs) else [None] * len(outputs)

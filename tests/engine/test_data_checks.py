@@ -153,6 +153,14 @@ def test_several_outputs_are_checked_one_by_one():
         model.fit(X, [Y, Y], verbose=0)
 
 
+def test_outputs_by_name_are_left_to_keras():
+    inputs = keras.Input((3,))
+    outputs = [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)]
+    model = km.Model(inputs, dict(zip("ba", outputs, strict=True)))
+    model.compile("sgd", {"b": "mse", "a": "mse"}, mode="graph")
+    model.fit(X, {"b": THREE, "a": Y}, verbose=0)
+
+
 def test_a_step_of_the_user_s_own_knows_its_targets():
     class Own(km.Model):
         def __init__(self):
