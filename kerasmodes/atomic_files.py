@@ -1,4 +1,4 @@
-"""Atomic writes: a file is complete, or it is not there. The caller writes its content."""
+"""Atomic writes: a file or folder is complete, or not there. The caller writes its content."""
 
 import contextlib
 import os
@@ -45,12 +45,45 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder beside `path`, and renames it to `path` after the block.
+
+    The files in it are on the disk before it is renamed. If the block raises, the temporary folder
+    is deleted, and an older folder at `path` stays.
+
+    Args:
+        path: Path of the folder; the one that holds it is created if missing.
+
+    Yields:
+        The `pathlib.Path` of an empty folder, for the block to write files to.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{os.getpid()}{MARK}{path.name[-LONGEST_NAME:]}")
+    old = temporary.with_name(f"{temporary.name}.old")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for written in (*temporary.iterdir(), temporary):
+            _sync(written)
+        if path.exists():  # No system replaces a folder that is not empty at once.
+            path.rename(old)
+        temporary.rename(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def remove_parts(folder: str | os.PathLike) -> None:
-    """Removes the temporary files that killed programs have left in a folder."""
+    """Removes the temporary files and folders that killed programs have left in a folder."""
     for path in pathlib.Path(folder).glob(f".*{MARK}*"):
         number = path.name[1:].partition(".")[0]
         if number.isdigit() and not _is_running(int(number)):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _is_running(process_id):

@@ -36,7 +36,7 @@ def launch(command: Sequence[str], num_workers: int = 2, max_restarts: int = 0) 
     Each worker finds in its environment the `TF_CONFIG` that `km.get_strategy("multi_worker")`
     reads. Each line of its output is shown after the worker's number. When one worker fails, all
     are stopped; then they are started again, if restarts are left (a program with
-    `km.callbacks.Resume` resumes after its last complete epoch). The workers receive Ctrl-C too.
+    `km.callbacks.Resume` resumes from its last checkpoint). The workers receive Ctrl-C too.
     No process outlives the call.
 
     Args:

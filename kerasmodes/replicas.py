@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # What is not summed on every kind of device is summed as another kind of number, without loss.
@@ -211,6 +212,45 @@ def broadcast_from_chief(strategy: tf.distribute.Strategy, number: int) -> int:
 
     high, low = run_once(strategy, on_replica)
     return (int(high) << 32) + int(low)
+
+
+def gather_values(strategy: tf.distribute.Strategy, variable: Any):
+    """Returns the values of a variable on all replicas, an array `[replicas, ...]`, on each worker.
+
+    Args:
+        strategy: Where the replicas run.
+        variable: A `tf.Variable` of that strategy.
+    """
+    number = strategy.num_replicas_in_sync
+    if number == 1:
+        return tf.convert_to_tensor(variable)[tf.newaxis].numpy()
+
+    def on_replica():
+        replica = tf.distribute.get_replica_context()
+        place = replica_id(replica)
+        value = tf.convert_to_tensor(variable)
+        value = tf.cast(value, _SUMMED_AS.get(value.dtype, value.dtype))[tf.newaxis]
+        padding = [[place, number - 1 - place], *[[0, 0]] * (value.shape.rank - 1)]
+        return replica.all_reduce("sum", tf.pad(value, padding))
+
+    return run_once(strategy, on_replica).astype(variable.dtype.as_numpy_dtype)
+
+
+def assign_values(strategy: tf.distribute.Strategy, variable: Any, values: Any) -> None:
+    """Gives each replica's variable its own of the values that `gather_values` has returned.
+
+    Where there are other replicas than there were, the first gets the sum: the state of a metric.
+    """
+    number = strategy.num_replicas_in_sync
+    if len(values) != number:
+        values = np.concatenate(
+            [values.sum(0, keepdims=True), 0 * values[:1].repeat(number - 1, 0)]
+        )
+    values = tf.constant(values, variable.dtype)
+    if number == 1:
+        variable.assign(values[0])
+        return
+    strategy.run(lambda: variable.assign(values[replica_id(tf.distribute.get_replica_context())]))
 
 
 def run_once(strategy: tf.distribute.Strategy, on_replica: Callable):

@@ -103,7 +103,7 @@ def train_with_a_killed_worker(strategy, path):
         model = km.SumRegressor(units=(4,))
         model.build((None, 3))
         model.compile("adam")
-    callbacks = [km.callbacks.Resume(path.with_name("progress"))]
+    callbacks = [km.callbacks.Resume(path.with_name("progress"), every=2)]
     if not km.is_chief():
         callbacks.append(DieOnce(path.with_name("died")))
     model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)

@@ -92,6 +92,14 @@ class HealthCheck(keras.callbacks.Callback):
                     f"Received: {len(images)} equal ones among the first {self.num_images}"
                 )
 
+    def get_state(self):
+        """Returns what was counted, for a fit that is resumed."""
+        return dict(self._epochs)
+
+    def set_state(self, state):
+        """Continues to count from what `get_state` has returned."""
+        self._epochs = dict(state)
+
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
             return

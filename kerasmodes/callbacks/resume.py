@@ -1,35 +1,58 @@
-"""`Resume`: a stopped run resumes after its last complete epoch.
+"""`Resume`: a fit that was stopped continues where it stood, in mid-epoch too.
 
-With several workers, only the chief writes.
+What a checkpoint holds is in `engine/fit_progress.py`. With several workers, only the chief writes.
 """
 
+import datetime
 import pathlib
+import signal
 import tempfile
+import threading
+import time
 import warnings
 
-import keras
+from kerasmodes import arguments, atomic_files, replicas
+from kerasmodes.engine import checkpoints, fit_description, saving
+from kerasmodes.engine.fit_watchers import FitWatcher
 
-from kerasmodes import atomic_files, replicas
-from kerasmodes.engine import keras_private, optimizers, saving
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Resume(keras.callbacks.Callback):
-    """Saves a checkpoint after each epoch, and resumes from it when the program is run again.
+class Resume(FitWatcher):
+    """Writes checkpoints while a model is fitted, and resumes from the last when run again.
 
     A seeded program (`keras.utils.set_random_seed`) may be stopped at any moment and started again:
-    it ends with the weights of a run that was never stopped. Weights, optimizers and the state of
-    `km.random` are restored, and the data continue with the next epoch's order. The counts of other
-    callbacks (for example the patience of `EarlyStopping`) start again from zero. The checkpoint of
-    an epoch replaces the previous one by an atomic write, unless a weight is not finite. The
-    history holds the epochs since the start of the program. With several workers, give this
-    callback to all: the chief writes, and each reads from a folder on a disk that they share.
+    it ends with the weights and the history of a run that was never stopped, in every mode. A
+    checkpoint holds weights, optimizers and running means; `km.random` and Keras's, Python's and
+    NumPy's random numbers; the place in the data; the history; and what callbacks count: Keras's
+    own, and those of your own with the methods `get_state()` and `set_state(state)`. It is written
+    after all other callbacks, wherever this one stands in the list.
+
+    Arrays continue at their place without being read again. Of a data set, its iterator is saved
+    with what it has read ahead; where that cannot be done (data from a Python generator, more than
+    256 MB), the batches are read again, and a warning says how long that took. A `PyDataset` that
+    counts epochs in `on_epoch_end` is told as often as before.
+
+    SIGTERM and SIGINT (Ctrl-C) let the running execution end and write a checkpoint; then they do
+    what they would have done. A second one does so at once. With several workers the last
+    checkpoint before is used.
+
+    A checkpoint is a folder that appears when it is complete, with checksums (`sha256sum -c
+    SHA256SUMS`). A damaged one is set aside with a warning, and the one before is used. One with a
+    weight that is not finite is not written.
 
     Args:
-        directory: Folder for the checkpoint; made if missing. A new fit needs a new folder.
+        directory: Folder for the checkpoints; made if missing. A new fit needs a new folder. With
+            several workers, on a disk that they share.
+        every: When a checkpoint is written: `"epoch"`, after each; a positive int, after so many
+            steps (where K was given to `compile`, at the end of the execution); a
+            `datetime.timedelta`, after so much time, on one worker. One more is written
+            after the last epoch.
+        keep: Positive int: how many checkpoints are kept.
 
     Raises:
-        ValueError: If `directory` is no folder, or none to write to; at the start of a fit that
-            resumes, if the model is not built, or an optimizer that is not `model.optimizer`.
+        ValueError: If an argument is wrong; at the start of a fit, if `directory` is none to write
+            to, or belongs to a fit of another model, optimizer or data.
 
     Example:
 
@@ -37,48 +60,128 @@ class Resume(keras.callbacks.Callback):
     x, y = km.data.sums(num_samples=100, seed=0)
     model = km.SumRegressor()
     model.compile()
-    model.fit(x, y, epochs=3, callbacks=[km.callbacks.Resume("progress")])
+    model.fit(x, y, epochs=3, callbacks=[km.callbacks.Resume("progress", every=2)])
     ```
     """
 
-    counts_epochs = True  # `fit` asks for it.
-
-    def __init__(self, directory: str | pathlib.Path):
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        every: str | int | datetime.timedelta = "epoch",
+        keep: int = 2,
+    ):
         super().__init__()
         if not isinstance(directory, (str, pathlib.Path)) or not str(directory):
             raise ValueError(f"`directory` must name a folder. Received: directory={directory!r}")
+        _check_every(every)
+        arguments.check_positive_integers(keep=keep)
         self.directory = pathlib.Path(directory)
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
+        self.every, self.keep = every, keep
+        self._signal = None
+        self._handlers = {}
 
-    def on_train_begin(self, logs=None):
-        if replicas.is_chief(self.model.distribute_strategy):
+    def begin_fit(self, progress):
+        strategy = progress.model.distribute_strategy
+        self._progress = progress
+        self._is_chief = replicas.is_chief(strategy)
+        self._is_alone = replicas.num_workers(strategy) == 1
+        if isinstance(self.every, datetime.timedelta) and not self._is_alone:
+            raise ValueError(
+                "`every` must be 'epoch' or a number of steps with several workers, whose clocks "
+                f"differ. Received: every={self.every!r}"
+            )
+        if self._is_chief:
             self._prepare_folder()
-        checkpoints = self._list_checkpoints()
-        if checkpoints:
-            optimizers.load_with_optimizers(self.model, checkpoints[-1])
-            keras_private.set_restored_epoch(self.model, _parse_epoch(checkpoints[-1]))
+        if isinstance(self.every, int):
+            progress.reader.limit_execution(self.every)
+        self._made_with = fit_description.describe_fit(progress.model, progress.reader)
+        self._restore()
+        self._begin_interval()
+        self._catch_signals()
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not replicas.is_chief(self.model.distribute_strategy):
+    def end_execution(self, logs):
+        self._num_steps += self._progress.step - self._last_step
+        self._last_step = self._progress.step
+        if self._is_due() or self._signal is not None:
+            self._write()
+        self._pass_signal_on()
+
+    def end_epoch(self):
+        self._last_step = 0
+        is_last = self.model.stop_training or self._progress.epoch >= self.params["epochs"]
+        if self.every == "epoch" or is_last or self._is_due() or self._signal is not None:
+            self._write()
+        self._pass_signal_on()
+
+    def end_fit(self):
+        self._release_signals()
+        self._progress = None
+
+    def _restore(self):
+        folder, self._damaged = checkpoints.find_latest(self.directory)
+        if folder is None:
             return
-        broken = saving.find_broken_weight(self.model)
+        state, made_with = checkpoints.read_checkpoint(folder)
+        fit_description.check_fit(made_with, self._made_with)
+        self._progress.build()
+        fit_description.check_weights(made_with, self.model)
+        self._progress.restore(state, folder)
+
+    def _begin_interval(self):
+        self._num_steps, self._time = 0, time.monotonic()
+        self._last_step = self._progress.step
+
+    def _is_due(self):
+        if isinstance(self.every, datetime.timedelta):
+            return time.monotonic() - self._time >= self.every.total_seconds()
+        return self.every != "epoch" and self._num_steps >= self.every
+
+    def _write(self):
+        """Writes a checkpoint, on the chief; all workers must call this."""
+        broken = saving.find_broken_weight(self.model) if self._is_chief else None
         if broken is not None:
             warnings.warn(
-                f"No checkpoint of epoch {epoch + 1}: the weight {broken!r} is not finite. The "
-                "checkpoint before stays.",
+                f"No checkpoint of epoch {self._progress.epoch}, step {self._progress.step}: the "
+                f"weight {broken!r} is not finite. The checkpoints before stay.",
                 stacklevel=2,
             )
-            return
-        old_checkpoints = self._list_checkpoints()
-        path = self.directory / f"epoch_{epoch + 1:04d}.weights.h5"
-        with atomic_files.atomic_write(path) as temporary:
-            self.model.save_weights(temporary)
-        for checkpoint in old_checkpoints:
-            checkpoint.unlink()
+        if broken is not None or not self._is_chief:
+            self._progress.capture(None)
+        else:
+            checkpoints.set_aside(self._damaged)  # Now: all workers have read.
+            self._damaged = []
+            made_with = self._made_with | fit_description.describe_state(self.model)
+            checkpoints.write_checkpoint(self.directory, self._progress, made_with)
+            checkpoints.remove_oldest(self.directory, self.keep)
+        self._begin_interval()
 
-    def on_train_end(self, logs=None):
-        keras_private.set_restored_epoch(self.model, None)
+    def _catch_signals(self):
+        """Lets signals wait for the end of an execution; in another thread, Python has none."""
+        self._signal = None
+        if self._is_alone and threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                self._handlers[number] = signal.signal(number, self._note_signal)
+
+    def _note_signal(self, number, frame):
+        is_second = self._signal is not None
+        self._signal = number
+        if is_second:
+            self._pass_signal_on()
+
+    def _pass_signal_on(self):
+        """Lets a signal that has come do what it would have done."""
+        if self._signal is None:
+            return
+        self._release_signals()
+        signal.raise_signal(self._signal)
+        self._catch_signals()  # It was ignored.
+
+    def _release_signals(self):
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def _prepare_folder(self):
         """Makes the folder, and notices before the first epoch if it cannot be written to."""
@@ -93,9 +196,16 @@ class Resume(keras.callbacks.Callback):
                 f"{error}"
             ) from error
 
-    def _list_checkpoints(self):
-        return sorted(self.directory.glob("epoch_*.weights.h5"), key=_parse_epoch)
 
-
-def _parse_epoch(path):
-    return int(path.name.removeprefix("epoch_").removesuffix(".weights.h5"))
+def _check_every(every):
+    if every == "epoch":
+        return
+    if isinstance(every, datetime.timedelta):
+        if every < datetime.timedelta(0):
+            raise ValueError(f"`every` must not be negative. Received: every={every!r}")
+        return
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ValueError(
+            "`every` must be 'epoch', a positive number of steps or a datetime.timedelta. "
+            f"Received: every={every!r}"
+        )

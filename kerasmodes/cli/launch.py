@@ -26,6 +26,7 @@ def launch(parser: jsonargparse.ArgumentParser) -> Command:
                 "--num-workers 2 -- train sum. Received: none"
             )
         own = [sys.executable, "-m", "kerasmodes"] if flags.program[0] in OWN_COMMANDS else []
-        launching.launch([*own, *flags.program], **pick(flags, launch_flags))
+        with launching.call_on_sigterm(sys.exit):  # So that the workers are told, too.
+            launching.launch([*own, *flags.program], **pick(flags, launch_flags))
 
     return run

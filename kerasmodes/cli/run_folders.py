@@ -17,7 +17,7 @@ from kerasmodes import arguments, atomic_files, replicas
 CONFIG, HISTORY, PROGRESS, CURVES = "config.json", "history.csv", "progress", "losses.png"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
-FREE |= {"steps_per_execution", "data_dir", "idx_dir"}
+FREE |= {"checkpoint_every", "steps_per_execution", "data_dir", "idx_dir"}
 
 
 def read_seed(run: str | None) -> int | None:
@@ -77,9 +77,9 @@ def _check_resumable(folder, flags):
             )
     _check_records(folder)
     has_epochs = (folder / HISTORY).exists() and (folder / HISTORY).stat().st_size > 0
-    if has_epochs and not any((folder / PROGRESS).glob("*.weights.h5")):
+    if has_epochs and not any((folder / PROGRESS).glob("epoch_*/")):
         raise ValueError(
-            f"`run` must hold {PROGRESS}/ with the weights of its last epoch to be resumed. "
+            f"`run` must hold {PROGRESS}/ with a checkpoint of its last epoch to be resumed. "
             f"Received: run={str(folder)!r} without them. Use a new folder."
         )
 

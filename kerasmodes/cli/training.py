@@ -3,11 +3,21 @@
 import functools
 import inspect
 import random
+import sys
 
 import jsonargparse
 import keras
 
-from kerasmodes import arguments, atomic_files, callbacks, data, models, replicas, strategies
+from kerasmodes import (
+    arguments,
+    atomic_files,
+    callbacks,
+    data,
+    launching,
+    models,
+    replicas,
+    strategies,
+)
 from kerasmodes.cli import run_folders, short_runs
 from kerasmodes.cli.flags import (
     Command,
@@ -121,7 +131,13 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="Save a checkpoint in the folder after each epoch; resume from it if there is one.",
+        help="Write checkpoints in the folder; resume from the last if there is one.",
+    )
+    parser.add_argument(
+        "--checkpoint_every",
+        type=str | int,
+        default="epoch",
+        help="With --resume: 'epoch', or a number of steps (default: epoch).",
     )
     short_runs.add_short_run_arguments(parser)
 
@@ -161,11 +177,14 @@ def _start(flags):
 
 
 def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
-    """Trains with the run's records and saves the model, also after Ctrl-C.
+    """Trains with the run's records and saves the model, also after Ctrl-C or SIGTERM.
 
     With several workers, only the chief prints and writes.
     """
-    progress = [callbacks.Resume(folder / run_folders.PROGRESS)] if flags.resume else []
+    progress = []
+    if flags.resume:
+        directory = folder / run_folders.PROGRESS
+        progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
@@ -187,8 +206,9 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
     try:
-        model.fit(**fit_arguments, verbose=verbose, callbacks=records)
-    except KeyboardInterrupt:
+        with launching.call_on_sigterm(sys.exit):
+            model.fit(**fit_arguments, verbose=verbose, callbacks=records)
+    except (KeyboardInterrupt, SystemExit):
         if history.csv_file is not None:  # Training has started.
             for record in records:
                 record.on_train_end()

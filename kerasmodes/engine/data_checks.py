@@ -133,7 +133,8 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
             "A tf.data.Dataset must hold tuples of inputs and targets."
         )
     given = keras_private.find_given_losses(compiled_loss)[0]
-    losses, outputs, targets = keras.tree.flatten(given), _find_outputs(model), keras.tree.flatten(y)
+    outputs = _find_outputs(model)
+    losses, targets = keras.tree.flatten(given), keras.tree.flatten(y)
     if not len(outputs) == len(targets) == len(losses):
         return
     if len(outputs) > 1 and any(isinstance(one, dict) for one in (given, y, sample_weight)):

@@ -24,7 +24,7 @@ try:
     from keras.src.losses import loss as loss_module
     from keras.src.models.functional import Functional
     from keras.src.models.model import functional_init_arguments
-    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
     from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
     from keras.src.trainers.data_adapters import get_data_adapter
     from keras.src.trainers.data_adapters.array_data_adapter import (
@@ -92,6 +92,17 @@ ATTRIBUTES = {
     "an adapter of arrays": "_inputs _shuffle",
     "an entry of a compiled loss": "_replace",
     "a distributed variable": "_aggregation",
+}
+
+# What Keras's callbacks count, by class.
+CALLBACK_COUNTS = {
+    keras.callbacks.EarlyStopping: "wait stopped_epoch best best_weights best_epoch",
+    keras.callbacks.ReduceLROnPlateau: "wait cooldown_counter best",
+    keras.callbacks.ModelCheckpoint: "best epochs_since_last_save "
+    "_batches_seen_since_last_saving _last_batch_seen",
+    keras.callbacks.SwapEMAWeights: "_ema_weights_in_model",
+    keras.callbacks.TensorBoard: "_global_train_batch _global_test_batch "
+    "_previous_epoch_iterations",
 }
 
 # The mask of time steps, and the logits from which a softmax or sigmoid was made.
@@ -361,14 +372,27 @@ def set_global_seeds(generator: Any):
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
 
 
+def find_counts(callback: keras.callbacks.Callback) -> list[str]:
+    """Returns the names of the attributes in which a callback of Keras's counts."""
+    kinds = (names for kind, names in CALLBACK_COUNTS.items() if isinstance(callback, kind))
+    return next(kinds, "").split()
+
+
+def read_global_seed():
+    """Returns the state from which Keras draws where no seed is given; `None` if it never has."""
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    return None if generator is None else generator.state.numpy()
+
+
+def set_global_seed(state: Any) -> None:
+    """Lets Keras draw, where no seed is given, as from that state on."""
+    if state is not None:
+        global_seed_generator().state.assign(state)
+
+
 def find_restored_epoch(model: keras.Model):
     """Returns the epoch that a callback has set the fit back to, 0 if none has."""
     return model._initial_epoch or 0
-
-
-def set_restored_epoch(model: keras.Model, epoch: int):
-    """Makes the fit that has just begun continue with that epoch; `None` undoes it."""
-    model._initial_epoch = epoch
 
 
 def make_symbolic_batch(structure: Any):

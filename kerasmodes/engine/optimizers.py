@@ -117,7 +117,7 @@ def build_optimizer_of_plain_step(model: keras.Model) -> None:
 
 def check_optimizers_built(model: keras.Model) -> None:
     """Raises if an optimizer has no variables yet, where a step is too late to make them."""
-    unbuilt = [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]
+    unbuilt = list_unbuilt(model)
     if unbuilt:
         raise ValueError(
             "Optimizers must be built before `fit` under several replicas, before a trial run, or "
@@ -125,6 +125,11 @@ def check_optimizers_built(model: keras.Model) -> None:
             "`build(trainable_variables)` of each in `compile`, under "
             "`self.distribute_strategy.scope()`."
         )
+
+
+def list_unbuilt(model: keras.Model) -> list[str]:
+    """Returns the names of the model's optimizers that have no variables yet."""
+    return [name for name, optimizer in find_optimizers(model).items() if not optimizer.built]
 
 
 def find_weights(model: keras.Model) -> dict[str, Any]:

@@ -6,6 +6,9 @@ What runs on them is in `executors`; how many batches a super-batch holds, in `m
 import contextlib
 import functools
 import itertools
+import pathlib
+import random
+import time
 import warnings
 from typing import Any
 
@@ -64,6 +67,10 @@ class Reader:
         self._selector = None
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
+        self._num_epochs = 0
+        self._random_state = random.getstate()
+        self._captured = None
+        self._most_steps = None
         self._source = self._make_source()
 
     @property
@@ -98,6 +105,11 @@ class Reader:
         self._pass, self._steps_seen = None, 0
         self.adapter.on_epoch_end()
 
+    def stack(self) -> None:
+        """Reads super-batches from here on, if the data can be stacked."""
+        if self.is_dense:
+            self._source = self._stack()
+
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
 
@@ -106,16 +118,78 @@ class Reader:
             num_epochs: Epochs of the fit.
             verbose: That of the fit.
         """
-        self._source = self._stack()
+        self.stack()
         self._selector = selector
         num_steps = self.num_batches and num_epochs * self.num_batches
         selector.begin(num_steps, self._source.length, self._asked, verbose)
 
-    def skip_epochs(self, number: int) -> None:
-        """Moves to where the data stand after some epochs, for a fit resumed in a new program.
+    def limit_execution(self, num_steps: int) -> None:
+        """Lets no execution be longer, unless its length was asked for."""
+        self._most_steps = num_steps
 
-        A data set that shuffles in another order each time counts its iterators.
+    def take_batch(self):
+        """Returns what an executor runs for one step, without disturbing the passes."""
+        dataset = getattr(self.adapter, "py_dataset", None)
+        if dataset is None:
+            return self._source.take_batch()
+        # Its threads would go on with another batch.
+        batch = dataset[0]
+        return iter([tuple(batch) if isinstance(batch, list) else batch])
+
+    def capture(self, folder: pathlib.Path) -> dict[str, Any]:
+        """Returns where the data stand, for `restore`; writes what that takes into a folder."""
+        return {
+            "num_batches": self._num_batches,
+            "steps_seen": self._steps_seen,
+            "epochs": self._num_epochs,
+            "random": {"epoch": self._random_state, "now": random.getstate()},
+            "source": self._source.capture(self._pass, folder),
+        }
+
+    def restore(self, state: dict[str, Any], folder: pathlib.Path) -> None:
+        """Lets the next epoch begin where the data of another reader stood.
+
+        Args:
+            state: What `capture` has returned.
+            folder: What it has written.
         """
+        self._captured = state, folder
+
+    def _restore_position(self):
+        """Goes where `restore` said; says so if that means reading data again."""
+        (state, folder), self._captured = self._captured, None
+        start = time.monotonic()
+        self._num_batches = state["num_batches"]
+        self._pass, reason = self._source.reopen(state["source"], folder)
+        self._steps_seen = state["steps_seen"]
+        self._shards = shard_checks.ShardCheck(self._strategy)
+        if reason is not None:
+            warnings.warn(
+                f"{state['source']['batches']} batches were read again to resume, in "
+                f"{time.monotonic() - start:.1f} s: {reason}.",
+                stacklevel=2,
+            )
+
+    def _begin_epoch(self):
+        captured = self._captured
+        if captured is not None:
+            state = captured[0]
+            for _ in range(state["epochs"] - self._num_epochs):
+                self.adapter.on_epoch_begin()
+                self._end_epoch()
+            _set_random_state(state["random"]["epoch"])  # A `PyDataset` draws its order from it.
+        self._random_state = random.getstate()
+        self.adapter.on_epoch_begin()
+        if captured is not None:
+            self._restore_position()
+            _set_random_state(captured[0]["random"]["now"])
+
+    def _end_epoch(self):
+        self.adapter.on_epoch_end()
+        self._num_epochs += 1
+
+    def skip_epochs(self, number: int) -> None:
+        """Moves arrays to where they stand after some epochs of a fit from the beginning."""
         self._source.skip_epochs(0 if self.steps_per_epoch else number, self._num_batches)
         if self.steps_per_epoch and number:
             self._open_pass()
@@ -131,25 +205,28 @@ class Reader:
                 self._num_batches = self._steps_seen
             warnings.warn(RAN_OUT, stacklevel=2)
             self._pass = None
-            self.adapter.on_epoch_end()
+            self._end_epoch()
 
-    def executions(self):
+    def executions(self, first_step: int = 0):
         """Yields, for each execution of an epoch, its first step, its last one, and a function.
 
         The function returns what an executor runs: a list of `super_batches.BatchRange`, or an
         iterator. It raises a `StopIteration` if there are no batches left.
-        """
-        self.adapter.on_epoch_begin()
-        is_exact = self._source.is_stacked and self._model.fits_epochs
-        yield from self._count_exactly() if is_exact else self._count_as_keras()
-        self.adapter.on_epoch_end()
 
-    def _count_as_keras(self):
+        Args:
+            first_step: Steps of the epoch that were run before, for data that were restored.
+        """
+        self._begin_epoch()
+        if self._pass is None or not (self.steps_per_epoch or first_step):
+            self._open_pass()
+        is_exact = self._source.is_stacked and self._model.fits_epochs
+        yield from self._count_exactly(first_step) if is_exact else self._count_as_keras(first_step)
+        self._end_epoch()
+
+    def _count_as_keras(self, first):
         length = self._steps_per_execution
         steps = self.steps_per_epoch or self._num_batches or None
-        if self._pass is None or not self.steps_per_epoch:
-            self._open_pass()
-        for step in range(0, steps, length) if steps else itertools.count(0, length):
+        for step in range(first, steps, length) if steps else itertools.count(first, length):
             if self._num_batches and self._steps_seen >= self._num_batches:
                 if self.steps_per_epoch:
                     warnings.warn(RAN_OUT, stacklevel=2)
@@ -158,20 +235,17 @@ class Reader:
             yield step, step + length - 1, functools.partial(self._read, length)
         self._reopen_at_end()
 
-    def _count_exactly(self):
+    def _count_exactly(self, step):
         steps = self.steps_per_epoch or self._num_batches or None
-        if self._pass is None or not self.steps_per_epoch:
-            self._open_pass()
-        step = 0
         while steps is None or step < steps:
             wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
             taken = [self._take(wanted)]
             count = _count_steps(taken[0])
-            if count:
-                # Whoever reads takes the only reference: data are let go as soon as they have run.
-                yield step, step + count - 1, taken.pop
             step += count
             self._steps_seen += count
+            if count:
+                # Whoever reads takes the only reference: data are let go as soon as they have run.
+                yield step - count, step - 1, taken.pop
             if count < wanted:
                 self._pass = None
                 if steps is not None or not step:
@@ -182,10 +256,13 @@ class Reader:
 
     def _next_steps(self):
         """Returns how many steps the next execution runs at the most."""
-        if self._selector:
-            return self._selector.next_steps()
         if self._asked:
             return self._asked
+        return min(self._find_steps(), self._most_steps or self._source.length)
+
+    def _find_steps(self):
+        if self._selector:
+            return self._selector.next_steps()
         if not self._steps_seen and not keras_private.has_all_weights(self._model):
             return 1  # Only a step tells how much work one is.
         num_weights = sum(weight.shape.num_elements() for weight in self._model.weights)
@@ -273,6 +350,11 @@ def _limit_steps(steps_per_epoch):
         return steps_per_epoch
     warnings.warn(f"Limiting steps_per_epoch to {most}", stacklevel=3)
     return most
+
+
+def _set_random_state(state):
+    version, words, gauss = state
+    random.setstate((version, tuple(words), gauss))
 
 
 def _count_steps(data):

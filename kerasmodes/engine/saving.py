@@ -1,8 +1,9 @@
 """Files that a model saves: written aside, and put in their place when they are complete."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -24,6 +25,19 @@ def replace_file(save: Callable, filepath: str | os.PathLike) -> None:
     """Saves a model so that an older file stays as it is until the new one is complete."""
     with atomic_files.atomic_write(os.path.realpath(filepath)) as temporary:
         save(temporary)
+
+
+@contextlib.contextmanager
+def treat_as_built(model: keras.Model) -> Iterator[None]:
+    """While open, Keras saves and loads a model that has no `call`, and is never built therefore.
+
+    A GAN whose step calls its networks is such a model.
+    """
+    before, model.built = model.built, True
+    try:
+        yield
+    finally:
+        model.built = before
 
 
 def find_broken_weight(model: keras.Model) -> str | None:

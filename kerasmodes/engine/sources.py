@@ -1,9 +1,11 @@
 """The kinds of data that a reader reads: arrays, a data set stacked to super-batches, or as it is.
 
-How executions are counted is in `readers.py`; what a data set is told, in `datasets.py`.
+How executions are counted is in `readers.py`; what a data set is told, and how the place of its
+iterator is saved, in `datasets.py`.
 """
 
 import itertools
+import pathlib
 import random
 from typing import Any
 
@@ -51,41 +53,145 @@ class ArraySource:
     def skip_epochs(self, number: int, num_batches: int | None) -> None:
         self._next_pass += number
 
+    def take_batch(self):
+        """Returns the first batch, as an executor takes it, without disturbing the passes."""
+        return super_batches.SuperBatchReader(
+            super_batches.stack_arrays(self._arrays, self.batch_size, 1, False, None)
+        ).take(1)
+
+    def capture(self, reader: Any, folder: pathlib.Path) -> dict[str, Any]:
+        """Returns where a pass stands, for `reopen`; `None` stands for no pass."""
+        num_taken = reader.num_taken if reader else 0
+        number = self._next_pass - 1 if num_taken else self._next_pass
+        return {"kind": "arrays", "seed": self._seed, "pass": number, "batches": num_taken}
+
+    def reopen(self, state: dict[str, Any], folder: pathlib.Path):
+        """Returns the pass that `capture` described, and why data are read again for it: `None`."""
+        self._seed, self._next_pass, num_taken = state["seed"], state["pass"], state["batches"]
+        if not num_taken:
+            return self.open(), None
+        self._next_pass += 1
+        rest = self._stack(state["pass"], num_taken)
+        return super_batches.SuperBatchReader(rest, num_taken), None
+
     def _read_super_batches(self):
         # Numbered when it is first read: a pass that is not read has no order.
         number = self._next_pass
         self._next_pass += 1
-        yield from super_batches.stack_arrays(
-            self._arrays, self.batch_size, self.length, self._shuffle, (self._seed, number)
+        yield from self._stack(number)
+
+    def _stack(self, number, first_batch=0):
+        return super_batches.stack_arrays(
+            self._arrays,
+            self.batch_size,
+            self.length,
+            self._shuffle,
+            (self._seed, number),
+            first_batch,
         )
 
 
-class BatchSource:
-    """A data set whose batches are read one by one.
+class DatasetSource:
+    """A data set, each pass over which is an iterator of it.
 
     Attributes:
         dataset: A `tf.data.Dataset`, or a distributed one.
-        element_spec: Nested specs of a batch, or `None` if it is not known.
+        num_opened: The iterators that were made.
+        kind: What its iterators give, in words: the place of another kind is no place for them.
     """
 
-    is_stacked = False
-
-    def __init__(self, dataset, element_spec):
+    def __init__(self, dataset):
         self.dataset = dataset
-        self.element_spec = element_spec
+        self.num_opened = 0
+        self._spare = None  # A pass that was opened to build or restore, and is good for one more.
+        self._reason = None  # Why the place of an iterator cannot be saved.
 
     def open(self):
-        return Batches(iter(self.dataset))
+        self.num_opened += 1
+        return self.make_pass()
+
+    def take_batch(self):
+        """Returns the first batch, as an executor takes it, without disturbing the passes."""
+        self._spare = self.open()
+        data = self._spare.take(1)
+        return data if isinstance(data, list) else iter([next(data)])
 
     def skip_epochs(self, number: int, num_batches: int | None) -> None:
         datasets.skip_epochs(self.dataset, number, num_batches)
 
+    def capture(self, reader: Any, folder: pathlib.Path) -> dict[str, Any]:
+        """Returns where a pass stands, for `reopen`, and writes its iterator into a folder."""
+        state = {"kind": self.kind, "passes": self.num_opened}
+        if reader is None:
+            return {**state, "batches": None}
+        if self._reason is None:
+            self._reason = datasets.save_iterator(reader.iterator, folder)
+        reason = self._reason
+        if reason is None and self.num_opened == 1:
+            reason = datasets.find_end_of_pass(self.dataset, reader.num_taken)
+        rest = reader.list_rest() if reason is None else []
+        return {**state, "batches": reader.num_taken, "rest": rest, "reason": reason}
 
-class StreamSource:
+    def reopen(self, state: dict[str, Any], folder: pathlib.Path):
+        """Returns the pass that `capture` described, and why data are read again for it, if so."""
+        num_passes, num_taken = state["passes"], state["batches"]
+        if num_taken is None:
+            self._count_up_to(num_passes)
+            return None, None
+        reason = state["reason"]
+        if reason is None and state["kind"] != self.kind:
+            reason = f"its place was saved as that of {state['kind']}, not of {self.kind}"
+        if reason is not None:
+            return self._read_again(num_passes, num_taken), reason if num_taken else None
+        # To restore one iterator, TensorFlow makes another. If the data had ended, it counts.
+        self._count_up_to(num_passes - 2 if self._spare is None else num_passes - 1)
+        reader = self._spare or self.open()
+        reason = datasets.restore_iterator(reader.iterator, folder)
+        if reason is not None:
+            self._spare = reader
+            return self._read_again(num_passes, num_taken), reason if num_taken else None
+        reader.give_rest(state["rest"], num_taken)
+        self.num_opened = num_passes
+        return reader, None
+
+    def _read_again(self, num_passes, num_taken):
+        if self._spare is not None and num_passes == 1:
+            self._spare.skip(num_taken - self._spare.num_taken)
+            return self._spare
+        self._count_up_to(num_passes - 1)
+        reader = self.open()
+        reader.skip(num_taken)
+        return reader
+
+    def _count_up_to(self, number):
+        """Makes iterators: a data set that shuffles in another order each time counts them."""
+        while self.num_opened < number:
+            self.num_opened += 1
+            iter(self.dataset)
+
+
+class BatchSource(DatasetSource):
+    """A data set whose batches are read one by one.
+
+    Attributes:
+        element_spec: Nested specs of a batch, or `None` if it is not known.
+    """
+
+    is_stacked = False
+    kind = "batches"
+
+    def __init__(self, dataset, element_spec):
+        super().__init__(dataset)
+        self.element_spec = element_spec
+
+    def make_pass(self):
+        return Batches(iter(self.dataset))
+
+
+class StreamSource(DatasetSource):
     """A data set of dense batches, stacked to super-batches while they are read.
 
     Attributes:
-        dataset: The `tf.data.Dataset`.
         length: Most batches of a super-batch.
         batch_size: Examples in a batch, or about as many.
         element_spec: Nested specs of a batch.
@@ -94,7 +200,7 @@ class StreamSource:
     is_stacked = True
 
     def __init__(self, dataset, num_batches, asked, strategy):
-        self.dataset = dataset
+        super().__init__(dataset)
         self.element_spec = dataset.element_spec
         batch_size = super_batches.find_batch_size(dataset.element_spec)
         shard_checks.check_batch_size(strategy, batch_size)
@@ -103,12 +209,34 @@ class StreamSource:
         length = modes.count_batches_of_stream(num_batches, batch_bytes)
         self.length = min(length, asked) if asked else length
 
-    def open(self):
-        stacked = super_batches.stack_batches(self.dataset, self.length)
-        return super_batches.SuperBatchReader(stacked)
+    @property
+    def kind(self):
+        return f"super-batches of {self.length}"
 
-    def skip_epochs(self, number: int, num_batches: int | None) -> None:
-        datasets.skip_epochs(self.dataset, number, num_batches)
+    def make_pass(self):
+        return SuperBatches(super_batches.SuperBatchStream(self.dataset, self.length))
+
+
+class SuperBatches(super_batches.SuperBatchReader):
+    """One pass over a data set, in super-batches; its place is that of the iterator and a rest."""
+
+    @property
+    def iterator(self):
+        return self.super_batches.iterator
+
+    def list_rest(self) -> list:
+        """Returns the super-batches that the iterator has given, but that were not handed out."""
+        rest = list(self.super_batches.stacked)
+        if self.rest is None:
+            return rest
+        super_batch, start, stop = self.rest
+        parts = [part[start:stop] for part in tf.nest.flatten(super_batch) if part is not None]
+        return [parts, *map(list, rest)]
+
+    def give_rest(self, rest: list, num_taken: int) -> None:
+        """Takes what `list_rest` has returned for a pass of so many batches handed out."""
+        self.super_batches.stacked = [tuple(map(tf.convert_to_tensor, parts)) for parts in rest]
+        self.rest, self.num_taken = None, num_taken
 
 
 class Batches:
@@ -119,15 +247,24 @@ class Batches:
     """
 
     def __init__(self, iterator):
-        self._iterator = iterator
+        self.iterator = iterator
+        self.num_taken = 0
 
     def take(self, num_steps: int):
         """Returns the iterator, of which an executor takes so many batches."""
-        return self._iterator
+        self.num_taken += num_steps
+        return self.iterator
 
     def skip(self, num_steps: int) -> None:
-        for _ in itertools.islice(self._iterator, num_steps):
+        self.num_taken += num_steps
+        for _ in itertools.islice(self.iterator, num_steps):
             pass
+
+    def list_rest(self) -> list:
+        return []
+
+    def give_rest(self, rest: list, num_taken: int) -> None:
+        self.num_taken = num_taken
 
 
 def find_specs(arrays: Any, batch_size: int | None):

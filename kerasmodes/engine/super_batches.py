@@ -28,26 +28,34 @@ class SuperBatchReader:
 
     Args:
         super_batches: Iterator of nested tensors `[K, batch, ...]`, with `None` for missing parts.
+        num_taken: Batches of the pass that come before these.
+
+    Attributes:
+        super_batches: The iterator.
+        num_taken: Batches of the pass that were handed out.
+        rest: What of the last super-batch was not handed out, a `BatchRange`, or `None`.
     """
 
-    def __init__(self, super_batches):
-        self._super_batches = super_batches
-        self._range = None
+    def __init__(self, super_batches, num_taken=0):
+        self.super_batches = super_batches
+        self.num_taken = num_taken
+        self.rest = None
 
     def take(self, num_steps: int):
         """Returns ranges with `num_steps` batches in all; fewer where the data end."""
         ranges = []
         while num_steps > 0:
-            if self._range is None:
-                super_batch = next(self._super_batches, None)
+            if self.rest is None:
+                super_batch = next(self.super_batches, None)
                 if super_batch is None:
                     break
-                self._range = BatchRange(super_batch, 0, count_examples(super_batch))
-            super_batch, start, stop = self._range
+                self.rest = BatchRange(super_batch, 0, count_examples(super_batch))
+            super_batch, start, stop = self.rest
             end = min(stop, start + num_steps)
             ranges.append(BatchRange(super_batch, start, end))
             num_steps -= end - start
-            self._range = None if end == stop else BatchRange(super_batch, end, stop)
+            self.num_taken += end - start
+            self.rest = None if end == stop else BatchRange(super_batch, end, stop)
         return ranges
 
     def skip(self, num_steps: int) -> None:
@@ -74,7 +82,14 @@ def split(ranges: list, num_steps: int):
     return first, rest
 
 
-def stack_arrays(arrays: Any, batch_size: int, num_batches: int, shuffle: bool | str, seed: Any):
+def stack_arrays(
+    arrays: Any,
+    batch_size: int,
+    num_batches: int,
+    shuffle: bool | str,
+    seed: Any,
+    first_batch: int = 0,
+):
     """Yields super-batches of up to `num_batches` batches from arrays; a smaller last batch apart.
 
     Args:
@@ -84,9 +99,11 @@ def stack_arrays(arrays: Any, batch_size: int, num_batches: int, shuffle: bool |
         shuffle: As in `fit`: whether to shuffle the examples, or `"batch"` for those of each batch.
         seed: Sequence of ints from which the order follows: another one, another order; without
             an order, anything.
+        first_batch: The batch of the pass to begin with.
     """
     order = _find_order(count_examples(arrays), batch_size, shuffle, seed)
-    for start in range(0, count_examples(arrays), num_batches * batch_size):
+    first = first_batch * batch_size
+    for start in range(first, count_examples(arrays), num_batches * batch_size):
         end = start + num_batches * batch_size
         if order is None:
             block = _map(lambda part, rows=slice(start, end): part[rows], arrays)
@@ -95,30 +112,43 @@ def stack_arrays(arrays: Any, batch_size: int, num_batches: int, shuffle: bool |
         yield from _cut_block(block, batch_size)
 
 
-def stack_batches(dataset: tf.data.Dataset, num_batches: int | None):
-    """Returns an iterator of super-batches of up to `num_batches` batches of a data set.
+class SuperBatchStream:
+    """The super-batches of up to `num_batches` batches of a data set, an iterator.
 
     Batches of different shapes never share a super-batch; their order is kept. The data set's own
     iterator is made at once: one that shuffles in another order each time counts them.
+
+    Args:
+        dataset: A `tf.data.Dataset` of dense batches.
+        num_batches: The most batches of a super-batch.
+
+    Attributes:
+        iterator: The `tf.data` iterator, of super-batches or of windows.
+        stacked: Super-batches of the last window that were not handed out yet.
     """
-    structure = dataset.element_spec
-    if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
-        dataset = dataset.map(lambda *batch: _drop_missing(batch))
-    if all(spec.shape.is_fully_defined() for spec in _tensor_specs(structure)):
-        stacked = iter(dataset.batch(num_batches).prefetch(1))
-    else:
-        stacked = _stack_windows(iter(dataset.window(num_batches).prefetch(1)))
-    return (_restore_missing(super_batch, structure) for super_batch in stacked)
 
+    def __init__(self, dataset, num_batches):
+        self._structure = structure = dataset.element_spec
+        if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
+            dataset = dataset.map(lambda *batch: _drop_missing(batch))
+        self._has_windows = not all(s.shape.is_fully_defined() for s in _tensor_specs(structure))
+        grouped = dataset.window if self._has_windows else dataset.batch
+        self.iterator = iter(grouped(num_batches).prefetch(1))
+        self.stacked = []
 
-def _stack_windows(windows):
-    """Yields the super-batches of windows of batches whose shapes may differ."""
-    # A window is let go before its super-batch is used: it holds the same data once more.
-    while (window := next(windows, None)) is not None:
-        stacked = list(_stack_window(tuple(tf.nest.flatten(window))))
-        del window
-        while stacked:
-            yield stacked.pop(0)
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while not self.stacked:
+            element = next(self.iterator)
+            if self._has_windows:
+                # A window is let go before its super-batch is used: it holds the same data.
+                self.stacked.extend(_stack_window(tuple(tf.nest.flatten(element))))
+                del element
+            else:
+                return _restore_missing(element, self._structure)
+        return _restore_missing(self.stacked.pop(0), self._structure)
 
 
 def make_range(batch: Any):

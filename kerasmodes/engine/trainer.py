@@ -18,6 +18,7 @@ from kerasmodes.engine import (
     validation_checks,
 )
 from kerasmodes.engine import logs as epoch_logs
+from kerasmodes.engine.fit_progress import FitProgress
 from kerasmodes.engine.readers import Reader
 
 
@@ -99,6 +100,8 @@ class Trainer:
         data_checks.check_reader(self, reader, "fit")
         self._build_for(reader)
         reader.reset()
+        if self._has_modes_to_try():
+            reader.stack()
         callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
@@ -107,22 +110,25 @@ class Trainer:
         self.make_train_function()
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
-        self._move_to_epoch(reader, first_epoch, callbacks)
-        self._begin_selection(reader, epochs - first_epoch, verbose)
-        logs, results = {}, None
-        for epoch in range(first_epoch, epochs):
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            logs = self._train_epoch(reader, callbacks, logs)
-            results = epoch_logs.find_epoch_logs(self, logs)
-            if validation and fit_arguments.is_validated(epoch, validation_freq):
-                results |= self._validate(validation, callbacks)
-            callbacks.on_epoch_end(epoch, results)
-            if self.stop_training:
-                break
-        if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
-            self.optimizer.finalize_variable_values(self.trainable_weights)
-        callbacks.on_train_end(logs=results)
+        if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
+            reader.skip_epochs(first_epoch)
+        progress, results = FitProgress(self, reader, callbacks, first_epoch), None
+        with progress.tell_watchers():
+            self._begin_selection(reader, epochs - progress.epoch, verbose)
+            for epoch in progress.list_epochs(epochs):
+                progress.begin_epoch(epoch)
+                if not progress.had_stopped:
+                    self._train_epoch(progress)
+                results = epoch_logs.find_epoch_logs(self, progress.logs)
+                if validation and fit_arguments.is_validated(epoch, validation_freq):
+                    results |= self._validate(validation, callbacks)
+                callbacks.on_epoch_end(epoch, results)
+                progress.end_epoch()
+                if self.stop_training:
+                    break
+            if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
+            callbacks.on_train_end(logs=results)
         self._end_selection()
         return self.history
 
@@ -212,16 +218,17 @@ class Trainer:
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
 
-    def _train_epoch(self, reader, callbacks, logs):
-        """Returns the logs of the epoch's last step; those given if there was none."""
+    def _train_epoch(self, progress):
+        """Runs the executions of an epoch; those that are left, of one that is resumed."""
+        reader, callbacks = progress.reader, progress.callbacks
         with reader.catch_end():
-            for first, last, read in reader.executions():
+            for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)
-                logs = self.train_function(read())
+                logs = self.train_function(progress.begin_execution(read()))
                 callbacks.on_train_batch_end(last, logs)
+                progress.end_execution(last + 1, logs)
                 if self.stop_training:
                     break
-        return logs
 
     def _validate(self, arguments, callbacks):
         """Returns the logs of the validation data; their reader is kept among the arguments."""
@@ -246,26 +253,18 @@ class Trainer:
             **more,
         )
 
-    def _move_to_epoch(self, reader, epoch, callbacks):
-        """Lets the data begin where they stand when that epoch begins.
-
-        An order of a `tf.data.Dataset` belongs to who made it: as in Keras, it is left alone,
-        except for a callback that resumes a fit of another program and therefore counts epochs.
-        """
-        if reader.is_in_memory or any(
-            getattr(one, "counts_epochs", False) for one in callbacks.callbacks
-        ):
-            reader.skip_epochs(epoch)
-
     def _begin_selection(self, reader, num_epochs, verbose):
         """Lets mode "auto" try modes in this fit, if there are any to try."""
-        selector = self.mode_selector
-        if selector is None or self.run_eagerly or not selector.untried:
+        if not self._has_modes_to_try():
             return
         if reader.is_dense:
-            reader.select_mode_with(selector, num_epochs, verbose)
+            reader.select_mode_with(self.mode_selector, num_epochs, verbose)
         else:
-            selector.settle_for_graph("the batches are not dense", verbose)
+            self.mode_selector.settle_for_graph("the batches are not dense", verbose)
+
+    def _has_modes_to_try(self):
+        selector = self.mode_selector
+        return selector is not None and not self.run_eagerly and bool(selector.untried)
 
     def _end_selection(self):
         if self.mode_selector is not None:

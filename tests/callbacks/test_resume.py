@@ -1,5 +1,13 @@
 """Tests of `Resume`: a fit that was stopped ends as one that never was."""
 
+import datetime
+import hashlib
+import json
+import random
+import shutil
+import signal
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -7,80 +15,267 @@ import tensorflow as tf
 
 import kerasmodes as km
 
+# `pytest.warns` repeats what it did not look for.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-class StopsOnce(keras.callbacks.Callback):
-    """Raises in the middle of an epoch."""
+MODES = ("eager", "graph", "xla", "fused")
+EPOCHS, STEPS = 3, 7
+X = np.random.default_rng(0).normal(size=(26, 3)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
 
-    def __init__(self, epoch):
+
+class StoppedError(Exception):
+    pass
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises after so many executions, counted over all epochs."""
+
+    def __init__(self, count):
         super().__init__()
-        self.at = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.left = count
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.epoch == self.at and batch >= 1:
-            raise KeyboardInterrupt
+        self.left -= 1
+        if self.left == 0:
+            raise StoppedError
 
 
-def make_noisy_regressor():
-    """Starts as a program does: the same seed, the same model."""
+class Shuffled(keras.utils.PyDataset):
+    """Takes another order after each epoch, as users write it."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = np.random.default_rng(3)
+        self.order = np.arange(len(X))
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, index):
+        rows = self.order[4 * index : 4 * index + 4]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self):
+        self.order = self.generator.permutation(len(X))
+
+
+def make_data_set():
+    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=2)
+
+
+def generate():
+    while True:
+        for start in range(0, 24, 4):
+            yield X[start : start + 4], Y[start : start + 4]
+
+
+DATA = {
+    "arrays": lambda: {"x": X, "y": Y, "batch_size": 4},
+    "arrays, steps": lambda: {"x": X, "y": Y, "batch_size": 4, "steps_per_epoch": 3},
+    "data set": lambda: {"x": make_data_set().batch(4)},
+    "full batches": lambda: {"x": make_data_set().batch(4, drop_remainder=True).prefetch(2)},
+    "unknown length": lambda: {"x": make_data_set().filter(lambda x, y: x[0] > -1).batch(4)},
+    "endless": lambda: {"x": make_data_set().repeat().batch(4), "steps_per_epoch": 5},
+    "PyDataset": lambda: {"x": Shuffled()},
+    "generator": lambda: {"x": generate(), "steps_per_epoch": 4},
+}
+READ_AGAIN = ("data set", "full batches", "unknown length", "PyDataset", "generator")
+
+
+def make_regressor(mode="graph", rate=0.001, units=4):
+    """Starts as a program does: the same seed, the same model. It is not built yet."""
     keras.utils.set_random_seed(5)
-    model = km.SumRegressor(units=(4,))
-    model.build((None, 3))
-    model.compile("adam", mode="graph")
+    model = km.SumRegressor(units=(units,))
+    model.compile(keras.optimizers.Adam(rate), mode=mode)
     return model
 
 
-def make_examples():
-    return km.data.sums(num_samples=24, num_features=3, seed=1)
+def make_noisy_network(mode="graph"):
+    """Has all that a checkpoint must hold: dropout, moving averages, metrics, averaged weights."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dropout(0.2)(keras.layers.Dense(5, activation="tanh")(inputs))
+    hidden = keras.layers.BatchNormalization()(km.random.Dropout(0.3)(hidden))
+    model = km.Model(inputs, keras.layers.Dense(1)(hidden))
+    optimizer = keras.optimizers.Adam(0.01, use_ema=True)
+    model.compile(optimizer, "mean_squared_error", metrics=["mae"], mode=mode)
+    return model
 
 
-def make_shuffled_data():
-    return tf.data.Dataset.from_tensor_slices(make_examples()).shuffle(24, seed=2).batch(4)
+class OwnOptimizer(km.Model):
+    """Builds its optimizer and weights in its step, and draws numbers of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.own_optimizer = keras.optimizers.Adam(0.01)
+        self.noise = km.random.SeedGenerator(3)
+        self.mean = keras.metrics.Mean(name="error")
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            noisy = self.dense(x) + km.random.normal(tf.shape(y), seed=self.noise)
+            loss = km.average_loss(tf.abs(y - noisy))
+        gradients = tape.gradient(loss, self.dense.trainable_variables)
+        self.own_optimizer.apply(gradients, self.dense.trainable_variables)
+        self.mean.update_state(loss)
+        return {"error": self.mean.result()}
+
+    @property
+    def metrics(self):
+        return [self.mean]
 
 
-FIT_ARGUMENTS = {
-    "arrays": lambda: dict(zip("xy", make_examples(), strict=True)) | {"batch_size": 4},
-    "shuffled data set": lambda: {"x": make_shuffled_data(), "shuffle": False},
-    "steps of an endless one": lambda: {
-        "x": make_shuffled_data().repeat(),
-        "shuffle": False,
-        "steps_per_epoch": 4,
-    },
+def make_own_optimizer(mode="graph"):
+    keras.utils.set_random_seed(5)
+    model = OwnOptimizer()
+    model.compile(optimizer=None, mode=mode)
+    return model
+
+
+def fit(model, data, *callbacks, epochs=EPOCHS, **arguments):
+    return model.fit(**data, epochs=epochs, verbose=0, callbacks=[*callbacks], **arguments)
+
+
+def stop(model, data, count, *callbacks, **arguments):
+    with pytest.raises(StoppedError):
+        fit(model, data, *callbacks, StopAt(count), **arguments)
+
+
+def assert_same(history, model, expected_history, expected_model):
+    assert history.epoch == expected_history.epoch
+    assert history.history == expected_history.history
+    variables = zip(model.variables, expected_model.variables, strict=True)
+    for variable, other in variables:
+        np.testing.assert_array_equal(variable.numpy(), other.numpy(), err_msg=variable.path)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path, mode, data):
+    if data in READ_AGAIN:
+        warnings.filterwarnings("ignore", ".*batches were read again to resume")
+    expected = make_regressor(mode)
+    expected_history = fit(expected, DATA[data]())
+    for count in (2, 3):  # It is stopped twice: in the first epoch, and later.
+        stop(make_regressor(mode), DATA[data](), count, km.callbacks.Resume(tmp_path, every=2))
+    model = make_regressor(mode)
+    history = fit(model, DATA[data](), km.callbacks.Resume(tmp_path, every=2))
+    assert_same(history, model, expected_history, expected)
+
+
+@pytest.mark.parametrize("make_model", [make_noisy_network, make_own_optimizer])
+@pytest.mark.parametrize("mode", MODES)
+def test_noise_averages_and_running_means_continue_in_each_mode(tmp_path, mode, make_model):
+    data = DATA["arrays"]()
+    expected = make_model(mode)
+    expected_history = fit(expected, data)
+    stop(make_model(mode), data, 3, km.callbacks.Resume(tmp_path, every=3))
+    model = make_model(mode)
+    history = fit(model, data, km.callbacks.Resume(tmp_path, every=3))
+    assert_same(history, model, expected_history, expected)
+
+
+@pytest.mark.parametrize("every", [1, STEPS, "epoch"])
+def test_a_fit_stopped_after_its_last_step_resumes_with_what_ends_the_epoch(tmp_path, every):
+    class StopInValidation(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            raise StoppedError
+
+    data = {**DATA["arrays"](), "validation_data": (X[:8], Y[:8])}
+    expected = make_regressor()
+    expected_history = fit(expected, data)
+    with pytest.raises(StoppedError):
+        fit(make_regressor(), data, km.callbacks.Resume(tmp_path, every), StopInValidation())
+    model = make_regressor()
+    history = fit(model, data, km.callbacks.Resume(tmp_path, every))
+    assert_same(history, model, expected_history, expected)
+
+
+CALLBACKS = {
+    "EarlyStopping": lambda folder: keras.callbacks.EarlyStopping(
+        "loss", patience=3, min_delta=1.0, restore_best_weights=True
+    ),
+    "ReduceLROnPlateau": lambda folder: keras.callbacks.ReduceLROnPlateau(
+        "loss", patience=2, min_delta=1.0
+    ),
+    "LearningRateScheduler": lambda folder: keras.callbacks.LearningRateScheduler(
+        lambda epoch, rate: 0.7 * rate
+    ),
+    "ModelCheckpoint": lambda folder: keras.callbacks.ModelCheckpoint(
+        folder / "model_{epoch}.keras", save_freq=5
+    ),
 }
 
 
-@pytest.mark.parametrize("name", FIT_ARGUMENTS)
-def test_a_resumed_fit_has_the_numbers_of_one_that_was_never_stopped(tmp_path, name):
-    model = make_noisy_regressor()
-    expected = model.fit(**FIT_ARGUMENTS[name](), epochs=4, verbose=0).history["loss"]
-    with pytest.raises(KeyboardInterrupt):
-        make_noisy_regressor().fit(
-            **FIT_ARGUMENTS[name](),
-            epochs=4,
-            verbose=0,
-            callbacks=[km.callbacks.Resume(tmp_path), StopsOnce(epoch=2)],
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0002.weights.h5"]
-    again, resume = make_noisy_regressor(), km.callbacks.Resume(tmp_path)
-    arguments = {**FIT_ARGUMENTS[name](), "epochs": 4, "verbose": 0, "callbacks": [resume]}
-    history = again.fit(**arguments)
-    assert history.epoch == [2, 3]
-    assert history.history["loss"] == expected[2:]
-    for weight, other in zip(again.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, other)
-    assert again.fit(**arguments).epoch == []  # It is done.
-    assert again.fit(**(arguments | {"callbacks": None})).epoch == [0, 1, 2, 3]
+@pytest.mark.parametrize("is_first", [True, False], ids=["Resume first", "Resume last"])
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_what_callbacks_count_continues(tmp_path, name, is_first):
+    def list_callbacks(folder, with_resume=True):
+        folder.mkdir(exist_ok=True)
+        own = CALLBACKS[name](folder)
+        resume = [km.callbacks.Resume(tmp_path / "progress", every=5)] if with_resume else []
+        return [*resume, own] if is_first else [own, *resume]
+
+    data, one, other = DATA["arrays"](), tmp_path / "one", tmp_path / "other"
+    expected = make_regressor()
+    expected_history = fit(expected, data, *list_callbacks(one, with_resume=False), epochs=6)
+    for count in (17, 8):
+        stop(make_regressor(), data, count, *list_callbacks(other), epochs=6)
+    model = make_regressor()
+    history = fit(model, data, *list_callbacks(other), epochs=6)
+    assert_same(history, model, expected_history, expected)
+    assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
+    # It is over, also where a callback had stopped it.
+    again = make_regressor()
+    assert_same(fit(again, data, *list_callbacks(other), epochs=6), again, expected_history, model)
 
 
-def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
-    model = make_noisy_regressor()
-    model.optimizer.build(model.trainable_variables)
-    for epoch in (9_999, 10_000):
-        model.save_weights(tmp_path / f"epoch_{epoch:04d}.weights.h5")
-    fit = {**FIT_ARGUMENTS["arrays"](), "verbose": 0, "callbacks": [km.callbacks.Resume(tmp_path)]}
-    assert make_noisy_regressor().fit(**fit, epochs=10_001).epoch == [10_000]
+def test_a_callback_of_ones_own_takes_part(tmp_path):
+    class Count(keras.callbacks.Callback):
+        executions, first = 0, None
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.executions += 1
+            self.first = self.first if self.first is not None else np.float32(logs["loss"])
+
+        def get_state(self):
+            return {"executions": self.executions, "first": self.first, "seen": np.arange(2)}
+
+        def set_state(self, state):
+            self.executions, self.first = state["executions"], state["first"]
+            assert state["seen"].tolist() == [0, 1]
+
+    stop(make_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, 2))
+    counts = Count(), Count()
+    fit(make_regressor(), DATA["arrays"](), counts[0], km.callbacks.Resume(tmp_path, 2))
+    fit(make_regressor(), DATA["arrays"](), counts[1])
+    assert vars(counts[0])["executions"] == EPOCHS * STEPS
+    assert counts[0].first == counts[1].first
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_a_csv_file_has_each_epoch_once(tmp_path, append):
+    class StopAfterRow(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise StoppedError
+
+    def log(name):
+        return keras.callbacks.CSVLogger(tmp_path / name, append=append)
+
+    fit(make_regressor(), DATA["arrays"](), log("expected.csv"))
+    resume, logger = km.callbacks.Resume(tmp_path / "progress"), log("log.csv")
+    with pytest.raises(StoppedError):
+        fit(make_regressor(), DATA["arrays"](), logger, StopAfterRow(), resume)
+    logger.csv_file.close()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3  # The second is there.
+    resume = km.callbacks.Resume(tmp_path / "progress")
+    fit(make_regressor(), DATA["arrays"](), log("log.csv"), resume)
+    assert (tmp_path / "log.csv").read_text() == (tmp_path / "expected.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +288,8 @@ def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
     ids=["tutorial", "default", "paper"],
 )
 def test_a_gan_resumes_with_both_optimizers_and_its_noise(tmp_path, preset, settings):
-    images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
+    images = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 1)).astype("float32")
+    data = {"x": images, "batch_size": 4}
 
     def make_gan():
         keras.utils.set_random_seed(5)
@@ -101,22 +297,180 @@ def test_a_gan_resumes_with_both_optimizers_and_its_noise(tmp_path, preset, sett
         gan.compile(mode="eager")
         return gan
 
+    expected = make_gan()
+    expected_history = fit(expected, data)
+    stop(make_gan(), data, 5, km.callbacks.Resume(tmp_path, every=2))
     gan = make_gan()
-    expected = gan.fit(images, batch_size=4, epochs=3, verbose=0).history["g_loss"]
-    callbacks = [km.callbacks.Resume(tmp_path), StopsOnce(epoch=1)]
-    with pytest.raises(KeyboardInterrupt):
-        make_gan().fit(images, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)
-    history = make_gan().fit(images, batch_size=4, epochs=3, verbose=0, callbacks=callbacks[:1])
-    assert history.history["g_loss"] == expected[1:]
+    history = fit(gan, data, km.callbacks.Resume(tmp_path, every=2))
+    assert_same(history, gan, expected_history, expected)
 
 
-def test_a_model_that_is_not_built_cannot_resume(tmp_path):
-    model = make_noisy_regressor()
-    model.fit(**FIT_ARGUMENTS["arrays"](), verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
-    unbuilt = km.SumRegressor(units=(4,))
-    unbuilt.compile("adam")
-    with pytest.raises(ValueError, match="must be built before a fit can be resumed"):
-        unbuilt.fit(**FIT_ARGUMENTS["arrays"](), callbacks=[km.callbacks.Resume(tmp_path)])
+def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
+    def make_model():
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.compile("sgd", mode="graph")
+        return model
+
+    data = DATA["arrays"]()
+    stop(make_model(), data, 2, km.callbacks.Resume(tmp_path / "one", every=1))
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    results = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        random.seed()  # As in another program.
+        results.append(fit(make_model(), data, km.callbacks.Resume(folder, every=1)).history)
+    assert results[0] == results[1]
+
+
+def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas):
+    def make_model():
+        with two_replicas.scope():
+            return make_regressor()
+
+    data = {"x": X[:24], "y": Y[:24], "batch_size": 4}
+    expected = make_model()
+    expected_history = fit(expected, data)
+    stop(make_model(), data, 9, km.callbacks.Resume(tmp_path, every=2))
+    model = make_model()
+    history = fit(model, data, km.callbacks.Resume(tmp_path, every=2))
+    assert_same(history, model, expected_history, expected)
+
+
+def test_reading_again_says_how_long_it_took_and_why(tmp_path):
+    data = DATA["PyDataset"]
+    stop(make_regressor(), data(), 4, km.callbacks.Resume(tmp_path, every=3))
+    words = r"3 batches were read again to resume, in \d+\.\d s: tf.data cannot save its place"
+    with pytest.warns(UserWarning, match=words):
+        fit(make_regressor(), data(), km.callbacks.Resume(tmp_path, every=3))
+
+
+@pytest.mark.parametrize(
+    ("every", "names"),
+    [
+        ("epoch", ["epoch_0002_step_000000", "epoch_0003_step_000000"]),
+        (5, ["epoch_0002_step_000006", "epoch_0003_step_000000"]),
+        (datetime.timedelta(hours=1), ["epoch_0003_step_000000"]),
+        (datetime.timedelta(0), ["epoch_0002_step_000007", "epoch_0003_step_000000"]),
+    ],
+)
+def test_checkpoints_are_written_as_often_as_asked(tmp_path, every, names):
+    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every))
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_fused_execution_ends_where_a_checkpoint_is_due(tmp_path):
+    seen = []
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    fit(make_regressor("fused"), DATA["arrays"](), note, km.callbacks.Resume(tmp_path, 3), epochs=1)
+    assert seen[-1] == STEPS - 1
+    assert max(np.diff([-1, *seen])) <= 3
+
+
+def test_so_many_checkpoints_are_kept(tmp_path):
+    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every=1, keep=4))
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
+    class Signal(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                signal.raise_signal(number)
+                assert batch == 3  # Nothing happens yet.
+
+    def receive(number, frame):
+        raise StoppedError
+
+    before = signal.signal(number, receive)
+    try:
+        with pytest.raises(StoppedError):
+            fit(make_regressor(), DATA["arrays"](), Signal(), km.callbacks.Resume(tmp_path))
+        assert signal.getsignal(number) is receive
+    finally:
+        signal.signal(number, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0000_step_000004"]
+    expected = fit(make_regressor(), DATA["arrays"]()).history
+    assert (
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path)).history == expected
+    )
+
+
+def damage(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "state.json", "arrays.npz", "SHA256SUMS"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, name):
+    stop(make_regressor(), DATA["arrays"](), 11, km.callbacks.Resume(tmp_path, every=2))
+    latest = max(tmp_path.iterdir())
+    damage(latest / name)
+    expected = fit(make_regressor(), DATA["arrays"]()).history
+    with pytest.warns(UserWarning, match=f"{latest.name} is damaged, and not used"):
+        history = fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every=2))
+    assert history.history == expected
+    assert (tmp_path / f"damaged_{latest.name}").is_dir()
+
+
+@pytest.mark.filterwarnings("ignore:The checkpoint .* is damaged:UserWarning")
+def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(tmp_path):
+    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
+    (checkpoint,) = tmp_path.iterdir()
+    (checkpoint / "arrays.npz").unlink()
+    with pytest.raises(ValueError, match="must hold a checkpoint that is whole"):
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+    assert checkpoint.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("make_other", "data", "words"),
+    [
+        (lambda: make_regressor(units=5), "arrays", r"model\.config\.units\.0=5 instead of 4"),
+        (lambda: make_regressor(rate=0.1), "arrays", r"optimizers\.optimizer\.learning_rate=0\.1"),
+        (make_regressor, "arrays, steps", r"data\.num_batches=3 instead of 7"),
+        (make_noisy_network, "arrays", "class='FunctionalModel' instead of 'SumRegressor'"),
+    ],
+)
+def test_another_fit_is_refused_with_what_differs(tmp_path, make_other, data, words):
+    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(ValueError, match=f"must be resumed with what it was begun with.*{words}"):
+        fit(make_other(), DATA[data](), km.callbacks.Resume(tmp_path))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_other_versions_are_said(tmp_path):
+    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
+    (checkpoint,) = tmp_path.iterdir()
+    content = json.loads((checkpoint / "state.json").read_text())
+    content["made_with"]["versions"]["keras"] = "3.1"
+    (checkpoint / "state.json").write_text(json.dumps(content))
+    write_checksums(checkpoint)
+    with pytest.warns(UserWarning, match=r"began with keras 3\.1, .* the last digits may differ"):
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+
+
+def write_checksums(checkpoint):
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in checkpoint.iterdir()
+        if path.name != "SHA256SUMS"
+    ]
+    (checkpoint / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_a_finished_fit_is_continued_by_the_same_model_for_more_epochs(tmp_path):
+    expected = fit(make_regressor(), DATA["arrays"](), epochs=5).history
+    model = make_regressor()
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=1.0)
+    fit(model, DATA["arrays"](), km.callbacks.Resume(tmp_path), epochs=2)
+    history = fit(model, DATA["arrays"](), km.callbacks.Resume(tmp_path), epochs=5)
+    assert history.epoch == [0, 1, 2, 3, 4]
+    assert history.history == expected
+    # A rate that a callback has changed in this program is not another setting.
+    fit(model, DATA["arrays"](), plateau, km.callbacks.Resume(tmp_path), epochs=8)
+    fit(model, DATA["arrays"](), plateau, km.callbacks.Resume(tmp_path), epochs=9)
 
 
 @pytest.mark.parametrize("directory", ["", None, 3])
@@ -125,23 +479,27 @@ def test_resuming_needs_the_name_of_a_folder(directory):
         km.callbacks.Resume(directory)
 
 
+@pytest.mark.parametrize("every", ["step", 0, 2.5, True, datetime.timedelta(seconds=-1)])
+def test_every_must_be_an_interval(every):
+    with pytest.raises(ValueError, match="`every` must .* Received: every="):
+        km.callbacks.Resume("progress", every)
+
+
 def test_resuming_in_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
         km.callbacks.Resume(tmp_path / "file")
 
 
-@pytest.mark.filterwarnings("ignore:No checkpoint of epoch 2:UserWarning")
+@pytest.mark.filterwarnings("ignore:No checkpoint of epoch 2, step 0:UserWarning")
 def test_a_checkpoint_of_finite_weights_is_not_replaced_by_one_of_nan(tmp_path):
     class Break(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 self.model.layers[0].kernel.assign(np.full((3, 4), np.nan))
 
-    callbacks = [Break(), km.callbacks.Resume(tmp_path)]
-    model = make_noisy_regressor()
-    model.fit(**FIT_ARGUMENTS["arrays"](), epochs=2, verbose=0, callbacks=callbacks)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001.weights.h5"]
+    fit(make_regressor(), DATA["arrays"](), Break(), km.callbacks.Resume(tmp_path), epochs=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]
 
 
 def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path):
@@ -149,4 +507,4 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path
     resume = km.callbacks.Resume(tmp_path / "file" / "folder")
     seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: pytest.fail("began"))
     with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received:"):
-        make_noisy_regressor().fit(**FIT_ARGUMENTS["arrays"](), verbose=0, callbacks=[resume, seen])
+        fit(make_regressor(), DATA["arrays"](), resume, seen)

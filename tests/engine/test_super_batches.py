@@ -28,7 +28,7 @@ def batches_of(blocks):
     "sizes", [(4, 4, 4, 4), (4, 4, 4, 2), (4,), (1, 2, 3, 4), (4, 2, 4, 4, 4), (2, 4, 4, 4)]
 )
 def test_every_batch_comes_once_and_in_order(sizes, num_batches):
-    blocks = list(super_batches.stack_batches(data_set(*sizes), num_batches))
+    blocks = list(super_batches.SuperBatchStream(data_set(*sizes), num_batches))
     batches = batches_of(blocks)
     assert [len(batch) for batch in batches] == list(sizes)
     np.testing.assert_array_equal(np.concatenate(batches), X[: sum(sizes)])
@@ -36,19 +36,19 @@ def test_every_batch_comes_once_and_in_order(sizes, num_batches):
 
 
 def test_equal_batches_share_a_super_batch():
-    shapes = [tuple(b.shape) for b in super_batches.stack_batches(data_set(4, 4, 4, 4, 2), 3)]
+    shapes = [tuple(b.shape) for b in super_batches.SuperBatchStream(data_set(4, 4, 4, 4, 2), 3)]
     assert shapes == [(3, 4, 2), (1, 4, 2), (1, 2, 2)]
 
 
 def test_batches_of_one_known_shape_are_stacked_as_they_are():
     data = tf.data.Dataset.from_tensor_slices(X).batch(4, drop_remainder=True)
-    shapes = [tuple(block.shape) for block in super_batches.stack_batches(data, 3)]
+    shapes = [tuple(block.shape) for block in super_batches.SuperBatchStream(data, 3)]
     assert shapes == [(3, 4, 2), (2, 4, 2)]
 
 
 def test_missing_parts_stay_missing():
     data = tf.data.Dataset.from_tensor_slices((X, None, {"weight": X[:, 0]})).batch(11)
-    ((x, y, rest),) = super_batches.stack_batches(data, 2)
+    ((x, y, rest),) = super_batches.SuperBatchStream(data, 2)
     assert y is None
     np.testing.assert_array_equal(x.numpy().reshape(22, 2), X)
     np.testing.assert_array_equal(rest["weight"].numpy().ravel(), X[:, 0])
@@ -111,7 +111,7 @@ def test_an_error_in_the_data_is_the_users_to_see():
 
     data = tf.data.Dataset.from_tensor_slices(X[:, 0]).map(fails_at_three).batch(1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="assertion failed"):
-        list(super_batches.stack_batches(data, 4))
+        list(super_batches.SuperBatchStream(data, 4))
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,11 @@ class EagerExecutor(executor.Executor):
             return super().run_step(batch)
         if self.kind == "predict":
             return self.step(batch)
+        if self._replacements is None and _is_built(self.model):
+            self._replacements = _find_replacements(self.model)
         with _replace_methods(self._replacements or ()):
             logs = tf.nest.map_structure(tf.convert_to_tensor, self.step(batch))
-        if self._replacements is None:  # The first step, as it is, has made what was missing.
+        if self._replacements is None:  # A step, as it is, has made what was missing.
             self._replacements = _find_replacements(self.model)
         return logs
 
@@ -89,6 +91,14 @@ def _replace_methods(replacements):
     finally:
         for replacement in serving:
             replacement.end_step()
+
+
+def _is_built(model):
+    """Returns whether there is nothing that only a step would make, as far as one can tell.
+
+    Then the first step is like all others, also the first one of a fit that is resumed.
+    """
+    return keras_private.is_built(model) and not optimizers.list_unbuilt(model)
 
 
 def _find_replacements(model):
