@@ -25,6 +25,7 @@ from kerasmodes.engine import Model, ModesMixin, build_optimizer, with_modes
 from kerasmodes.models import MSGGAN, SumRegressor
 from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
 from kerasmodes.strategies import get_strategy, is_chief
+from kerasmodes.trial_runs import trial_run
 
 __version__ = "0.1.0"
 
@@ -48,6 +49,7 @@ __all__ = [
     "penalties",
     "presets",
     "random",
+    "trial_run",
     "tuning",
     "with_modes",
 ]

@@ -5,6 +5,8 @@ A check raises an error that names the argument, says what it must be and shows 
 
 import math
 import numbers
+import os
+import pathlib
 from collections.abc import Callable, Iterable
 
 
@@ -109,6 +111,22 @@ def check_choice(name: str, value: object, choices: Iterable[str], otherwise: st
     if not isinstance(value, str) or value not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"`{name}` must be one of {listed}{otherwise}. Received: {name}={value!r}")
+
+
+def check_folder(name: str, path: str | os.PathLike) -> None:
+    """Raises a `ValueError` if a path cannot be a folder: it, or a part of it, is a file.
+
+    Args:
+        name: Name of the argument.
+        path: The argument.
+    """
+    path = pathlib.Path(path)
+    taken = next((part for part in (path, *path.parents) if part.is_file()), None)
+    if taken is not None:
+        raise ValueError(
+            f"`{name}` must be a folder. Received: {name}={str(path)!r}, where {str(taken)!r} is a "
+            "file"
+        )
 
 
 def check_image_shape(image_shape: object) -> None:

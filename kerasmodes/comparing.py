@@ -71,6 +71,8 @@ def compare_modes(
     ```
     """
     _check_arguments(build_model, modes, steps, repeats, batch_size)
+    if directory is not None:
+        arguments.check_folder("directory", directory)
     fit_arguments = _fix_batches(data, steps, batch_size)
     runs = {}
     with rich.progress.Progress(transient=True) as progress:

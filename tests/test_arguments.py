@@ -86,3 +86,11 @@ def test_what_is_no_image_shape_is_refused(shape):
         ValueError, match=r"`image_shape` must be \(height, width, channels\), three"
     ):
         arguments.check_image_shape(shape)
+
+
+@pytest.mark.parametrize("path", ["file", "file/folder"])
+def test_a_folder_is_no_file_and_below_none(path, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments.check_folder("run", tmp_path / "new" / "folder")
+    with pytest.raises(ValueError, match="`run` must be a folder. .* where '.*file' is a file"):
+        arguments.check_folder("run", tmp_path / path)

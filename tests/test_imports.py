@@ -17,6 +17,7 @@ LADDER = (
     ("engine",),
     ("models", "data", "metrics", "strategies", "launching"),
     ("callbacks", "comparing", "tuning"),
+    ("trial_runs",),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -22,8 +22,8 @@ class GenerationMetrics(keras.callbacks.Callback):
     The names are `val_frechet`, `val_kernel`, `val_precision`, `val_recall`, `val_density`,
     `val_coverage`, and `val_swd_7`, `val_swd_14`, ... by height with their mean, `val_swd`.
     Callbacks after this one in the list see them, and so does the history: put it before
-    `EarlyStopping` (with `mode="min"` or `"max"`, which Keras cannot guess), `ModelCheckpoint` and
-    `CSVLogger`.
+    `EarlyStopping`, `ModelCheckpoint` and `CSVLogger`. In a fit of a model with modes, their
+    `mode="auto"` knows which of these is better when lower.
 
     The metrics are computed after the first epoch of a `fit` and after each epoch whose number
     `every` divides. In other epochs the logs repeat the last numbers: `CSVLogger` fixes its columns
@@ -63,12 +63,12 @@ class GenerationMetrics(keras.callbacks.Callback):
     evaluate = km.callbacks.GenerationMetrics(
         km.data.images("fashion_mnist_sample", split="test"), num_images=256
     )
-    best = keras.callbacks.ModelCheckpoint(
-        "best.keras", "val_frechet", save_best_only=True, mode="min"
-    )
+    best = keras.callbacks.ModelCheckpoint("best.keras", "val_frechet", save_best_only=True)
     gan.fit(km.data.images("fashion_mnist_sample"), epochs=2, callbacks=[evaluate, best])
     ```
     """
+
+    directions = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
 
     def __init__(
         self,

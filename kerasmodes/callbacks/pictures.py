@@ -157,8 +157,14 @@ def _read_curves(path, num_epochs):
 
     if not path.exists():
         return {}
-    with Image.open(path) as image:
-        curves = json.loads(image.info.get(CURVES_KEY, "{}"))
+    try:
+        with Image.open(path) as image:
+            curves = json.loads(image.info.get(CURVES_KEY, "{}"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"`path` must be a picture that can be read, or none, to add later epochs to. "
+            f"Received: path={str(path)!r}, {error}"
+        ) from error
     kept = {n: [tuple(p) for p in points if p[0] <= num_epochs] for n, points in curves.items()}
     return {name: points for name, points in kept.items() if points}
 

@@ -9,11 +9,12 @@ import pathlib
 
 import jsonargparse
 import tensorflow as tf
+from PIL import Image
 
 import kerasmodes
-from kerasmodes import atomic_files, replicas
+from kerasmodes import arguments, atomic_files, replicas
 
-CONFIG, HISTORY, PROGRESS = "config.json", "history.csv", "progress"
+CONFIG, HISTORY, PROGRESS, CURVES = "config.json", "history.csv", "progress", "losses.png"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
 FREE |= {"checkpoint_every", "nan_guard", "steps_per_execution", "data_dir", "idx_dir"}
@@ -46,6 +47,7 @@ def find_folder(
     folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, "runs", model)
     if not replicas.is_chief(strategy):
         return folder
+    arguments.check_folder("run", folder)
     if flags.resume and (folder / CONFIG).exists():
         _check_resumable(folder, flags)
     elif folder.exists() and any(folder.iterdir()):
@@ -73,12 +75,27 @@ def _check_resumable(folder, flags):
                 f"`{name}` must be {config[name]!r}, as at the start of the run, to resume it. "
                 f"Received: {name}={value!r}. Or use a new folder."
             )
+    _check_records(folder)
     has_epochs = (folder / HISTORY).exists() and (folder / HISTORY).stat().st_size > 0
     if has_epochs and not any((folder / PROGRESS).glob("epoch_*/")):
         raise ValueError(
             f"`run` must hold {PROGRESS}/ with a checkpoint of its last epoch to be resumed. "
             f"Received: run={str(folder)!r} without them. Use a new folder."
         )
+
+
+def _check_records(folder):
+    """Raises if the files that a resumed run adds to cannot be read."""
+    try:
+        if (folder / HISTORY).exists():
+            (folder / HISTORY).read_text()
+        if (folder / CURVES).exists():
+            Image.open(folder / CURVES).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"`run` must hold a {HISTORY} and a {CURVES} that can be read, or none, to be resumed. "
+            f"Received: run={str(folder)!r}, {error}. Remove what is damaged."
+        ) from error
 
 
 def read_config(run: str | os.PathLike) -> dict:
@@ -91,12 +108,15 @@ def read_config(run: str | os.PathLike) -> dict:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        config = json.loads(path.read_text())
+        if not isinstance(config, dict):
+            raise ValueError(f"it holds a {type(config).__name__}")
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"`run` must be the folder of a run. Received: run={str(run)!r}, whose {CONFIG} "
             f"cannot be read: {error}"
         ) from error
+    return config
 
 
 def _convert_to_json(flags):

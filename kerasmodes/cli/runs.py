@@ -44,7 +44,7 @@ def load_gan(run: str) -> models.MSGGAN:
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
     try:
         gan = keras.models.load_model(path)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # A damaged file may end in any error of its readers.
         raise ValueError(
             f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
         ) from error

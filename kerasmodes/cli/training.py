@@ -1,5 +1,6 @@
 """`kerasmodes train`: trains a model on its data, under a strategy, into a run folder."""
 
+import functools
 import inspect
 import random
 import sys
@@ -17,7 +18,7 @@ from kerasmodes import (
     replicas,
     strategies,
 )
-from kerasmodes.cli import run_folders
+from kerasmodes.cli import run_folders, short_runs
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -108,7 +109,10 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
             shuffle=False,
             **pick(flags, fit_flags),
         )
-        console.print(f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it")
+        if not flags.fast_dev_run:
+            console.print(
+                f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it"
+            )
 
     return run
 
@@ -136,6 +140,7 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
         default="epoch",
         help="With --resume: 'epoch', or a number of steps (default: epoch).",
     )
+    short_runs.add_short_run_arguments(parser)
 
 
 def _load_images(flags, names):
@@ -182,19 +187,24 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
         directory = folder / run_folders.PROGRESS
         progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
     progress = [callbacks.NaNGuard(folder / "nan"), *progress] if flags.nan_guard else progress
+    fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
-        model.fit(**fit_arguments, verbose=0, callbacks=progress)
+        fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
+        fit(**fit_arguments, verbose=0, callbacks=progress)
         return
-    run_folders.write_config(folder, flags, name)
-    console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     records = [
         *extra_callbacks,  # First: they may add to the logs.
         history,
         keras.callbacks.TensorBoard(folder / "events", write_graph=False),
-        callbacks.LossCurves(folder / "losses.png"),
+        callbacks.LossCurves(folder / run_folders.CURVES),
         *progress,
     ]
+    if flags.fast_dev_run:
+        short_runs.run_once(model, records, **fit_arguments)
+        return
+    run_folders.write_config(folder, flags, name)
+    console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
     try:

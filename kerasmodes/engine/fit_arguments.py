@@ -5,11 +5,7 @@ from typing import Any
 
 import keras
 
-NEED_OPTIMIZER = (
-    keras.callbacks.LearningRateScheduler,
-    keras.callbacks.ReduceLROnPlateau,
-    keras.callbacks.SwapEMAWeights,
-)
+from kerasmodes import arguments
 
 
 def list_validation_arguments(
@@ -59,27 +55,39 @@ def limit_epochs(epochs: int) -> int:
     return most
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
+def check_batch_size(batch_size: int | None, name: str = "batch_size") -> None:
+    """Raises a `ValueError` unless a batch size is a positive integer or `None`."""
+    if batch_size is not None:
+        arguments.check_positive_integers(**{name: batch_size})
 
 
-def check_callbacks(callbacks: Any, optimizer: Any) -> None:
-    """Raises if a callback of Keras's needs `model.optimizer` and there is none, or several."""
-    if optimizer is not None:
+def check_numbers(
+    epochs: int,
+    initial_epoch: int,
+    steps_per_epoch: int | None,
+    validation_steps: int | None,
+    validation_split: float,
+) -> None:
+    """Raises a `ValueError` that names the first number of `fit` which is none, or out of range."""
+    arguments.check_integers(0, epochs=epochs, initial_epoch=initial_epoch)
+    steps = {"steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
+    arguments.check_positive_integers(**{n: value for n, value in steps.items() if value})
+    if validation_split and not (
+        arguments.is_number(validation_split) and 0 <= validation_split < 1
+    ):
+        raise ValueError(
+            "`validation_split` must be a number in [0, 1). "
+            f"Received: validation_split={validation_split!r}"
+        )
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raises a `TypeError` unless all callbacks are objects of `keras.callbacks.Callback`."""
+    if callbacks is None or isinstance(callbacks, keras.callbacks.CallbackList):
         return
-    callbacks = getattr(callbacks, "callbacks", callbacks)
     for one in keras.tree.flatten(callbacks):
-        asks_rate = isinstance(one, NEED_OPTIMIZER)
-        if asks_rate or getattr(one, "write_steps_per_second", False):
-            name = type(one).__name__
-            raise ValueError(
-                "`callbacks` must not need `model.optimizer` for a model that has none, or several "
-                f"under other names. Received: {name}. "
-                + (
-                    "Give each optimizer a schedule of `keras.optimizers.schedules`, or an average "
-                    "of its own (`use_ema`)."
-                    if asks_rate
-                    else f"Use {name}(write_steps_per_second=False)."
-                )
+        if not isinstance(one, keras.callbacks.Callback):
+            raise TypeError(
+                "`callbacks` must be a list of `keras.callbacks.Callback` objects. "
+                f"Received: {one!r} among them"
             )

@@ -16,7 +16,7 @@ import tensorflow as tf
 CHECKED_WITH = "3.15.1"
 
 try:
-    from keras.src.backend.common.global_state import get_global_attribute
+    from keras.src.backend.common import global_state
     from keras.src.backend.tensorflow.trainer import (
         convert_to_np_if_not_ragged,
         potentially_ragged_concat,
@@ -78,7 +78,7 @@ COMPILE_ARGUMENTS = (
 )
 
 HOOKS = {
-    keras.Model: "_maybe_symbolic_build _flatten_layers _aggregate_additional_loss",
+    keras.Model: "_maybe_symbolic_build _symbolic_build _flatten_layers _aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
@@ -91,6 +91,7 @@ ATTRIBUTES = {
     "_compile_config _distribute_strategy",
     "a built compiled loss": "_user_loss _user_loss_weights _flat_losses _metrics",
     "a layer": "_losses",
+    "a metric": "_direction",
     "an optimizer": "_learning_rate _trainable_variables",
     "a loss": "_fn_kwargs",
     "an adapter of arrays": "_inputs _shuffle",
@@ -209,6 +210,16 @@ def find_all_metrics(model: keras.Model) -> list:
 def split_metric(metric: keras.metrics.Metric) -> list:
     """Returns the metrics that `compile` was given, if this is what it made of them; or itself."""
     return metric.metrics if isinstance(metric, CompileMetrics) else [metric]
+
+
+def find_direction(metric: keras.metrics.Metric) -> str | None:
+    """Returns `"min"` or `"max"`, whichever of a metric is better; `None` where none is said."""
+    return {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None))
+
+
+def has_built_metrics(model: keras.Model) -> bool:
+    """Returns whether the metrics that `compile` was given are known by now, or there are none."""
+    return model._compile_metrics is None or model._compile_metrics.built
 
 
 def find_added_losses(layer: keras.layers.Layer):
@@ -348,6 +359,24 @@ def sum_over_replicas(optimizer: Any, pairs: list):
     return type(optimizer)._all_reduce_sum_gradients(optimizer, pairs)
 
 
+def build_from_specs(model: keras.Model, structure: Any):
+    """Builds a model, its losses and metrics, and `model.optimizer`, from nested specs of a batch.
+
+    Raises what the model's `call` does, a `RuntimeError` if that is no `ValueError`.
+    """
+    model._symbolic_build(data_batch=make_symbolic_batch(structure))
+
+
+def find_global_seeds():
+    """Returns the generator of the draws that are given no seed, or `None` before the first one."""
+    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+
+
+def set_global_seeds(generator: Any):
+    """Sets what `find_global_seeds` returns."""
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
+
+
 def find_counts(callback: keras.callbacks.Callback) -> list[str]:
     """Returns the names of the attributes in which a callback of Keras's counts."""
     kinds = (names for kind, names in CALLBACK_COUNTS.items() if isinstance(callback, kind))
@@ -356,7 +385,7 @@ def find_counts(callback: keras.callbacks.Callback) -> list[str]:
 
 def read_global_seed():
     """Returns the state from which Keras draws where no seed is given; `None` if it never has."""
-    generator = get_global_attribute(GLOBAL_SEED_GENERATOR)
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
     return None if generator is None else generator.state.numpy()
 
 

@@ -14,6 +14,7 @@ from kerasmodes import arguments, modes, replicas
 from kerasmodes.engine import (
     compile_config,
     compiled_loss,
+    data_checks,
     executors,
     fit_arguments,
     keras_private,
@@ -220,6 +221,22 @@ class ModesMixin(Trainer):
     def fits_epochs(self) -> bool:
         """Whether executions end with an epoch, where K does not divide it, unlike Keras's."""
         return self._selector is not None or modes.MODES[self.mode].fits_epochs
+
+    def check_batch(self, x: Any, y: Any, sample_weight: Any, method: str) -> None:
+        """Called before data are read, to refuse in words what the model cannot learn from.
+
+        This one refuses targets and weights that Keras's own losses would broadcast, where the
+        shape of the outputs is known. A class overrides it to say what its step needs.
+
+        Args:
+            x, y, sample_weight: Nested `tf.TensorSpec` of a batch; `None` for what is not given.
+            method: `"fit"`, `"evaluate"` or `"predict"`.
+
+        Raises:
+            ValueError: If the batches do not fit.
+        """
+        if method != "predict":
+            data_checks.check_plain_step(self, y, sample_weight)
 
     @functools.wraps(keras.Model.save)
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):

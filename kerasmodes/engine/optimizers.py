@@ -120,9 +120,10 @@ def check_optimizers_built(model: keras.Model) -> None:
     unbuilt = list_unbuilt(model)
     if unbuilt:
         raise ValueError(
-            "Optimizers must be built before `fit` under several replicas, or before it is resumed "
-            f"from a file. Received: {unbuilt} not built. Call `build(trainable_variables)` of "
-            "each in `compile`, under `self.distribute_strategy.scope()`."
+            "Optimizers must be built before `fit` under several replicas, before a trial run, or "
+            f"before it is resumed from a file. Received: {unbuilt} not built. Call "
+            "`build(trainable_variables)` of each in `compile`, under "
+            "`self.distribute_strategy.scope()`."
         )
 
 

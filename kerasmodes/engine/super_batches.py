@@ -71,6 +71,17 @@ def iterate_batches(ranges: list):
             yield _map(lambda part, index=index: tf.gather(part, index), super_batch)
 
 
+def split(ranges: list, num_steps: int):
+    """Returns the ranges of the first `num_steps` batches, and those of the others."""
+    first, rest = [], []
+    for super_batch, start, stop in ranges:
+        middle = min(stop, start + max(0, num_steps))
+        num_steps -= middle - start
+        first += [BatchRange(super_batch, start, middle)] if middle > start else []
+        rest += [BatchRange(super_batch, middle, stop)] if stop > middle else []
+    return first, rest
+
+
 def stack_arrays(
     arrays: Any,
     batch_size: int,

@@ -6,7 +6,17 @@ How data are read is in `readers.py`; what runs an execution, in `executors`.
 import keras
 
 from kerasmodes import modes
-from kerasmodes.engine import executors, fit_arguments, keras_private, optimizers, shard_checks
+from kerasmodes.engine import (
+    data_checks,
+    directions,
+    executors,
+    fit_arguments,
+    keras_private,
+    optimizer_views,
+    optimizers,
+    shard_checks,
+    validation_checks,
+)
 from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.fit_progress import FitProgress
 from kerasmodes.engine.readers import Reader
@@ -46,11 +56,18 @@ class Trainer:
             initial_epoch: As in Keras. Arrays are in the order that this epoch has in a fit from
                 the beginning.
 
+        What cannot be learned from is refused before the first step. Where an epoch has 100 steps
+        or more and the model was not evaluated before, one batch of validation arrays is evaluated
+        after the first execution, without a trace in the numbers: what would fail after an epoch
+        fails at once.
+
         Returns:
             Keras's `History`; its `params` tell the `mode` that ran.
 
         Raises:
-            ValueError: If the model was not compiled, or data do not fit the mode or the replicas.
+            ValueError: If the model was not compiled, if an argument is out of range, or if data
+                are empty, without end, or do not fit the model, the mode or the replicas.
+            TypeError: If `callbacks` are none.
 
         Example:
 
@@ -61,9 +78,14 @@ class Trainer:
         ```
         """
         fit_arguments.check_compiled(self, "fit")
+        fit_arguments.check_numbers(
+            epochs, initial_epoch, steps_per_epoch, validation_steps, validation_split
+        )
         epochs = fit_arguments.limit_epochs(epochs)
         fit_arguments.check_batch_size(batch_size)
-        fit_arguments.check_callbacks(callbacks, self.optimizer)
+        fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
+        fit_arguments.check_callbacks(callbacks)
+        data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = keras_private.train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -71,14 +93,19 @@ class Trainer:
         validation = fit_arguments.list_validation_arguments(
             validation_data, validation_batch_size or batch_size, validation_steps
         )
+        data_checks.check_validation(self, validation)
         reader = Reader(
             self, x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
+        data_checks.check_reader(self, reader, "fit")
         self._build_for(reader)
         reader.reset()
         if self._has_modes_to_try():
             reader.stack()
         callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
+        optimizer_views.show_optimizers(callbacks, self)
+        directions.set_directions(callbacks.callbacks, self)
+        validation_checks.add_validation_check(callbacks, self, reader, validation)
         self.stop_training = False
         self.make_train_function()
         callbacks.on_train_begin()
@@ -124,7 +151,10 @@ class Trainer:
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         if reader is None:
+            fit_arguments.check_batch_size(batch_size)
+            data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
+            data_checks.check_reader(self, reader, "evaluate")
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
@@ -148,7 +178,10 @@ class Trainer:
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""
         shard_checks.check_scope(self)
+        fit_arguments.check_batch_size(batch_size)
+        data_checks.check_length(x, steps, "steps")
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)
+        data_checks.check_reader(self, reader, "predict")
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
         self.make_predict_function()
         self.stop_predicting = False

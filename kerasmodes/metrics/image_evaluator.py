@@ -28,6 +28,11 @@ FEATURE_METRICS = {
     "density_coverage": lambda width, most: DensityCoverage(width, max_samples=most),
 }
 METRICS = (*FEATURE_METRICS, "swd")
+# Of each result, which is better, the lowest or the highest.
+DIRECTIONS = {
+    **dict.fromkeys(("frechet", "kernel", "swd"), "min"),
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), "max"),
+}
 
 
 class ImageEvaluator:

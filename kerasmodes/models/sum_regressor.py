@@ -6,15 +6,15 @@ How the step is run (eager, compiled, fused) is not here: that is `model.py`.
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import Model, finite_data
+from kerasmodes.engine import Model, data_checks, finite_data
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class SumRegressor(Model):
     """Dense layers with ReLU and one linear output: learns, say, the sum of its inputs.
 
-    `fit` takes inputs `[batch, features]` with any number of features, targets `[batch, 1]`, and
-    sample weights `[batch]`. `predict` returns `[batch, 1]`.
+    `fit` takes inputs `[batch, features]` with any number of features, targets `[batch, 1]` or
+    `[batch]`, and sample weights `[batch]`. `predict` returns `[batch, 1]`.
 
     Args:
         units: Widths of the hidden layers, positive ints; `()` makes a linear model.
@@ -79,8 +79,35 @@ class SumRegressor(Model):
             x = layer(x)
         return self.output_layer(x)
 
-    def train_step(self, data):
+    def check_batch(self, x, y, sample_weight, method):
+        self._check_inputs(x)
+        if method == "predict":
+            return
+        _check_targets(y, sample_weight)
+
+    def _check_inputs(self, x):
+        width = self.layers[0].input_spec.axes[-1] if self.built else None
+        received = f"a {type(x).__name__}"
+        if hasattr(x, "shape"):
+            received = f"x with shape={data_checks.show_shape(x.shape)}"
+        if not hasattr(x, "shape") or not tf.TensorShape(x.shape).is_compatible_with([None, width]):
+            raise ValueError(
+                f"`x` must have shape [batch, {width or 'features'}], in one array. "
+                f"Received: {received}"
+            )
+        dtype = tf.as_dtype(x.dtype)
+        if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+            raise ValueError(f"`x` must hold numbers. Received: x of dtype={dtype.name}")
+
+    def _unpack(self, data):
+        """Returns a batch's inputs, its targets as a column, and its weights."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        _check_targets(y, sample_weight)
+        # A row against a column would be broadcast by a loss of the user's own.
+        return x, tf.reshape(y, [-1, 1]), sample_weight
+
+    def train_step(self, data):
+        x, y, sample_weight = self._unpack(data)
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=True)
@@ -91,7 +118,7 @@ class SumRegressor(Model):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = self._unpack(data)
         y_pred = self(x, training=False)
         loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
         self.track_loss(loss, num_examples=tf.shape(x)[0])
@@ -99,3 +126,9 @@ class SumRegressor(Model):
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
+
+
+def _check_targets(y, sample_weight):
+    if not hasattr(y, "shape"):
+        raise ValueError(f"`y` must be given, in one array [batch, 1]. Received: y={y!r}")
+    data_checks.check_targets(y, sample_weight, (None, 1))

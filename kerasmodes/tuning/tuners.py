@@ -20,14 +20,12 @@ from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
 from kerasmodes.engine import optimizers
+from kerasmodes.metrics import image_evaluator
 from kerasmodes.tuning import folders, rehearsal, serving, shared_search, workers
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
 
-# What `GenerationMetrics` logs: Keras cannot guess in which direction it is better.
-DIRECTIONS = {
-    **dict.fromkeys(("val_frechet", "val_kernel", "val_swd"), "min"),
-    **dict.fromkeys(("val_precision", "val_recall", "val_density", "val_coverage"), "max"),
-}
+# What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
+DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
 OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
 
 
@@ -203,6 +201,7 @@ def search(
     )
     arguments.check_integers(0, max_retries_per_trial=max_retries_per_trial)
     arguments.check_seed(seed, can_be_none=True)
+    arguments.check_folder("directory", directory)
     _check_fit_arguments(hypermodel, fit_arguments)
     objective = _resolve_objective(objective, hypermodel)
     description = folders.describe_search(

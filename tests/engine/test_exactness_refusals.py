@@ -149,5 +149,7 @@ def test_arrays_without_examples_are_refused(mode):
 def test_a_batch_size_below_one_is_refused(batch_size):
     model = km.SumRegressor(units=())
     model.compile("sgd")
-    with pytest.raises(ValueError, match="`batch_size` must be positive. Received: batch_size="):
+    with pytest.raises(
+        ValueError, match="`batch_size` must be a positive integer. Received: batch_size="
+    ):
         model.fit(np.ones((4, 3)), np.ones((4, 1)), batch_size=batch_size, verbose=0)

@@ -29,6 +29,7 @@ def make_objects(two_replicas):
         "an entry of a compiled loss": loss._flat_losses[0],
         "a distributed variable": variable.value,
         "a layer": keras.layers.Dense(1),
+        "a metric": keras.metrics.MeanSquaredError(),
         "an optimizer": optimizer,
         "a loss": keras.losses.MeanSquaredError(),
         "an adapter of arrays": keras_private.get_data_adapter(X, Y),

@@ -88,9 +88,9 @@ def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_data_set_of_no_batch_ends_at_once_with_keras_warning(mode):
+def test_a_data_set_that_turns_out_empty_ends_at_once_with_keras_warning(mode):
     model = compiled(mode)
-    empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0)
+    empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: False)
     with pytest.warns(UserWarning, match=RAN_OUT):
         model.fit(empty, verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 0
@@ -99,6 +99,15 @@ def test_a_data_set_of_no_batch_ends_at_once_with_keras_warning(mode):
         pytest.raises(ValueError, match="`x` must hold at least one batch"),
     ):
         model.predict(empty, verbose=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_data_set_of_no_batch_is_refused(mode):
+    model = compiled(mode)
+    empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0)
+    for call in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="`x` must hold at least one example. Received: 0 bat"):
+            call(empty, verbose=0)
 
 
 BATCHES = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)

@@ -112,3 +112,17 @@ def test_an_error_in_the_data_is_the_users_to_see():
     data = tf.data.Dataset.from_tensor_slices(X[:, 0]).map(fails_at_three).batch(1)
     with pytest.raises(tf.errors.InvalidArgumentError, match="assertion failed"):
         list(super_batches.SuperBatchStream(data, 4))
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "first", "rest"),
+    [
+        (0, [], [("a", 1, 4), ("b", 0, 2)]),
+        (2, [("a", 1, 3)], [("a", 3, 4), ("b", 0, 2)]),
+        (3, [("a", 1, 4)], [("b", 0, 2)]),
+        (9, [("a", 1, 4), ("b", 0, 2)], []),
+    ],
+)
+def test_ranges_are_split_after_some_steps(num_steps, first, rest):
+    ranges = [super_batches.BatchRange("a", 1, 4), super_batches.BatchRange("b", 0, 2)]
+    assert super_batches.split(ranges, num_steps) == (first, rest)

@@ -256,25 +256,6 @@ def test_adapted_and_quantized_models_are_saved_and_loaded(change, tmp_path):
     assert loaded.mode == "graph"
 
 
-@pytest.mark.parametrize(
-    "callback",
-    [
-        keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
-        keras.callbacks.ReduceLROnPlateau("own"),
-        keras.callbacks.SwapEMAWeights(),
-        keras.callbacks.TensorBoard(write_steps_per_second=True),
-    ],
-    ids=lambda callback: type(callback).__name__,
-)
-def test_a_callback_that_needs_the_one_optimizer_is_refused_before_the_first_step(callback):
-    model = OwnCompile()
-    model.compile(keras.optimizers.SGD(0.1))
-    model.optimizer = None
-    with pytest.raises(ValueError, match=f"`model.optimizer`.*{type(callback).__name__}"):
-        fit(model, callbacks=[callback])
-    assert int(model.own_optimizer.iterations.numpy()) == 0
-
-
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_a_layer_that_xla_refuses_is_named_with_the_mode(mode):
     model = SequentialWithModes([keras.Input((8, 8, 1)), keras.layers.RandomZoom(0.2)])

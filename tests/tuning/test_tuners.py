@@ -30,7 +30,7 @@ class Interruption(keras.callbacks.Callback):
 
 def test_wrong_data_end_the_search_before_the_first_trial(tmp_path):
     x = np.zeros((16, NUM_FEATURES + 1), "float32")
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 4"):
+    with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 4\]"):
         search_sums(tmp_path, x=x)
     assert not list(tmp_path.glob("*/trial_*"))
     search_sums(tmp_path, max_trials=1, epochs=1)  # The folder is as good as new.

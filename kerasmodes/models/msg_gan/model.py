@@ -56,6 +56,8 @@ class MSGGAN(MultiScaleNetworks):
     ```
     """
 
+    directions = {"real_accuracy": "max", "fake_accuracy": "max"}  # and of all losses "min"
+
     _tests_average = True  # Whether `evaluate` looks at the averaged weights.
 
     def compile(
@@ -147,12 +149,14 @@ class MSGGAN(MultiScaleNetworks):
         Raises:
             ValueError: If images are no floats in [-1, 1] of the model's shape, or labels no
                 classes: at once for arrays and for the form of a data set, which is checked for
-                values batch by batch; or if weights are given, which MSGGAN does not know.
+                values batch by batch; or if weights are given, which MSGGAN does not know. A
+                `UserWarning` says if no pixel of arrays is below 0, as if scaled to [0, 1].
         """
         given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs)
         arguments = given.arguments
         for name in ("sample_weight", "class_weight"):
             training_images.refuse_weights(name, arguments.get(name))
+        training_images.warn_of_unit_range(x)
         x, y = self._check_data(x, y)
         arguments |= {"x": x, "y": y}
         if arguments.get("validation_data") is not None:

@@ -7,6 +7,7 @@ in `labels.py`.
 import contextlib
 import re
 import types
+import warnings
 from typing import Any
 
 import keras
@@ -48,6 +49,27 @@ def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: i
         return x, y
     _check_arrays(x, y, image_shape, num_classes)
     return x, y
+
+
+def warn_of_unit_range(x: Any):
+    """Warns if no pixel is below 0: black is -1, and a scaling to [0, 1] is common.
+
+    Args:
+        x: Images in one array, or a `keras.utils.PyDataset`, whose first batch is looked at. A
+            `tf.data.Dataset` is not: to read it would change the order in which it shuffles.
+    """
+    if isinstance(x, keras.utils.PyDataset) and x.num_batches != 0:
+        x = _split_batch(x[0])[0]
+    if not isinstance(x, np.ndarray) and not _is_tensor(x) or not np.size(x):
+        return
+    least, most = float(np.min(x)), float(np.max(x))
+    if 0 <= least < most <= 1:
+        warnings.warn(
+            f"Images must be in [-1, 1], where -1 is black. Received: values from {least:.3g} to "
+            f"{most:.3g}, none below 0. If they are scaled to [0, 1], use 2 * x - 1.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def unpack_batch(data: Any, image_shape: tuple[int, int, int], num_classes: int | None):

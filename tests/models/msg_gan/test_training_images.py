@@ -196,3 +196,24 @@ def test_weights_are_refused(weights):
     (name,) = weights
     with pytest.raises(ValueError, match=f"`{name}` must be None: MSGGAN counts each image once."):
         with_classes().fit(IMAGES, **weights, verbose=0)
+
+
+def make_plain_gan():
+    gan = km.MSGGAN(SHAPE, 1, 3, preset=km.presets.Default(8, 8))
+    gan.compile(mode="eager")
+    return gan
+
+
+@pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches])
+def test_images_without_a_pixel_below_0_are_warned_of_once(make):
+    unit = (IMAGES + 1) / 2
+    with pytest.warns(
+        UserWarning, match=r"values from 0 to .*, none below 0.* use 2 \* x - 1"
+    ) as w:
+        make_plain_gan().fit(make(unit), batch_size=None if make is Batches else 4, verbose=0)
+    assert len(w) == 1
+
+
+@pytest.mark.parametrize("images", [IMAGES, np.zeros_like(IMAGES), np.abs(IMAGES)[:0]])
+def test_other_images_are_not_warned_of(images):
+    training_images.warn_of_unit_range(images)

@@ -1,0 +1,251 @@
+"""What `fit`, `evaluate` and `predict` are given, checked in words before a step is traced.
+
+What several replicas ask of data is in `shard_checks.py`; numbers and callbacks are in
+`fit_arguments.py`.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasmodes.engine import keras_private
+
+# Losses that compare targets with outputs element by element. Keras would broadcast other targets.
+ELEMENTWISE = (
+    *("binary_crossentropy", "binary_focal_crossentropy", "categorical_crossentropy"),
+    *("categorical_focal_crossentropy", "categorical_hinge", "cosine_similarity", "hinge"),
+    *("huber", "kl_divergence", "log_cosh", "mean_absolute_error", "mean_squared_error"),
+    *("mean_absolute_percentage_error", "mean_squared_logarithmic_error", "poisson"),
+    "squared_hinge",
+)
+
+
+def check_reader(model: keras.Model, reader: Any, method: str) -> None:
+    """Raises if batches do not fit a model, as far as their specs tell.
+
+    Args:
+        model: A Keras model with modes.
+        reader: The `Reader` of the data.
+        method: `"fit"`, `"evaluate"` or `"predict"`.
+    """
+    if reader.element_spec is not None:
+        _check_spec(model, reader.element_spec, method)
+
+
+def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> None:
+    """Raises at the start of a fit if validation data are empty, endless, or do not fit.
+
+    Args:
+        model: A Keras model with modes.
+        arguments: Those of `evaluate`, or `None` for no validation.
+    """
+    if arguments is None:
+        return
+    x, y, sample_weight = (arguments[name] for name in ("x", "y", "sample_weight"))
+    check_length(x, arguments["steps"], "validation_steps", "validation_data")
+    if isinstance(x, tf.data.Dataset):
+        _check_spec(model, x.element_spec, "evaluate")
+    elif all(map(_is_array, keras.tree.flatten((x, y, sample_weight)))):
+        to_spec = _make_spec_of_array
+        _check_spec(model, tf.nest.map_structure(to_spec, (x, y, sample_weight)), "evaluate")
+
+
+def check_length(x: Any, steps: int | None, steps_name: str, name: str = "x") -> None:
+    """Raises a `ValueError` if data are known to be empty, or to have no end.
+
+    Args:
+        x: The inputs, or all data.
+        steps: Steps that were asked for, or `None` for all batches.
+        steps_name: The argument that gives `steps`.
+        name: The argument that holds the data.
+    """
+    if x is None:
+        raise ValueError(f"`{name}` must be given. Received: {name}=None")
+    count = _count(x)
+    steps = steps or keras.config.max_steps_per_epoch()  # Keras's switch for dry runs
+    if count == tf.data.INFINITE_CARDINALITY and not steps:
+        raise ValueError(
+            f"`{steps_name}` must be a positive integer for data without end. "
+            f"Received: {steps_name}=None. Or leave out `repeat()`."
+        )
+    if count == 0:
+        unit = "batches" if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)) else "examples"
+        raise ValueError(f"`{name}` must hold at least one example. Received: 0 {unit}")
+
+
+def _count(x):
+    """Returns the batches or examples in data; below 0 where they are unknown or without end."""
+    if isinstance(x, tf.data.Dataset):
+        return int(x.cardinality())
+    if isinstance(x, keras.utils.PyDataset):
+        return tf.data.INFINITE_CARDINALITY if x.num_batches is None else x.num_batches
+    arrays = [part for part in keras.tree.flatten(x) if getattr(part, "shape", ())]
+    return arrays[0].shape[0] if arrays else tf.data.UNKNOWN_CARDINALITY
+
+
+def check_targets(y: Any, sample_weight: Any, output: Any, y_name: str = "y") -> None:
+    """Raises a `ValueError` if targets or weights would be broadcast against an output.
+
+    Args:
+        y: Spec of the targets.
+        sample_weight: Spec of the weights, or `None`.
+        output: Shape of the output, whose first dimension is the batch's.
+        y_name: Name of the targets.
+    """
+    shape, output = tf.TensorShape(y.shape), tf.TensorShape(output)
+    if not _compares(shape, output):
+        raise ValueError(
+            f"`{y_name}` must have the shape of the model's output, {show_shape(output)}. "
+            f"Received: {y_name} with shape={show_shape(shape)}"
+        )
+    if sample_weight is not None and not _weighs(tf.TensorShape(sample_weight.shape), output):
+        raise ValueError(
+            f"`sample_weight` must be one number an example, [batch]{_describe_steps(output)}. "
+            f"Received: sample_weight with shape={show_shape(sample_weight.shape)}"
+        )
+
+
+def _check_spec(model, spec, method):
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(
+        keras_private.make_symbolic_batch(spec)
+    )
+    model.check_batch(x, y, sample_weight, method)
+
+
+def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
+    """Checks the targets of a model whose step and losses are Keras's own.
+
+    What a step of the user's own makes of targets, it alone knows.
+
+    Args:
+        model: A compiled Keras model.
+        y: Nested specs of targets, or `None`.
+        sample_weight: Nested specs of weights, or `None`.
+    """
+    compiled_loss = keras_private.find_compiled_loss(model)
+    if compiled_loss is None or not _is_plain(model):
+        return
+    if y is None:
+        raise ValueError(
+            "`y` must be given: the model was compiled with a loss. Received: y=None. "
+            "A tf.data.Dataset must hold tuples of inputs and targets."
+        )
+    given = keras_private.find_given_losses(compiled_loss)[0]
+    outputs = _find_outputs(model)
+    losses, targets = keras.tree.flatten(given), keras.tree.flatten(y)
+    if not len(outputs) == len(targets) == len(losses):
+        return
+    if len(outputs) > 1 and any(isinstance(one, dict) for one in (given, y, sample_weight)):
+        return  # Names have an order of their own.
+    weights = keras.tree.flatten(sample_weight)
+    weights = weights * len(outputs) if len(weights) == 1 else weights
+    weights = weights if len(weights) == len(outputs) else [None] * len(outputs)
+    for loss, output, *specs in zip(losses, outputs, targets, weights, strict=True):
+        target, weight = (one if isinstance(one, tf.TensorSpec) else None for one in specs)
+        if target is not None:
+            _check_loss(loss, output, target, weight)
+
+
+def _check_loss(loss, output, target, weight):
+    """Raises if the loss of one output would compare a target with other examples' outputs."""
+    if _is_elementwise(loss):
+        check_targets(target, weight, output)
+    elif target.shape.rank == 1 and output[1:] == (1,) and _broadcasts(loss):
+        raise ValueError(
+            "`y` must have the shape of the model's output, [batch, 1]: "
+            f"{type(loss).__name__} compares each target with each output otherwise. "
+            "Received: y with shape=[batch]"
+        )
+
+
+def _is_plain(model):
+    names = ("train_step", "test_step", "compute_loss")
+    owners = {next(cls for cls in type(model).__mro__ if name in vars(cls)) for name in names}
+    return all(cls.__module__.startswith(("keras.", "kerasmodes.engine.")) for cls in owners)
+
+
+def _is_elementwise(loss):
+    """Returns whether a loss is Keras's, by name, function or object, and goes by elements."""
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.Loss):
+        loss = keras_private.find_wrapped_function(loss)[0]
+    is_keras = getattr(loss, "__module__", "").startswith("keras.")
+    return is_keras and getattr(loss, "__name__", None) in ELEMENTWISE
+
+
+def _broadcasts(loss):
+    """Returns whether a loss is a mean over the examples for a column of targets, not for a row.
+
+    A function is wrapped by Keras, which makes a column of the row; what a class does, it shows.
+    """
+    if not isinstance(loss, keras.losses.Loss) or keras_private.find_wrapped_function(loss)[0]:
+        return False
+    row, outputs = tf.linspace(0.1, 0.7, 7), tf.linspace(0.9, 0.2, 7)[:, tf.newaxis]
+    try:
+        alone = [loss(row[i : i + 1], outputs[i : i + 1]) for i in range(7)]
+        found = loss(row, outputs), loss(row[:, tf.newaxis], outputs)
+    except Exception:  # It asks for other numbers, or for another form.
+        return False
+    of_row, of_column = (np.allclose(np.mean(alone), one, rtol=1e-3) for one in found)
+    return of_column and not of_row
+
+
+def _find_outputs(model):
+    """Returns the shapes of a functional or sequential model's outputs; `[]` of another."""
+    if not model.built or not hasattr(model, "outputs"):
+        return []
+    return [output.shape for output in model.outputs or ()]
+
+
+def _compares(shape, output):
+    """Returns whether Keras compares targets of a shape with such outputs, none twice."""
+    if shape.rank is None or output.rank is None:
+        return True
+    if shape.rank == output.rank + 1 and shape[-1] in (1, None):
+        shape = shape[:-1]
+    elif shape.rank == output.rank - 1 and output[-1] in (1, None):
+        output = output[:-1]
+    return shape.rank == output.rank and shape[1:].is_compatible_with(output[1:])
+
+
+def _weighs(shape, output):
+    """Returns whether weights of a shape are numbers an example, or an example's parts."""
+    if shape.rank is None or output.rank is None:
+        return True
+    if shape.rank > 1 and shape.rank == output.rank and shape[-1] in (1, None):
+        shape = shape[:-1]
+    pairs = zip(shape[1:], output[1:], strict=False)
+    return 1 <= shape.rank < output.rank and all(
+        size in (1, None) or length in (size, None) for size, length in pairs
+    )
+
+
+def _describe_steps(output):
+    return ", or one a time step" if output.rank == 3 else ""
+
+
+def show_shape(shape: Any) -> str:
+    """Returns a shape for a message, with the batch's dimension by name: `[batch, 3]`."""
+    shape = tf.TensorShape(shape)
+    if shape.rank is None:
+        return "unknown"
+    if shape.rank == 0:
+        return "[]"
+    sizes = ["?" if size is None else str(size) for size in shape[1:]]
+    return f"[{', '.join(['batch', *sizes])}]"
+
+
+def _is_array(part):
+    return part is None or hasattr(part, "shape") and hasattr(part, "dtype")
+
+
+def _make_spec_of_array(array):
+    if array is None:
+        return None
+    try:
+        return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
+    except TypeError:  # A dtype of other libraries: Keras converts it.
+        return tf.TensorSpec([None, *array.shape[1:]])

@@ -1,0 +1,274 @@
+"""Tests of what `fit`, `evaluate` and `predict` refuse before a step: each in words."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
+THREE = np.repeat(Y, 3, axis=1)
+DENSE = keras.layers.Dense
+
+
+def make_regressor(mode="graph", **arguments):
+    model = km.SumRegressor((2,))
+    model.compile("sgd", mode=mode, **arguments)
+    return model
+
+
+def make_functional(loss="mse", units=1, steps=()):
+    inputs = keras.Input((*steps, 3))
+    model = km.Model(inputs, DENSE(units)(inputs))
+    model.compile("sgd", loss, mode="graph")
+    return model
+
+
+def batches(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X[:, 0], Y), r"`x` must have shape \[batch, features\], in one array. Received: x with"),
+        ((X[:, None], Y), r"`x` must have shape .* Received: x with shape=\[batch, 1, 3\]"),
+        (([X, X], Y), "in one array. Received: a tuple"),
+        (({"a": X}, Y), "in one array. Received: a dict"),
+        ((X + 1j, Y), "`x` must hold numbers. Received: x of dtype=complex64"),
+        ((X, THREE), r"`y` must have the shape of the model's output, \[batch, 1\]. Received: y "),
+        ((X, Y[:, :, None, None]), r"Received: y with shape=\[batch, 1, 1, 1\]"),
+        ((X, None), r"`y` must be given, in one array \[batch, 1\]. Received: y=None"),
+        ((X, Y, THREE), r"`sample_weight` must be one number an example, \[batch\]. Received: sam"),
+        ((None, Y), "`x` must be given. Received: x=None"),
+        ((X[:0], Y[:0]), "`x` must hold at least one example. Received: 0 examples"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_the_regressor_refuses_what_it_cannot_learn(mode, data, message):
+    x, y, *weights = data
+    model = make_regressor(mode)
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, sample_weight=weights[0] if weights else None, verbose=0)
+    assert not model.built
+
+
+def test_a_width_is_that_of_the_built_model():
+    model = make_regressor()
+    model.fit(X, Y, verbose=0)
+    for call in (
+        lambda: model.fit(X[:, :2], Y, verbose=0),
+        lambda: model.evaluate(X[:, :2], Y, verbose=0),
+        lambda: model.predict(X[:, :2], verbose=0),
+        lambda: model.fit(batches(X[:, :2], Y), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 3\]"):
+            call()
+
+
+def test_a_step_by_hand_refuses_the_same():
+    model = make_regressor("eager")
+    with pytest.raises(ValueError, match="`y` must have the shape of the model's output"):
+        model.train_on_batch(X, THREE)
+    with pytest.raises(ValueError, match="`y` must be given"):
+        model.test_on_batch(X)
+
+
+class SquaredDifference(keras.losses.Loss):
+    """A loss of the user's own, which would broadcast a row against a column."""
+
+    def call(self, y_true, y_pred):
+        return tf.reduce_mean(tf.square(y_true - y_pred), axis=-1)
+
+
+class KnowingLoss(keras.losses.Loss):
+    """A loss of the user's own, which makes a row of a column."""
+
+    def call(self, y_true, y_pred):
+        return tf.square(y_true - y_pred[:, 0])
+
+
+@pytest.mark.parametrize("loss", ["mse", SquaredDifference(), lambda y, p: tf.square(y - p)])
+def test_a_row_of_targets_is_a_column(loss):
+    losses = []
+    for y in (Y, Y[:, 0], Y[:, :, None]):
+        keras.utils.set_random_seed(0)
+        model = make_regressor(loss=loss)
+        losses.append(model.fit(X, y, verbose=0).history["loss"])
+    assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "y", "weights", "message"),
+    [
+        ("mse", 1, THREE, None, r"output, \[batch, 1\]. Received: y with shape=\[batch, 3\]"),
+        (keras.losses.MeanAbsoluteError(), 3, Y, None, r"output, \[batch, 3\]. Received: y with"),
+        (keras.losses.huber, 1, THREE, None, "`y` must have the shape"),
+        ("mse", 1, None, None, "`y` must be given: the model was compiled with a loss."),
+        (SquaredDifference(), 1, Y[:, 0], None, "SquaredDifference compares each target with"),
+        ("mse", 3, THREE, THREE, "`sample_weight` must be one number an example"),
+    ],
+)
+def test_a_model_with_keras_s_losses_refuses_to_broadcast(loss, units, y, weights, message):
+    model = make_functional(loss, units)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, sample_weight=weights, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(X, y, sample_weight=weights, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units", "y", "weights"),
+    [
+        ("mse", 1, Y[:, 0], np.ones(12)),
+        ("mse", 1, Y, np.ones((12, 1))),
+        ("sparse_categorical_crossentropy", 3, np.arange(12) % 3, None),
+        ("sparse_categorical_crossentropy", 3, np.arange(12)[:, None] % 3, None),
+        (lambda y, p: tf.reduce_mean(p, axis=-1), 3, Y, None),
+        (SquaredDifference(), 3, Y, None),
+        (SquaredDifference(), 1, Y, None),
+        (KnowingLoss(), 1, Y[:, 0], None),
+        (lambda y, p: tf.square(y - p), 1, Y[:, 0], None),
+    ],
+)
+def test_what_keras_takes_is_taken(loss, units, y, weights):
+    make_functional(loss, units).fit(X, y, sample_weight=weights, verbose=0)
+
+
+def test_time_steps_may_have_weights():
+    steps = np.repeat(X[:, None], 2, axis=1)
+    model = make_functional(steps=(2,))
+    model.fit(steps, steps[..., :1], sample_weight=np.ones((12, 2)), verbose=0)
+    with pytest.raises(ValueError, match=r"\[batch\], or one a time step. Received: sample_weig"):
+        model.fit(steps, steps[..., :1], sample_weight=np.ones((12, 3)), verbose=0)
+
+
+def test_several_outputs_are_checked_one_by_one():
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, [DENSE(1)(inputs), DENSE(3)(inputs)])
+    model.compile("sgd", ["mse", "mse"], mode="graph")
+    model.fit(X, [Y, THREE], verbose=0)
+    with pytest.raises(ValueError, match=r"output, \[batch, 3\]. Received: y with .*\[batch, 1\]"):
+        model.fit(X, [Y, Y], verbose=0)
+
+
+def test_outputs_by_name_are_left_to_keras():
+    inputs = keras.Input((3,))
+    outputs = [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)]
+    model = km.Model(inputs, dict(zip("ba", outputs, strict=True)))
+    model.compile("sgd", {"b": "mse", "a": "mse"}, mode="graph")
+    model.fit(X, {"b": THREE, "a": Y}, verbose=0)
+
+
+def test_a_step_of_the_user_s_own_knows_its_targets():
+    class Own(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = DENSE(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def train_step(self, data):
+            return {"loss": self.compute_loss(data, data[:, :1], self(data))}
+
+    model = Own()
+    model.compile("sgd", "mse")
+    model.fit(X, verbose=0)
+
+
+def test_validation_data_are_checked_before_the_first_step():
+    for data, message in (
+        ((X, THREE), "`y` must have the shape"),
+        ((X[:, :2], Y), r"`x` must have shape \[batch, 3\]"),
+        ((X[:0], Y[:0]), "`validation_data` must hold at least one example. Received: 0 examples"),
+        (batches(X, THREE), "`y` must have the shape"),
+        (batches(X, Y).repeat(), "`validation_steps` must be a positive integer for data without"),
+        ((X,), "`y` must be given"),
+    ):
+        model = make_regressor()
+        model.build((None, 3))
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, Y, validation_data=data, verbose=0)
+        assert not model.optimizer.built or int(model.optimizer.iterations.numpy()) == 0
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_data_without_end_need_steps(mode):
+    endless, model = batches(X, Y).repeat(), make_regressor(mode)
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be a positive integer for data w"):
+        model.fit(endless, verbose=0)
+    model.fit(endless, steps_per_epoch=2, verbose=0)
+    for call in (model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="`steps` must be a positive integer for data without"):
+            call(endless, verbose=0)
+
+
+class Endless(keras.utils.PyDataset):
+    num_batches = None
+
+    def __getitem__(self, index):
+        return X, Y
+
+
+def test_a_py_dataset_without_end_needs_steps():
+    with pytest.raises(ValueError, match="`steps_per_epoch` must be a positive integer for data w"):
+        make_regressor().fit(Endless(), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 2.5}, "`batch_size` must be a positive integer. Received: batch_size=2.5"),
+        ({"batch_size": "8"}, "Received: batch_size='8'"),
+        ({"batch_size": 0}, "Received: batch_size=0"),
+        ({"validation_batch_size": 0.5}, "`validation_batch_size` must be a positive integer."),
+        ({"epochs": 1.5}, "`epochs` must be an integer, at least 0. Received: epochs=1.5"),
+        ({"epochs": -1}, "Received: epochs=-1"),
+        ({"initial_epoch": "1"}, "`initial_epoch` must be an integer, at least 0"),
+        ({"steps_per_epoch": 1.5}, "`steps_per_epoch` must be a positive integer"),
+        ({"steps_per_epoch": -1}, "Received: steps_per_epoch=-1"),
+        ({"validation_steps": -1}, "`validation_steps` must be a positive integer"),
+        ({"validation_split": 1.5}, r"`validation_split` must be a number in \[0, 1\). Received"),
+    ],
+)
+def test_numbers_of_fit_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_regressor().fit(X, Y, verbose=0, **arguments)
+
+
+def test_batch_sizes_of_the_others_are_checked():
+    model = make_regressor()
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        model.evaluate(X, Y, batch_size=2.5, verbose=0)
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        model.predict(X, batch_size=0, verbose=0)
+    model.fit(X, Y, batch_size=np.int64(4), verbose=0)
+
+
+@pytest.mark.parametrize("callback", ["x", keras.callbacks.EarlyStopping])
+def test_callbacks_are_objects(callback):
+    with pytest.raises(TypeError, match="`callbacks` must be a list of `keras.callbacks.Callback`"):
+        make_regressor().fit(X, Y, callbacks=[callback], verbose=0)
+
+
+def test_what_was_not_compiled_says_so():
+    for model in (km.SumRegressor(), km.MSGGAN((8, 8, 1), 1, 4)):
+        with pytest.raises(ValueError, match=r"You must call `compile\(\)` before calling `fit"):
+            model.fit(np.zeros((4, 8, 8, 1), "float32"), verbose=0)
+
+
+def test_a_batch_smaller_than_the_replicas_is_refused(two_replicas):
+    with two_replicas.scope():
+        model = make_regressor()
+    with pytest.raises(ValueError, match="divisible by the 2 replicas.* Received: batch_size=1"):
+        model.fit(X, Y, batch_size=1, verbose=0)
+
+
+def test_compiling_twice_starts_anew():
+    model = make_regressor("graph")
+    model.fit(X, Y, verbose=0)
+    model.compile("adam", mode="fused")
+    model.fit(X, Y, verbose=0)
+    assert (model.mode, type(model.optimizer).__name__) == ("fused", "Adam")
