@@ -22,7 +22,7 @@ ALIKE_IN_CLASS = 0.25  # the same, for two generated images of one class
 class HealthCheck(keras.callbacks.Callback):
     """Warns of problems that training usually does not recover from, once for each in a `fit`.
 
-    - *Numbers that are not finite* in the logs, at once.
+    - *Numbers that are not finite* in the logs, at once. (`NaNGuard` stops, and names the cause.)
     - *The discriminator has won*: both `real_accuracy` and `fake_accuracy` are at least 0.98, so
       that its gradients teach the generator little (Arjovsky and Bottou 2017, arXiv 1701.04862,
       section 2). Only with losses whose logits have a sign: `"non_saturating"`, `"hinge"`.

@@ -140,6 +140,8 @@ class Resume(FitWatcher):
 
     def _write(self):
         """Writes a checkpoint, on the chief; all workers must call this."""
+        if self._progress.has_failed:  # The data stand behind the failure, the model before it.
+            return
         broken = saving.find_broken_weight(self.model) if self._is_chief else None
         if broken is not None:
             warnings.warn(

@@ -17,7 +17,7 @@ from kerasmodes import arguments, atomic_files, replicas
 CONFIG, HISTORY, PROGRESS, CURVES = "config.json", "history.csv", "progress", "losses.png"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
-FREE |= {"checkpoint_every", "steps_per_execution", "data_dir", "idx_dir"}
+FREE |= {"checkpoint_every", "nan_guard", "steps_per_execution", "data_dir", "idx_dir"}
 
 
 def read_seed(run: str | None) -> int | None:

@@ -128,6 +128,7 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
         type=str | None,
         help="New folder for the run (default: runs/MODEL-001, ...).",
     )
+    parser.add_argument("--nan_guard", type=bool, default=True, help="Stop at NaN; name its cause.")
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -185,6 +186,7 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.resume:
         directory = folder / run_folders.PROGRESS
         progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
+    progress = [callbacks.NaNGuard(folder / "nan"), *progress] if flags.nan_guard else progress
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit

@@ -30,13 +30,14 @@ class FitProgress:
         step: Steps of this epoch that have run.
         logs: What the last step has returned.
         had_stopped: Whether a callback had stopped the fit that is resumed.
+        has_failed: Whether a watcher has put the model back to where it was before a failure.
     """
 
     def __init__(self, model, reader, callbacks, epoch):
         self.model, self.reader, self.callbacks = model, reader, callbacks
         self.epoch, self.step, self.logs = epoch, 0, {}
         self._watchers = [one for one in callbacks.callbacks if isinstance(one, FitWatcher)]
-        self.had_stopped = False
+        self.had_stopped = self.has_failed = False
         self._captured = None
 
     @contextlib.contextmanager

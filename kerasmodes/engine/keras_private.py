@@ -1,5 +1,5 @@
 """The one place for names of Keras beyond its documented interface, checked with Keras 3.15.1;
-and for three of TensorFlow, 2.21.
+and for four of TensorFlow, 2.21.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
 the attributes that it reads (`ATTRIBUTES`). What they are used for is said where they are used.
@@ -37,6 +37,9 @@ try:
     )
     from keras.src.utils.traceback_utils import filter_traceback
 
+    # What TensorFlow calls after each operation that a thread runs: `tf.debugging` is built on it.
+    from tensorflow.python.framework.op_callbacks import add_op_callback, remove_op_callback
+
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
     from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
 
@@ -54,9 +57,11 @@ __all__ = [
     "Functional",
     "ResourceVariable",
     "XLAControlFlowContext",
+    "add_op_callback",
     "filter_traceback",
     "functional_init_arguments",
     "get_data_adapter",
+    "remove_op_callback",
     "train_validation_split",
 ]
 
@@ -411,3 +416,18 @@ def concatenate_arrays(parts: list):
     return keras.tree.map_structure(
         lambda *one: convert_to_np_if_not_ragged(potentially_ragged_concat(one)), *parts
     )
+
+
+def find_differentiated(frame: Any):
+    """Returns the operation whose gradient runs in a frame of Python's: its name and its tensors.
+
+    Returns:
+        `None` if the frame belongs to anything else; otherwise its name, inputs and outputs, of
+        which those that the gradient does not need may be missing.
+    """
+    if frame.f_code.co_name != "_gradient_function":
+        return None
+    found = frame.f_locals
+    if not {"op_name", "inputs", "outputs"} <= set(found):
+        return None
+    return found["op_name"], list(found["inputs"] or ()), list(found["outputs"] or ())

@@ -93,6 +93,11 @@ class Reader:
         """Whether the data are arrays."""
         return isinstance(self._source, sources.ArraySource)
 
+    @property
+    def arrays(self):
+        """Nested tensors of all examples if the data are arrays, otherwise `None`."""
+        return self._source.arrays if self.is_in_memory else None
+
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
         batch = next(iter(self._source.dataset))
@@ -109,6 +114,23 @@ class Reader:
         """Reads super-batches from here on, if the data can be stacked."""
         if self.is_dense:
             self._source = self._stack()
+
+    def stack_batches(self, most: int) -> None:
+        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
+
+        One by one, they would be handed out by an iterator within a graph; to take them out of
+        there costs more. A data set of unknown length, such as a generator, is not read ahead.
+        Nor is one of which a pass has been opened already, whose place would be lost.
+
+        Args:
+            most: Batches of a block.
+        """
+        source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
+        if source.is_stacked or source.num_opened or not is_alone:
+            return
+        if self.is_dense and self._num_batches:
+            length = min(most, self._num_batches)
+            self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
 
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.

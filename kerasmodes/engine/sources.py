@@ -25,6 +25,7 @@ class ArraySource:
         length: Most batches of a super-batch.
         batch_size: Examples in a batch.
         element_spec: Nested specs of a batch.
+        arrays: Nested tensors `[examples, ...]`, with `None` for missing parts.
     """
 
     is_stacked = True
@@ -37,7 +38,7 @@ class ArraySource:
         self.element_spec = find_specs(arrays, self.batch_size)
         batch_bytes = super_batches.count_batch_bytes(self.element_spec, self.batch_size)
         self.length = modes.count_batches_in_memory(adapter.num_batches, batch_bytes)
-        self._arrays = arrays
+        self.arrays = arrays
         self._shuffle = keras_private.find_shuffle(adapter)
         # Python's generator: it draws the same in every mode, whatever else a step draws.
         self._seed = (
@@ -56,7 +57,7 @@ class ArraySource:
     def take_batch(self):
         """Returns the first batch, as an executor takes it, without disturbing the passes."""
         return super_batches.SuperBatchReader(
-            super_batches.stack_arrays(self._arrays, self.batch_size, 1, False, None)
+            super_batches.stack_arrays(self.arrays, self.batch_size, 1, False, None)
         ).take(1)
 
     def capture(self, reader: Any, folder: pathlib.Path) -> dict[str, Any]:
@@ -82,7 +83,7 @@ class ArraySource:
 
     def _stack(self, number, first_batch=0):
         return super_batches.stack_arrays(
-            self._arrays,
+            self.arrays,
             self.batch_size,
             self.length,
             self._shuffle,

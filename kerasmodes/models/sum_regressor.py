@@ -6,7 +6,7 @@ How the step is run (eager, compiled, fused) is not here: that is `model.py`.
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import Model, data_checks
+from kerasmodes.engine import Model, data_checks, finite_data
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -51,6 +51,15 @@ class SumRegressor(Model):
             **kwargs: `mode`, `metrics` and the other arguments of `compile`.
         """
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """As Keras's `fit`; arrays must be finite.
+
+        Raises:
+            ValueError: If an array holds NaN or infinity; the first one is named.
+        """
+        finite_data.check_finite(x=x, y=y)
+        return super().fit(x, y, *args, **kwargs)
 
     def build(self, input_shape):
         if len(input_shape) != 2 or input_shape[-1] is None:

@@ -146,3 +146,15 @@ def test_it_learns():
     model.compile(keras.optimizers.Adam(0.01), mode="fused")
     losses = model.fit(x, y, batch_size=8, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < 0.02 < 1 < losses[0]
+
+
+def test_arrays_that_are_not_finite_are_refused_with_the_place():
+    x, y = np.ones((20, 3), "float32"), np.ones((20, 1), "float32")
+    x[17, 2] = np.nan
+    model = km.SumRegressor()
+    model.compile()
+    with pytest.raises(ValueError, match=r"`x` must be finite. Received: x\[17, 2\]=nan. Remove"):
+        model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=r"`y` must be finite. Received: y\[17, 2\]=nan"):
+        model.fit(np.ones((20, 3)), tf.constant(x), verbose=0)
+    assert not model.built

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasmodes.engine import finite_data
 from kerasmodes.models.msg_gan import labels as image_labels
 
 # What of TensorFlow's messages is for the user: from batches of Python, and from a data set.
@@ -184,10 +185,10 @@ def _check_arrays(images, labels, image_shape, num_classes):
     check_form(images, labels, image_shape, num_classes)
     images = np.asarray(images)
     if images.size and not -1 <= images.min() <= images.max() <= 1:
-        is_finite = np.isfinite(images).all()
+        finite_data.check_finite(x=images)
         raise ValueError(
             f"Images must be in [-1, 1]. Received: values from {images.min()} to {images.max()}. "
-            + (SCALING if is_finite else "Some are not finite.")
+            + SCALING
         )
     if num_classes is not None:
         image_labels.check(np.asarray(labels), num_classes)

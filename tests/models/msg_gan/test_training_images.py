@@ -172,7 +172,10 @@ def test_sound_batches_of_python_are_what_they_were():
             "the model's `image_shape`. Received: images of dtype",
         ),
         ((IMAGES, np.full(12, np.nan)), "Labels must be integers"),
-        ((np.full_like(IMAGES, np.nan), LABELS), "Some are not finite"),
+        (
+            (np.full_like(IMAGES, np.nan), LABELS),
+            r"finite. Received: x\[0, 0, 0, 0\]=nan",
+        ),
     ],
 )
 def test_another_form_is_refused_before_a_step_validation_data_too(data, words):

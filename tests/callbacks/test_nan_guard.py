@@ -1,0 +1,481 @@
+"""Tests of `NaNGuard`: planted faults are found and named in every mode, and nothing else is."""
+
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.engine import model_state
+
+MODES = ("eager", "graph", "xla", "fused", "auto")
+X = np.random.default_rng(0).uniform(1, 2, (48, 4)).astype("float32")
+Y = X.sum(1, keepdims=True)
+BATCH_SIZE = 4
+BAD = 29  # The example that does harm: the second one of step 7.
+STEP, ROW = divmod(BAD, BATCH_SIZE)
+
+
+class Logarithm(keras.layers.Layer):
+    def call(self, inputs):
+        return tf.math.log(inputs)
+
+
+class Root(keras.layers.Layer):
+    def call(self, inputs):
+        return tf.sqrt(tf.abs(inputs))
+
+
+class Division(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return tf.reduce_mean((y_true - y_pred) / tf.reduce_min(y_true, 1, keepdims=True), 1)
+
+
+class OwnStep(km.Model):
+    """Two optimizers, and a log of its own."""
+
+    def compile(self, **kwargs):
+        super().compile(optimizer=None, **kwargs)
+        with self.distribute_strategy.scope():
+            self.first = km.build_optimizer("adam", self)
+            self.second = km.build_optimizer("sgd", self)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(y - self(x, training=True)))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.first.apply(gradients, self.trainable_variables)
+        self.second.apply([0.001 * one for one in gradients], self.trainable_variables)
+        return {"own_loss": loss, "ratio": tf.reduce_mean(1.0 / y)}
+
+
+def with_number(number, array=X):
+    array = array.copy()
+    array[BAD, -1] = number
+    return array
+
+
+def make_model(mode, layers=(), optimizer="adam", loss="mean_squared_error", cls=km.Model, **more):
+    keras.utils.set_random_seed(0)
+    inputs = outputs = keras.Input((4,))
+    for layer in (*layers, keras.layers.Dense(1, name="last")):
+        outputs = layer(outputs)
+    model = cls(inputs, outputs)
+    if cls is km.Model:
+        more |= {"optimizer": optimizer, "loss": loss}
+    model.compile(mode=mode, **more)
+    return model
+
+
+def fit(model, *data, guard=None, **arguments):
+    """Returns the guard's report, the warnings and the history of a fit."""
+    guard = guard or km.callbacks.NaNGuard(check_data=False)
+    if isinstance(data[0], np.ndarray):
+        arguments = {"batch_size": BATCH_SIZE, "shuffle": False, **arguments}
+    others = arguments.pop("callbacks", [])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(*data, verbose=0, callbacks=[guard, *others], **arguments)
+    return guard.report, [str(warning.message) for warning in caught], history
+
+
+def read_state(model):
+    state = model_state.ModelState(model)
+    return [variable.name for variable in state.variables], [v.numpy() for v in state.copy()]
+
+
+def assert_equal_states(one, other):
+    for first, second in zip(read_state(one)[1], read_state(other)[1], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_layer_is_named_and_the_state_before_the_step_is_back(mode, tmp_path):
+    model = make_model(mode, [Logarithm(name="log")])
+    guard = km.callbacks.NaNGuard(tmp_path)
+    report, (message,), history = fit(model, with_number(0), Y, guard=guard, epochs=3)
+    assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
+    assert (report.operation, report.layer, report.restored_to) == ("Log", "log", (0, STEP))
+    assert report.source.endswith("return tf.math.log(inputs)")
+    assert report.ranges[0].least == 0 and report.ranges[0].num_broken == 0
+    assert "log 'loss'" in message and "The logarithm of 0 or less" in message
+    assert len(history.epoch) == 1 and np.isfinite(history.history["loss"]).all()
+    with np.load(report.batch_path, allow_pickle=False) as batch:
+        rows = slice(STEP * BATCH_SIZE, (STEP + 1) * BATCH_SIZE)
+        np.testing.assert_array_equal(batch["x"], with_number(0)[rows])
+        np.testing.assert_array_equal(batch["y"], Y[rows])
+    sound = make_model(mode, [Logarithm()])
+    sound.fit(X[: rows.start], Y[: rows.start], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    assert_equal_states(model, sound)
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_later_step_of_an_execution_in_a_later_epoch_is_found(mode):
+    """The weights grow until they overflow: no step is like another."""
+    optimizer = keras.optimizers.SGD(1e3, clipvalue=1.0)
+    growing = keras.layers.Dense(4, "exponential", name="growing")
+    more = {"steps_per_execution": 5}
+    model = make_model(mode, [growing], optimizer, **more)
+    report, _, _ = fit(model, X, Y, epochs=4)
+    assert (report.stage, report.layer, report.operation) == ("forward", "growing", "Exp")
+    assert report.advice.startswith("Exponentials overflow")
+    again = make_model(mode, [keras.layers.Dense(4, "exponential")], optimizer="sgd")
+    again.compile(keras.optimizers.SGD(1e3, clipvalue=1.0), "mean_squared_error", mode="graph")
+    steps = [again.train_on_batch(X[i : i + 4], Y[i : i + 4]) for i in range(0, 48, 4)]
+    assert report.step == int(np.argmin(np.isfinite(steps)))
+
+
+class LogOfSum(keras.layers.Layer):
+    def call(self, inputs):
+        return tf.math.log(tf.reduce_sum(inputs, 1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("mode", "dropout"),
+    [
+        ("graph", keras.layers.Dropout),  # Which XLA draws otherwise.
+        ("graph", km.random.Dropout),
+        ("fused", km.random.Dropout),
+    ],
+)
+def test_random_numbers_are_the_same_in_the_replay(mode, dropout):
+    """One example in 39 has all its inputs dropped: the first one breaks the loss."""
+    model = make_model(mode, [dropout(0.4, seed=1), LogOfSum(name="log")])
+    report, _, history = fit(model, X, Y, epochs=20)
+    assert (report.stage, report.layer, report.operation) == ("forward", "log", "Log")
+    assert (report.epoch, report.ranges[0].least) == (history.epoch[-1], 0)
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_division_in_the_loss_is_named(mode):
+    report, (message,), _ = fit(make_model(mode, loss=Division()), X, with_number(0, Y))
+    assert (report.step, report.stage, report.operation) == (STEP, "loss", "RealDiv")
+    assert "It divides by 0" in message and "tf.reduce_min(y_true, 1" in report.source
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_learning_rate_that_explodes_is_told_by_the_ranges(mode):
+    report, (message,), _ = fit(make_model(mode, optimizer=keras.optimizers.SGD(1e12)), X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 2, "loss")
+    assert "try a lower learning rate" in message
+    assert max(abs(report.ranges[0].least), report.ranges[0].most) > 1e18
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_number_in_the_data_is_found_by_its_place(mode):
+    report, (message,), _ = fit(make_model(mode), with_number(np.nan), Y)
+    assert (report.step, report.stage, report.part) == (STEP, "data", "x")
+    assert (report.example, report.feature) == (ROW, (3,))
+    assert f"x[{ROW}, 3] of the batch is not finite" in message
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_a_gradient_is_named_with_the_layer_whose_it_is(mode):
+    zeros = keras.layers.Dense(3, kernel_initializer="zeros", name="first")
+    report, (message,), _ = fit(make_model(mode, [zeros, Root(name="root")]), X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "backward")
+    assert (report.gradient_of, report.layer, report.logs) == ("Sqrt", "root", ())
+    assert report.gradient == "first/kernel"
+    assert "The forward pass was finite" in message and "square root has no finite slope" in message
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_the_state_of_an_optimizer_is_watched(mode):
+    """Adam's mean square overflows: no weight moves any more, and the loss stays finite."""
+    model = make_model(mode, loss=lambda y, p: 1e20 * (y - p))
+    report, _, _ = fit(model, X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "update")
+    assert (report.operation, report.optimizer, report.logs) == ("Square", "optimizer", ())
+    assert "velocity" in report.variable
+
+
+def test_a_setting_that_is_infinite_is_named():
+    report, _, _ = fit(make_model("graph", optimizer=keras.optimizers.SGD(np.inf)), X, Y)
+    assert report.stage == "variable" and report.variable.endswith("/learning_rate")
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused", "eager"])
+def test_a_step_and_logs_of_the_users_own(mode):
+    rows = (STEP + 1) * BATCH_SIZE  # Callbacks see the logs of an execution's last step.
+    report, _, _ = fit(make_model(mode, cls=OwnStep), X[:rows], with_number(0, Y)[:rows])
+    assert (report.step, report.logs, report.variables) == (STEP, ("ratio",), ())
+    assert (report.stage, report.operation) == ("step", "RealDiv")
+    assert "1.0 / y" in report.source
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_two_replicas(mode, two_replicas):
+    with two_replicas.scope():
+        model = make_model(mode, [Logarithm(name="log")])
+        report, _, _ = fit(model, with_number(0), Y)
+        assert (report.step, report.stage, report.layer) == (STEP, "forward", "log")
+        bad = fit(make_model(mode), with_number(np.nan), Y)[0]
+    assert (bad.step, bad.stage, bad.example, bad.feature) == (STEP, "data", ROW, (3,))
+
+
+def test_two_replicas_get_their_state_back(two_replicas):
+    with two_replicas.scope():
+        model = make_model("graph")
+        fit(model, with_number(np.nan), Y)
+        sound = make_model("graph")
+    rows = STEP * BATCH_SIZE
+    sound.fit(X[:rows], Y[:rows], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    assert_equal_states(model, sound)
+
+
+def test_the_gan_and_which_of_its_optimizers():
+    images = np.random.default_rng(0).uniform(-1, 1, (24, 8, 8, 1)).astype("float32")
+    gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
+    gan.compile(generator_optimizer=keras.optimizers.SGD(np.inf), mode="graph")
+    report, _, _ = fit(gan, images, batch_size=12)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "variable")
+    assert report.variable.startswith("generator_optimizer: sgd")
+    assert any(name.startswith("conv2d") for name in report.variables)
+    assert all(np.isfinite(weight).all() for weight in gan.get_weights())
+
+
+def make_dataset(x=None, y=Y):
+    x = with_number(np.nan) if x is None else x
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_data_set(mode):
+    report, _, _ = fit(make_model(mode), make_dataset())
+    assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
+
+
+def test_several_steps_of_a_data_set():
+    report, _, _ = fit(make_model("graph", steps_per_execution=5), make_dataset())
+    assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_batches_of_a_generator_end_as_without_a_guard(steps):
+    def generate():
+        yield from make_dataset(X).as_numpy_iterator()
+
+    def train(callbacks):
+        model = make_model("graph", steps_per_execution=steps)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            history = model.fit(generate(), verbose=0, epochs=1, callbacks=callbacks)
+        return model, history.history, [str(one.message)[:30] for one in caught]
+
+    plain, guarded = train([]), train([km.callbacks.NaNGuard()])
+    assert plain[1:] == guarded[1:]
+    assert_equal_states(plain[0], guarded[0])
+
+
+class Lengths(km.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Dense(1)
+        self.last.build((None, 1))
+        self.built = True
+
+    def call(self, inputs):
+        return self.last(tf.reduce_sum(inputs, axis=1)[:, tf.newaxis])
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_ragged_batches(mode, tmp_path):
+    rows = tf.ragged.constant([[1.0, 2.0], [3.0], [4.0, 5.0], [6.0, float("inf")]])
+    model = Lengths()
+    model.compile("sgd", "mean_squared_error", mode=mode)
+    data = tf.data.Dataset.from_tensor_slices((rows, np.ones((4, 1), "float32"))).batch(2)
+    report, _, _ = fit(model, data, guard=km.callbacks.NaNGuard(tmp_path))
+    assert (report.step, report.part, report.example, report.feature) == (1, "x", 1, (1,))
+    with np.load(report.batch_path, allow_pickle=False) as batch:
+        np.testing.assert_array_equal(batch["x/0"], [4, 5, 6, np.inf])
+
+
+def test_batches_of_a_distributed_data_set_are_not_kept(two_replicas):
+    with two_replicas.scope():
+        model = make_model("graph")
+        data = two_replicas.experimental_distribute_dataset(make_dataset())
+        report, (message,), _ = fit(model, data)
+    assert (report.stage, report.step) == ("unknown", STEP)
+    assert "was not searched for" in message
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_step_that_a_loss_scale_skips_is_no_failure(mode):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        inner = keras.optimizers.Adam()
+        optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**40)
+        model = make_model(mode, optimizer=optimizer)
+        report, messages, _ = fit(model, X, Y)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert report is None and messages == []
+    assert float(optimizer.dynamic_scale.numpy()) < 2.0**40
+
+
+class Masked(keras.layers.Layer):
+    """Adds minus infinity where a mask is, as attention does, and takes the softmax."""
+
+    def build(self, input_shape):
+        mask = [0.0, 0.0, 0.0, -np.inf]
+        self.mask = self.add_weight(shape=(4,), trainable=False, name="mask")
+        self.mask.assign(mask)
+
+    def call(self, inputs):
+        log = tf.math.log(inputs - inputs[:, :1])  # Infinite; the next line hides it.
+        inputs = tf.where(tf.math.is_finite(log), tf.stop_gradient(log), inputs)
+        return tf.nn.softmax(inputs + self.mask)
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_infinities_without_harm_are_no_failure(mode):
+    report, messages, _ = fit(make_model(mode, [Masked()]), X, Y, epochs=2)
+    assert report is None and messages == []
+
+
+def test_among_infinities_without_harm_the_one_that_does_harm_is_named():
+    layers = [Masked(name="masked"), keras.layers.Rescaling(1.0, -1.0), Logarithm(name="log")]
+    report, _, _ = fit(make_model("graph", layers), X, Y)
+    assert (report.layer, report.operation, report.step) == ("log", "Log", 0)
+
+
+class Nothing(keras.metrics.Metric):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        pass
+
+    def result(self):
+        return tf.constant(np.nan)
+
+
+def test_a_metric_that_is_nan_is_named_and_may_be_ignored():
+    model = make_model("graph", metrics=[Nothing(name="nothing")])
+    report, (message,), _ = fit(model, X, Y)
+    assert report.logs == ("nothing",) and "NaNGuard(ignore=[...])" in message
+    guard = km.callbacks.NaNGuard(ignore=["nothing"])
+    report, messages, _ = fit(model, X, Y, guard=guard, epochs=2)
+    assert report is None and messages == []
+
+
+def test_an_error_in_place_of_the_warning():
+    model = make_model("graph")
+    guard = km.callbacks.NaNGuard(raise_error=True, check_data=False)
+    with pytest.raises(FloatingPointError, match="It came from the data: x"):
+        fit(model, with_number(np.nan), Y, guard=guard)
+    assert guard.report.step == STEP
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+class Sabotage(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 5:
+            self.model.trainable_variables[0].assign([[np.inf]] * 4)
+
+
+def test_a_fault_that_no_step_has_made_is_said_to_be_one():
+    model = make_model("graph")
+    report, (message,), _ = fit(model, X, Y, callbacks=[Sabotage()])
+    assert report.stage == "unknown" and "such as a callback" in message
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+class OnlyCompiled(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs if tf.executing_eagerly() else inputs + np.nan
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
+    report, (message,), _ = fit(make_model(mode, [OnlyCompiled()]), X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "unknown")
+    assert report.logs == ("loss",) and "The same step is finite when it runs eagerly" in message
+
+
+def test_a_log_of_the_validation_stops_too():
+    validation = (with_number(np.nan), Y)
+    report, (message,), history = fit(
+        make_model("graph"), X, Y, validation_data=validation, epochs=3
+    )
+    assert (report.stage, report.step, report.logs) == ("validation", None, ("val_loss",))
+    assert "It came up in the validation" in message and history.epoch == [0]
+
+
+def test_a_schedule_of_a_callback_takes_part_in_the_replay():
+    """In the second epoch the learning rate is one that explodes."""
+    model = make_model("graph", optimizer=keras.optimizers.SGD(1e-3))
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 if epoch == 0 else 1e12)
+    report, _, _ = fit(model, X, Y, epochs=3, callbacks=[schedule])
+    assert (report.epoch, report.step, report.stage) == (1, 2, "loss")
+
+
+def test_a_model_that_is_not_built_yet():
+    model = km.SumRegressor()
+    model.compile(mode="fused")
+    report, _, _ = fit(model, make_dataset())
+    assert (report.step, report.example) == (STEP, ROW)
+
+
+def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
+    model = make_model("graph", optimizer="adam")
+    x = X.copy()
+    x[2, 1] = np.nan
+    before = [weight.copy() for weight in model.get_weights()]
+    report, _, _ = fit(model, x, Y)
+    assert (report.step, report.example, report.feature) == (0, 2, (1,))
+    for weight, own in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, own)
+    assert all(not np.any(v.numpy()) for v in model.optimizer.variables if "momentum" in v.path)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_sound_fit_is_the_same_as_without(mode):
+    plain, guarded = make_model(mode, [Logarithm()]), make_model(mode, [Logarithm()])
+    history = plain.fit(X, Y, batch_size=BATCH_SIZE, epochs=3, verbose=0, shuffle=False)
+    report, messages, own = fit(guarded, X, Y, epochs=3)
+    assert report is None and messages == [] and own.history == history.history
+    assert_equal_states(plain, guarded)
+
+
+def test_arrays_are_checked_before_the_first_step():
+    model = make_model("graph")
+    before = model.get_weights()
+    message = rf"`x` must be finite. Received: x\[{BAD}, 3\]=nan. Remove such examples; or"
+    with pytest.raises(ValueError, match=message):
+        fit(model, with_number(np.nan), Y, guard=km.callbacks.NaNGuard())
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_are_checked_before_the_first_step():
+    model = make_model("graph")
+    model.trainable_variables[1].assign([np.nan])
+    with pytest.raises(ValueError, match="must be finite when a fit begins. Received: .*last/bias"):
+        fit(model, X, Y)
+
+
+def test_a_model_without_modes_is_refused():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(TypeError, match="Received: Sequential. Use km.with_modes"):
+        fit(model, X, Y)
+
+
+@pytest.mark.parametrize("ignore", ["loss", [1]])
+def test_wrong_names_are_refused(ignore):
+    with pytest.raises(ValueError, match="`ignore` must be a list of names of logs. Received: ig"):
+        km.callbacks.NaNGuard(ignore=ignore)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
+        km.callbacks.NaNGuard(tmp_path / "file")
+
+
+def test_a_report_is_plain_data():
+    report, _, _ = fit(make_model("graph"), with_number(np.nan), Y)
+    assert dataclasses.asdict(report)["ranges"][0]["num_broken"] == 1
