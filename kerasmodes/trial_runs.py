@@ -22,6 +22,7 @@ PLACES = {
     keras.callbacks.ModelCheckpoint: "filepath",
     keras.callbacks.TensorBoard: "log_dir",
     own_callbacks.LossCurves: "path",
+    own_callbacks.NaNGuard: "directory",
     own_callbacks.Resume: "directory",
     own_callbacks.SampleGrid: "directory",
 }
@@ -49,9 +50,9 @@ def trial_run(
     executions to epochs, it is K steps.
 
     Callbacks are called as they are. Those of Keras and of this package that write files
-    (`ModelCheckpoint`, `CSVLogger`, `TensorBoard`, `SampleGrid`, `LossCurves`, `Resume`) write into
-    a temporary folder, which is removed; `BackupAndRestore` and `RemoteMonitor` are left out. What
-    a callback of your own writes, it writes.
+    (`ModelCheckpoint`, `CSVLogger`, `TensorBoard`, `SampleGrid`, `LossCurves`, `Resume`,
+    `NaNGuard`) write into a temporary folder, which is removed; `BackupAndRestore` and
+    `RemoteMonitor` are left out. What a callback of your own writes, it writes.
 
     Args:
         model: A compiled model with modes. It is built if it can be without a step.
@@ -128,10 +129,10 @@ def list_harmless(
 
 def _redirect(callback, folder):
     attribute = next((PLACES[cls] for cls in PLACES if isinstance(callback, cls)), None)
-    if attribute is None:
+    given = None if attribute is None else getattr(callback, attribute)
+    if given is None:
         return callback
     folder.mkdir(parents=True)
-    given = getattr(callback, attribute)
     path = folder / pathlib.PurePath(given).name
     callback = copy.copy(callback)
     setattr(callback, attribute, path if isinstance(given, pathlib.Path) else str(path))
