@@ -48,17 +48,23 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _imported():
+    """Spares each search for garbage what was imported: a million objects that stay (0.7 s)."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _released(request):
     """Frees what a file leaves behind: its cached models, and memory that nobody uses.
 
-    What stays, most of it TensorFlow's own, is not searched for garbage again and again.
+    What stays, most of it TensorFlow's own, is not searched for garbage again.
     """
     yield
     for value in vars(request.module).values():
         if isinstance(value, functools._lru_cache_wrapper):
             value.cache_clear()
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
     if trim_memory is not None:
