@@ -36,8 +36,20 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the longest files first: left to the end, one would keep a single process busy."""
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="run the sweeps too: all combinations of what is otherwise tested in pairs",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the sweeps; puts the longest files first, so that none is left to the end."""
+    if not config.getoption("--all"):
+        sweeps = [item for item in items if item.get_closest_marker("sweep")]
+        config.hook.pytest_deselected(items=sweeps)
+        items[:] = [item for item in items if not item.get_closest_marker("sweep")]
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 

@@ -227,8 +227,7 @@ def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
 
 
-@pytest.mark.parametrize("data", ["arrays", "data set"])
-@pytest.mark.parametrize("mode", ["eager", "fused"])
+@pytest.mark.parametrize(("mode", "data"), [("eager", "arrays"), ("fused", "data set")])
 def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_path):
     sums = make_sums()
     x, y = sums["x"], sums["y"]
