@@ -32,7 +32,7 @@ def make_regressor():
 
 
 def make_gan():
-    return km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
+    return km.MSGGAN((8, 8, 1), 1, 4, preset=km.presets.Tutorial(3, 3, 0.3), seed=1)
 
 
 def make_paper_gan():

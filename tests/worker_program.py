@@ -19,7 +19,6 @@ import kerasmodes as km
 
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 8, 8, 1)).astype("float32")
-LATENTS = np.random.default_rng(1).normal(size=(7, 4)).astype("float32")
 
 
 def weights_of(model):
@@ -63,12 +62,7 @@ def train_tutorial_gan(strategy, path, mode="graph", steps=1):
         optimizers = (keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.05))
         model.compile(*optimizers, mode=mode, steps_per_execution=steps)
     history = model.fit(IMAGES, batch_size=4, epochs=2, verbose=0).history
-    numbers = {
-        "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
-        "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
-        "weights": weights_of(model),
-    }
-    return {**history, **numbers, **_save_and_load(model, path)}
+    return {**history, "weights": weights_of(model), **_save_and_load(model, path)}
 
 
 def train_default_gan(strategy):

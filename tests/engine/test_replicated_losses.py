@@ -79,7 +79,14 @@ def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights)
     assert_equal_on(two_replicas, train)
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight", None])
+@pytest.mark.parametrize(
+    "reduction",
+    [
+        pytest.param("sum", marks=pytest.mark.sweep),
+        "mean_with_sample_weight",
+        pytest.param(None, marks=pytest.mark.sweep),
+    ],
+)
 def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, reduction):
     loss = keras.losses.MeanSquaredError(reduction=reduction)
     train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:, 0])
