@@ -16,7 +16,7 @@ import kerasmodes as km
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-# Two processes test on two cores, a thread each: threads that wait for work would take turns.
+# Three processes test on two cores, a thread each: threads that wait for work would take turns.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
@@ -36,8 +36,20 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Puts the longest files first: left to the end, one would keep a single process busy."""
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="run the sweeps too: all combinations of what is otherwise tested in pairs",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the sweeps; puts the longest files first, so that none is left to the end."""
+    if not config.getoption("--all"):
+        sweeps = [item for item in items if item.get_closest_marker("sweep")]
+        config.hook.pytest_deselected(items=sweeps)
+        items[:] = [item for item in items if not item.get_closest_marker("sweep")]
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
@@ -48,19 +60,25 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _imported():
+    """Spares each search for garbage what was imported: a million objects that stay (0.7 s).
+
+    Without this and with Python's own thresholds, a tenth of the time went into such searches.
+    """
+    gc.set_threshold(20_000, 20, 20)
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _released(request):
-    """Frees what a file leaves behind: its cached models, and memory that nobody uses.
-
-    What stays, most of it TensorFlow's own, is not searched for garbage again and again.
-    """
+    """Frees what a file leaves behind: its cached models, and memory that nobody uses."""
     yield
     for value in vars(request.module).values():
         if isinstance(value, functools._lru_cache_wrapper):
             value.cache_clear()
-    gc.unfreeze()
     gc.collect()
-    gc.freeze()
     if trim_memory is not None:
         trim_memory(0)
 

@@ -1,8 +1,18 @@
-"""Whether a process of a test has ended."""
+"""Processes of tests: that start at once, and whether they have ended."""
 
 import os
 import pathlib
 import select
+
+import kerasmodes
+
+# Begins a program that needs modules of the package which do not need TensorFlow: its import takes
+# seconds.
+WITHOUT_TENSORFLOW = f"""
+import sys, types
+sys.modules["kerasmodes"] = types.ModuleType("kerasmodes")
+sys.modules["kerasmodes"].__path__ = {kerasmodes.__path__!r}
+"""
 
 
 def open_process(pid):

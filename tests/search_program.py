@@ -1,8 +1,7 @@
-"""A search that tests run in several processes: `search_program.py FOLDER [worker|chief|error]`.
+"""A search that tests run in several processes: `search_program.py FOLDER [worker|chief]`.
 
-The second word says who is killed, once, in the first epoch that ends; with `error`, each worker
-fails before the search. Each process leaves a file with its id, the chief another one with all
-scores.
+The second word says who is killed, once, in the first epoch that ends. Each process leaves a file
+with its id, the chief another one with all scores.
 """
 
 import json
@@ -27,17 +26,17 @@ class Kill(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         try:
-            open(self.folder / "killed", "x").close()
+            open(self.folder / f"{self.victim} killed", "x").close()
         except FileExistsError:
             return
         if self.victim == "chief":
             (pid,) = (path.read_text() for path in self.folder.glob("chief-*.pid"))
             os.kill(int(pid), signal.SIGKILL)
             return
-        for trial in self.folder.glob("random/trial_*"):
-            checkpoint = trial / "checkpoint.weights.h5"
-            if not checkpoint.exists():
-                checkpoint.write_bytes(b"half of a check")
+        oracle = json.loads((self.folder / "random" / "oracle.json").read_text())
+        trial = oracle["ongoing_trials"][os.environ["KERASTUNER_TUNER_ID"]]
+        checkpoint = self.folder / "random" / f"trial_{trial}" / "checkpoint.weights.h5"
+        checkpoint.write_bytes(b"half of a check")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -55,8 +54,6 @@ def main(folder, victim=None):
     folder = pathlib.Path(folder)
     name = os.environ["KERASTUNER_TUNER_ID"]
     (folder / f"{name}-{os.getpid()}.pid").write_text(str(os.getpid()))
-    if victim == "error" and km.tuning.find_role() == "worker":
-        raise OSError("the disk is full")
     tuner = search(folder, [Kill(folder, victim)] if victim else [])
     if km.tuning.find_role() == "chief":
         (folder / "scores.json").write_text(json.dumps(list_scores(tuner)))

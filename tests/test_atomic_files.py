@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import WITHOUT_TENSORFLOW
 
 from kerasmodes import atomic_files
 
@@ -29,7 +30,7 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_what_killed_programs_have_left_is_removed(tmp_path):
-    program = "import os; from kerasmodes import atomic_files; import sys\n"
+    program = WITHOUT_TENSORFLOW + "import os; from kerasmodes import atomic_files\n"
     program += "with atomic_files.atomic_write(sys.argv[1]) as temporary:\n"
     program += "    temporary.write_text('half'); os._exit(9)"
     path = tmp_path / "note.txt"

@@ -96,13 +96,17 @@ def test_the_modes_know_no_tensorflow():
     assert names == {"dataclasses", "kerasmodes", "math", "typing"}
 
 
-def test_a_plain_import_needs_nothing_heavy():
+def test_a_program_that_trains_on_two_cpu_devices_needs_nothing_heavy():
     # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys({HEAVY}))  # importing them is an ImportError from here on
-import kerasmodes
-print(kerasmodes.__version__)
+import kerasmodes as km
+with km.get_strategy("cpu:2").scope():
+    model = km.SumRegressor(units=())
+model.compile("sgd", mode="graph")
+model.fit(*km.data.sums(num_samples=8), batch_size=4, verbose=0)
+print("replicas:", model.distribute_strategy.num_replicas_in_sync)
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.strip() == kerasmodes.__version__, run.stderr
+    assert run.stdout.strip() == "replicas: 2", run.stderr

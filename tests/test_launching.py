@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import has_ended, open_process
+from processes import WITHOUT_TENSORFLOW, has_ended, open_process
 
 import kerasmodes as km
 from kerasmodes import launching
@@ -80,9 +80,9 @@ def test_the_last_failure_is_raised_when_no_restart_is_left():
         launching.launch(program("raise SystemExit(7)"), num_workers=1, max_restarts=1)
 
 
-LAUNCHES = f"""
-import runpy, signal, sys
-launch = runpy.run_path({launching.__file__!r})["launch"]  # without TensorFlow
+LAUNCHES = f"""{WITHOUT_TENSORFLOW}
+import signal
+from kerasmodes.launching import launch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 launch([sys.executable, "-c", sys.argv[1]], num_workers=2)
 """

@@ -3,19 +3,11 @@
 import subprocess
 import sys
 
-import pytest
 from test_quiet_start import clean_environment
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--help"], "usage: kerasmodes"),
-        (["compare", "sum", "--modes=[fused]", "--steps=2", "--repeats=1"], "fused"),
-    ],
-    ids=["help", "compare"],
-)
-def test_the_command_prints_nothing_on_stderr(words, expected, tmp_path):
+def test_the_command_prints_nothing_on_stderr(tmp_path):
+    words = ["compare", "sum", "--modes=[fused]", "--steps=2", "--repeats=1"]
     process = subprocess.run(
         [sys.executable, "-m", "kerasmodes", *words],
         env=clean_environment(),
@@ -24,4 +16,4 @@ def test_the_command_prints_nothing_on_stderr(words, expected, tmp_path):
         text=True,
     )
     assert (process.returncode, process.stderr) == (0, "")
-    assert expected in process.stdout
+    assert "fused" in process.stdout

@@ -1,4 +1,7 @@
-"""Tests of `km.get_strategy`: one word, one place to run."""
+"""Tests of `km.get_strategy`: one word, one place to run.
+
+A fresh program that makes two CPU devices is in `tests/test_imports.py`.
+"""
 
 import contextlib
 import os
@@ -10,16 +13,6 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-
-IN_A_FRESH_PROGRAM = """
-import keras, numpy as np, kerasmodes as km
-strategy = km.get_strategy("cpu:2")
-with strategy.scope():
-    model = km.SumRegressor(units=())
-model.compile("sgd", mode="graph")
-model.fit(*km.data.sums(num_samples=8), batch_size=4, verbose=0)
-print("replicas:", strategy.num_replicas_in_sync)
-"""
 
 
 def test_single_is_one_device():
@@ -77,13 +70,6 @@ def test_an_unknown_name_is_refused(name):
     words = "`name` must be 'single', 'mirrored', .*'multi_worker' or 'auto'.*Received: name="
     with pytest.raises(ValueError, match=words):
         km.get_strategy(name)
-
-
-def test_cpu_devices_are_made_in_a_fresh_program():
-    run = subprocess.run(
-        [sys.executable, "-c", IN_A_FRESH_PROGRAM], capture_output=True, text=True, check=True
-    )
-    assert "replicas: 2" in run.stdout
 
 
 ON_SLURM = """

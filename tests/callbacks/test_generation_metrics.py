@@ -18,7 +18,7 @@ NAMES = {"val_frechet", "val_kernel", "val_precision", "val_recall", "val_swd_8"
 
 def make_gan(num_classes=None, strategy=None):
     with (strategy or tf.distribute.get_strategy()).scope():
-        gan = km.MSGGAN((8, 8, 1), 2, 4, num_classes, km.presets.Default(8, 8), seed=0)
+        gan = km.MSGGAN((8, 8, 1), 1, 4, num_classes, km.presets.Default(8, 8), seed=0)
         gan.compile(mode="eager")
     return gan
 

@@ -129,10 +129,11 @@ def arguments_with(name):
     return lambda: {"optimizer": SETTINGS[name](), "loss": "mse"}
 
 
-# Each optimizer in a loop, and in one of the three modes that run it step by step.
+# Each optimizer in a loop, and one in each of the three modes that run it step by step.
 OPTIMIZER_WAYS = [(name, "fused") for name in SETTINGS] + [
-    pytest.param(name, MODES[(i + 1) % 3], marks=pytest.mark.slow)
+    pytest.param(name, mode, marks=[] if i == place else pytest.mark.sweep)
     for i, name in enumerate(SETTINGS)
+    for place, mode in enumerate(("graph", "xla", "eager"))
 ]
 
 

@@ -214,11 +214,18 @@ def keras_numbers(case, mode="keras"):
     return numbers(fit(mode, **CASES[case]()))
 
 
-# The first 13 are about the steps and order of epochs: these Keras's own blocks have, too. Three
-# modes run step by step, in one loop.
+# All in a loop, and some in each of the three modes that run step by step. The first 13 are about
+# the steps and order of epochs: these Keras's own blocks have, too.
 WAYS = [(case, "fused") for case in CASES]
-WAYS += [pytest.param(case, MODES[i % 3], marks=pytest.mark.slow) for i, case in enumerate(CASES)]
-WAYS += [pytest.param(case, BLOCKWISE, marks=pytest.mark.slow) for case in list(CASES)[:13]]
+WAYS += [
+    pytest.param(case, mode, marks=[] if i % 6 == 2 * place else pytest.mark.sweep)
+    for i, case in enumerate(CASES)
+    for place, mode in enumerate(MODES[:3])
+]
+WAYS += [
+    pytest.param(case, BLOCKWISE, marks=[] if i % 3 == 0 else pytest.mark.sweep)
+    for i, case in enumerate(list(CASES)[:13])
+]
 
 
 @pytest.mark.filterwarnings(RAN_OUT)

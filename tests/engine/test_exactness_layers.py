@@ -124,15 +124,23 @@ KINDS = {
 }
 
 
-def make_net(shape, makers):
-    """Returns a net with each layer twice: first, then with an input that needs a gradient.
+# Layers that come first: those for numbers that have no gradient, and some of the others.
+COME_FIRST = ("embedding", "convolution_2d", "lstm", "others")
+LET_NO_GRADIENT_THROUGH = ("embedding",)
 
-    All outputs of layers are outputs of the net: the second ones are in its middle and last as far
-    as gradients are concerned, and some layers let none through.
+
+def make_net(kind):
+    """Returns a net whose layers come first, or have an input that needs a gradient, or both.
+
+    All outputs of layers are outputs of the net: those behind others are in its middle and last as
+    far as gradients are concerned.
     """
+    shape, makers = KINDS[kind]
     x = keras.Input(shape)
-    first = [make()(x) for make in makers]
-    joined = layers.Concatenate()([layers.Flatten()(one) for one in first])
+    first = [make()(x) for make in makers] if kind in COME_FIRST else []
+    if kind in LET_NO_GRADIENT_THROUGH:
+        return keras.Model(x, first)
+    joined = layers.Concatenate()([layers.Flatten()(one) for one in (x, *first)])
     middle = layers.Dense(int(np.prod(shape)), "tanh")(joined)
     middle = layers.Reshape(shape)(middle)
     return keras.Model(x, [*first, middle, *(make()(middle) for make in makers)])
@@ -140,8 +148,7 @@ def make_net(shape, makers):
 
 def train(mode, kind, num_steps=2):
     keras.utils.set_random_seed(0)
-    shape, makers = KINDS[kind]
-    net = make_net(shape, makers)
+    shape, net = KINDS[kind][0], make_net(kind)
     x = np.random.default_rng(0).random((2 * num_steps, *shape), dtype="float32")
     y = [np.ones((2 * num_steps, *one[1:]), "float32") for one in net.output_shape]
     if mode == "keras":

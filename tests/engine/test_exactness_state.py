@@ -232,9 +232,12 @@ KINDS = {
 }
 
 
-# Each kind in a loop, and in one of the three modes that run it step by step.
-WAYS = [(kind, MODES[i % 3]) for i, kind in enumerate(KINDS)]
-WAYS += [pytest.param(kind, "fused", marks=pytest.mark.slow) for kind in KINDS]
+# Each kind in one mode, each mode with a kind or two.
+WAYS = [
+    pytest.param(kind, mode, marks=[] if i % 4 == place else pytest.mark.sweep)
+    for i, kind in enumerate(KINDS)
+    for place, mode in enumerate(("fused", "graph", "eager", "xla"))
+]
 
 
 @pytest.mark.parametrize(("kind", "mode"), WAYS)

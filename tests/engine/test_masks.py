@@ -8,7 +8,7 @@ import pytest
 
 from kerasmodes.engine import with_modes
 
-MODES = ("eager", "graph", "xla")
+MODES = ("xla", "graph", "eager")
 GENERATOR = np.random.default_rng(0)
 WORDS = GENERATOR.integers(0, 6, (12, 5))  # 0 is masked.
 LABELS = GENERATOR.integers(0, 3, (12, 5))
@@ -58,9 +58,13 @@ def results(setting, mode):
     return history, evaluated, model.get_weights()
 
 
-# Each setting in a loop, and in one of the three modes that run it step by step.
+# Each setting in a loop, and one in each of the three modes that run it step by step.
 WAYS = [(kind, "fused") for kind in SETTINGS]
-WAYS += [pytest.param(kind, MODES[i], marks=pytest.mark.slow) for i, kind in enumerate(SETTINGS)]
+WAYS += [
+    pytest.param(kind, mode, marks=[] if i == place else pytest.mark.sweep)
+    for i, kind in enumerate(SETTINGS)
+    for place, mode in enumerate(MODES)
+]
 
 
 @pytest.mark.parametrize(("setting", "mode"), WAYS)

@@ -1,6 +1,7 @@
 """Tests of what a search leaves and shows: trials put back, atomic writes, the display's lines."""
 
 import json
+import shutil
 
 import keras_tuner
 import pytest
@@ -17,9 +18,9 @@ def read_states(folder):
 
 
 @pytest.fixture
-def stopped(tmp_path):
+def stopped(random_search, tmp_path):
     """A folder as two workers leave it that were stopped in trials 1 and 2."""
-    search_sums(tmp_path)
+    shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / "random"
     state = json.loads((folder / "oracle.json").read_text())
     state["ongoing_trials"] = {"worker_1": "1", "worker_0": "2"}
