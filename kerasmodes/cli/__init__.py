@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path, flags = find_command(parser.parse_args(words[1:] if show_traceback else words))
     try:
         runs[path](flags)
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
         if show_traceback:
             raise
         errors.print(f"error: {error}", markup=False, highlight=False, style="red")

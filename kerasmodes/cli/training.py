@@ -178,23 +178,25 @@ def _start(flags):
 
 
 def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
-    """Trains with the run's records and saves the model, also after Ctrl-C or SIGTERM.
+    """Trains with the run's records and saves the model, also after Ctrl-C, SIGTERM or a NaN.
 
     With several workers, only the chief prints and writes.
     """
+    # First: what it restores, the others save.
+    guards = [callbacks.NaNGuard(folder / "nan", raise_error=True)] if flags.nan_guard else []
     progress = []
     if flags.resume:
         directory = folder / run_folders.PROGRESS
         progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
-    progress = [callbacks.NaNGuard(folder / "nan"), *progress] if flags.nan_guard else progress
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
-        fit(**fit_arguments, verbose=0, callbacks=progress)
+        fit(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
         return
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     records = [
-        *extra_callbacks,  # First: they may add to the logs.
+        *guards,
+        *extra_callbacks,  # Before those that record: they may add to the logs.
         history,
         keras.callbacks.TensorBoard(folder / "events", write_graph=False),
         callbacks.LossCurves(folder / run_folders.CURVES),
@@ -210,7 +212,7 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     try:
         with launching.call_on_sigterm(sys.exit):
             model.fit(**fit_arguments, verbose=verbose, callbacks=records)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, FloatingPointError):
         if history.csv_file is not None:  # Training has started.
             for record in records:
                 record.on_train_end()
