@@ -1,6 +1,6 @@
 """`trial_run`: one step of a fit, to find what is wrong before hours of training.
 
-What it puts back is in `engine/model_states.py`.
+What it puts back is in `engine/kept_state.py`.
 """
 
 import copy
@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from kerasmodes import callbacks as own_callbacks
-from kerasmodes.engine import ModesMixin, fit_arguments, model_states
+from kerasmodes.engine import ModesMixin, fit_arguments, kept_state
 from kerasmodes.engine.readers import Reader
 
 # Callbacks that write, with the attribute that says where.
@@ -96,7 +96,7 @@ def trial_run(
     if validation_data is not None or arguments.get("validation_split"):
         arguments |= {"validation_steps": 1}
     _build(model, x, y, arguments)
-    state = model_states.ModelState(model)
+    state = kept_state.KeptFit(model)
     with tempfile.TemporaryDirectory() as folder:
         callbacks = list_harmless(callbacks, pathlib.Path(folder))
         try:
@@ -151,4 +151,4 @@ def _build(model, x, y, arguments):
     names = ("sample_weight", "batch_size", "class_weight")
     given = {name: arguments[name] for name in names if arguments.get(name) is not None}
     reader = Reader(model, x, y, steps_per_epoch=1, **given)
-    model_states.build_from_batch(model, reader.element_spec)
+    kept_state.build_from_batch(model, reader.element_spec)

@@ -4,6 +4,7 @@ When that is done is up to the caller. Saved files are not here: that is `saving
 """
 
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from kerasmodes.engine import finite_data, keras_private, optimizers
 
 # What a variable is for.
-WEIGHT, OTHER, OPTIMIZER, METRIC = "weight", "other", "optimizer", "metric"
+KINDS = WEIGHT, OTHER, OPTIMIZER, METRIC = "weight", "other", "optimizer", "metric"
 
 
 class StateVariable(typing.NamedTuple):
@@ -36,14 +37,15 @@ class ModelState:
 
     Args:
         model: A built model.
+        kinds: Kinds of the variables to take.
 
     Attributes:
         variables: List of `StateVariable`.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, kinds: Sequence[str] = KINDS) -> None:
         self._model = model
-        self.variables = _list_variables(model)
+        self.variables = [one for one in _list_variables(model) if one.kind in kinds]
         self._left_out = frozenset()
         self._looked_at = self._list_looked_at()
 

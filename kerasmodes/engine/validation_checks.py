@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasmodes.engine import model_states
+from kerasmodes.engine import kept_state
 from kerasmodes.engine.executors import eager
 from kerasmodes.engine.readers import Reader
 
@@ -68,7 +68,7 @@ def _validate_step(model, arguments):
         )
         for name in ("x", "y", "sample_weight")
     }
-    state = model_states.StepState(model)
+    state = kept_state.KeptStep(model)
     reader = Reader(model, **data, batch_size=size)
     try:
         for _, _, read in reader.executions():

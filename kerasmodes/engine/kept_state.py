@@ -1,4 +1,7 @@
-"""What a fit changes, kept to be put back: weights, optimizers, metrics, seeds."""
+"""What a step or a fit changes, kept to be put back.
+
+The variables are those of `model_state.py`; random numbers and settings are kept here.
+"""
 
 import random
 from typing import Any
@@ -6,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasmodes.engine import keras_private, optimizers
+from kerasmodes.engine import keras_private, model_state, optimizers
 
 
-class StepState:
+class KeptStep:
     """What a step of validation changes: metrics, seeds, and other variables that are not trained.
 
     Not kept are attributes that are no variables, what an operation of `tf.random` with a state of
@@ -19,9 +22,12 @@ class StepState:
         model: A compiled model with modes.
     """
 
+    kinds = (model_state.OTHER, model_state.METRIC)
+
     def __init__(self, model: keras.Model):
         self._model = model
-        self._values = [(one, np.array(one.numpy())) for one in self._list_variables()]
+        self._state = model_state.ModelState(model, self.kinds)
+        self._values = self._state.copy()
         self._random, self._numpy = random.getstate(), np.random.get_state()
         self._seeds = keras_private.find_global_seeds()
         self._seed_state = None if self._seeds is None else np.array(self._seeds.state.numpy())
@@ -29,33 +35,25 @@ class StepState:
     def restore(self) -> None:
         """Puts everything back."""
         with self._model.distribute_strategy.scope():
-            for variable, value in self._values:
-                variable.assign(value)
-            self._reset_new_metrics()
+            # Those that are new begin again; the others get their values below.
+            for metric in keras_private.find_all_metrics(self._model):
+                metric.reset_state()
+        self._state.restore(self._values)
         random.setstate(self._random)
         np.random.set_state(self._numpy)
         keras_private.set_global_seeds(self._seeds)
         if self._seeds is not None:
             self._seeds.state.assign(self._seed_state)
 
-    def _list_variables(self):
-        metrics = keras_private.find_all_metrics(self._model)
-        own = [one for one in self._model.variables if not one.trainable]
-        return _list_once([*own, *(one for metric in metrics for one in metric.variables)])
 
-    def _reset_new_metrics(self):
-        known = {id(variable) for variable, _ in self._values}
-        for metric in keras_private.find_all_metrics(self._model):
-            if not all(id(variable) in known for variable in metric.variables):
-                metric.reset_state()
-
-
-class ModelState(StepState):
+class KeptFit(KeptStep):
     """What a short fit changes: also weights, optimizers, the mode and the history.
 
     Args:
         model: A compiled model with modes, built, with built optimizers.
     """
+
+    kinds = model_state.KINDS
 
     def __init__(self, model: keras.Model):
         super().__init__(model)
@@ -73,11 +71,6 @@ class ModelState(StepState):
         if has_new_seeds:  # Compiled steps draw from a generator that was made meanwhile.
             model.train_function = model.test_function = model.predict_function = None
         model.history, model.stop_training = self._history, False
-
-    def _list_variables(self):
-        found = optimizers.find_optimizers(self._model).values()
-        own = [*self._model.variables, *(one for part in found for one in part.variables)]
-        return _list_once([*own, *super()._list_variables()])
 
 
 def build_from_batch(model: keras.Model, element_spec: Any) -> None:
@@ -109,7 +102,3 @@ def _raise_unbuilt(model, error=None):
         "`model` must be built: call it on a batch, or define `build(input_shape)`. "
         f"Received: {type(model).__name__} with layers that are not built"
     ) from error
-
-
-def _list_once(variables):
-    return {id(one): one for one in variables}.values()
