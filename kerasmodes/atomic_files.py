@@ -4,9 +4,11 @@ import contextlib
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Iterator
 
 MARK = ".part."
+_BEGIN = time.time()  # Of this program.
 LONGEST_NAME = 200  # Of 255 characters that file systems take.
 
 
@@ -61,6 +63,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     temporary = path.with_name(f".{os.getpid()}{MARK}{path.name[-LONGEST_NAME:]}")
     old = temporary.with_name(f"{temporary.name}.old")
+    shutil.rmtree(temporary, ignore_errors=True)  # Of a killed process that had this number.
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -79,11 +82,19 @@ def remove_parts(folder: str | os.PathLike) -> None:
     """Removes the temporary files and folders that killed programs have left in a folder."""
     for path in pathlib.Path(folder).glob(f".*{MARK}*"):
         number = path.name[1:].partition(".")[0]
-        if number.isdigit() and not _is_running(int(number)):
+        if number.isdigit() and not _is_writing(int(number), path):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_writing(process_id, path):
+    """Returns whether a process that may still write a file or folder is running."""
+    if process_id == os.getpid():
+        # In a container, a program that is started again has the number of the one before.
+        return path.exists() and path.stat().st_mtime >= _BEGIN
+    return _is_running(process_id)
 
 
 def _is_running(process_id):

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from kerasmodes import atomic_files, engine, replicas
+from kerasmodes import atomic_files, replicas
 from kerasmodes.callbacks import nan_report, saved_batches
 from kerasmodes.engine import finite_data, fit_watchers, recent_steps, replay
 
@@ -107,13 +107,6 @@ class NaNGuard(fit_watchers.FitWatcher):
 
     def __deepcopy__(self, memo):
         return copy.copy(self)  # As in `GenerationMetrics`.
-
-    def on_train_begin(self, logs=None):
-        if not isinstance(self.model, engine.ModesMixin):
-            raise TypeError(
-                "NaNGuard must be given to the `fit` of a km.Model, which shows it the batches. "
-                f"Received: {type(self.model).__name__}. Use km.with_modes(model)."
-            )
 
     def begin_fit(self, progress: Any) -> None:
         self.report = None

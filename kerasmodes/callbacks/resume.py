@@ -22,11 +22,14 @@ class Resume(FitWatcher):
     """Writes checkpoints while a model is fitted, and resumes from the last when run again.
 
     A seeded program (`keras.utils.set_random_seed`) may be stopped at any moment and started again:
-    it ends with the weights and the history of a run that was never stopped, in every mode. A
-    checkpoint holds weights, optimizers and running means; `km.random` and Keras's, Python's and
-    NumPy's random numbers; the place in the data; the history; and what callbacks count: Keras's
-    own, and those of your own with the methods `get_state()` and `set_state(state)`. It is written
-    after all other callbacks, wherever this one stands in the list.
+    it ends with the weights and the history of a run that was never stopped, in every mode. It does
+    so bit for bit where the run itself repeats bit for bit: `auto`, and `fused` with convolutions,
+    choose by timing how steps run.
+
+    A checkpoint holds all variables of the model and its optimizers; running means; Keras's,
+    Python's and NumPy's random numbers; the place in the data; the history; and what callbacks
+    count: Keras's own, and those of your own with the methods `get_state()` and `set_state(state)`.
+    It is written after all other callbacks, wherever this one stands in the list.
 
     Arrays continue at their place without being read again. Of a data set, its iterator is saved
     with what it has read ahead; where that cannot be done (data from a Python generator, more than
@@ -52,7 +55,10 @@ class Resume(FitWatcher):
 
     Raises:
         ValueError: If an argument is wrong; at the start of a fit, if `directory` is none to write
-            to, or belongs to a fit of another model, optimizer or data.
+            to, or belongs to a fit of another model, optimizer, loss or data.
+        TypeError: At the start of a fit, if the model has no modes; at the first checkpoint, if a
+            callback's state is more than numbers, strings and arrays.
+        OSError: If a checkpoint cannot be written; those before stay.
 
     Example:
 
@@ -94,7 +100,8 @@ class Resume(FitWatcher):
             )
         if self._is_chief:
             self._prepare_folder()
-        if isinstance(self.every, int):
+        progress.reader.remember_calls()
+        if not isinstance(self.every, (str, datetime.timedelta)):
             progress.reader.limit_execution(self.every)
         self._made_with = fit_description.describe_fit(progress.model, progress.reader)
         self._restore()
@@ -118,6 +125,7 @@ class Resume(FitWatcher):
     def end_fit(self):
         self._release_signals()
         self._progress = None
+        self._raise_signal()  # It came after the last checkpoint.
 
     def _restore(self):
         folder, self._damaged = checkpoints.find_latest(self.directory)
@@ -128,6 +136,11 @@ class Resume(FitWatcher):
         self._progress.build()
         fit_description.check_weights(made_with, self.model)
         self._progress.restore(state, folder)
+        epoch, step = state["epoch"], state["step"]
+        if state["has_stopped"] or epoch >= self.params["epochs"]:
+            self._say(f"The fit in {self.directory} has ended, after {epoch} epochs.")
+        else:
+            self._say(f"Resumed from {folder}: {epoch} epochs and {step} steps were run before.")
 
     def _begin_interval(self):
         self._num_steps, self._time = 0, time.monotonic()
@@ -154,10 +167,24 @@ class Resume(FitWatcher):
         else:
             checkpoints.set_aside(self._damaged)  # Now: all workers have read.
             self._damaged = []
-            made_with = self._made_with | fit_description.describe_state(self.model)
-            checkpoints.write_checkpoint(self.directory, self._progress, made_with)
+            self._write_checkpoint()
             checkpoints.remove_oldest(self.directory, self.keep)
         self._begin_interval()
+
+    def _write_checkpoint(self):
+        made_with = self._made_with | fit_description.describe_state(self.model)
+        try:
+            checkpoints.write_checkpoint(self.directory, self._progress, made_with)
+        except (OSError, RuntimeError) as error:  # The latter is what h5py makes of a full disk.
+            raise OSError(
+                f"Resume could not write a checkpoint. Received: {error}. The checkpoints before "
+                f"stay in {self.directory}: make room, and run the program again."
+            ) from error
+
+    def _say(self, words):
+        """Shows a line, unless `fit` was given `verbose=0`."""
+        if self._is_chief and self.params.get("verbose"):
+            print(words, flush=True)
 
     def _catch_signals(self):
         """Lets signals wait for the end of an execution; in another thread, Python has none."""
@@ -177,8 +204,13 @@ class Resume(FitWatcher):
         if self._signal is None:
             return
         self._release_signals()
-        signal.raise_signal(self._signal)
+        self._raise_signal()
         self._catch_signals()  # It was ignored.
+
+    def _raise_signal(self):
+        number, self._signal = self._signal, None
+        if number is not None:
+            signal.raise_signal(number)
 
     def _release_signals(self):
         for number, handler in self._handlers.items():
@@ -206,7 +238,7 @@ def _check_every(every):
         if every < datetime.timedelta(0):
             raise ValueError(f"`every` must not be negative. Received: every={every!r}")
         return
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+    if not arguments.is_positive_integer(every):
         raise ValueError(
             "`every` must be 'epoch', a positive number of steps or a datetime.timedelta. "
             f"Received: every={every!r}"

@@ -136,7 +136,7 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     )
     parser.add_argument(
         "--checkpoint_every",
-        type=str | int,
+        type=int | str,
         default="epoch",
         help="With --resume: 'epoch', or a number of steps (default: epoch).",
     )

@@ -13,13 +13,8 @@ from kerasmodes.engine import keras_private
 
 
 def get_states(callbacks: list) -> list:
-    """Returns the class and state of each callback that has one, in their order."""
-    states = []
-    for callback in callbacks:
-        state = _get_state(callback)
-        if state:
-            states.append({"class": type(callback).__name__, "state": state})
-    return states
+    """Returns the class and state of each callback, in their order; `None` for no state."""
+    return [{"class": type(one).__name__, "state": _get_state(one)} for one in callbacks]
 
 
 def set_states(callbacks: list, states: list) -> None:
@@ -28,8 +23,9 @@ def set_states(callbacks: list, states: list) -> None:
     for callback in callbacks:
         found = next((one for one in left if one["class"] == type(callback).__name__), None)
         if found is not None:
-            left.remove(found)
-            _set_state(callback, found["state"])
+            left = [one for one in left if one is not found]
+            if found["state"] is not None:
+                _set_state(callback, found["state"])
 
 
 def _get_state(callback):
@@ -40,7 +36,7 @@ def _get_state(callback):
     if isinstance(callback, keras.callbacks.CSVLogger):
         return _read_rows(callback)
     names = keras_private.find_counts(callback)
-    return {name: getattr(callback, name) for name in names if hasattr(callback, name)}
+    return {name: getattr(callback, name) for name in names if hasattr(callback, name)} or None
 
 
 def _set_state(callback, state):
@@ -55,7 +51,7 @@ def _set_state(callback, state):
 
 def _read_rows(logger):
     if logger.csv_file is None or logger.csv_file.closed:
-        return {}
+        return None
     logger.csv_file.flush()
     text = pathlib.Path(logger.filename).read_bytes().decode()
     return {"text": text, "keys": logger.keys}

@@ -1,19 +1,23 @@
 """What a fit is made of, as far as its numbers depend on it: a resumed one must have the same."""
 
+import inspect
 import json
 import re
 import warnings
+import zlib
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasmodes import modes
 from kerasmodes.engine import optimizers
 
 MOST_DIFFERENCES = 3
 # Keras numbers the layers of a program: a second model of the same kind has other names.
 _NUMBER = re.compile(r"_\d+$")
+HASHED_BYTES = 2**25
 LEARNING_RATE = "learning_rate"
 
 
@@ -29,9 +33,11 @@ def describe_fit(model: keras.Model, reader: Any) -> dict[str, Any]:
         {
             "model": {"class": type(model).__name__, "config": _get_config(model)},
             "optimizers": {name: _describe_optimizer(one) for name, one in found.items()},
+            "compile": _describe_compile(model),
             "data": {
                 "batch": [str(spec) for spec in tf.nest.flatten(reader.element_spec)],
                 "num_batches": reader.num_batches,
+                "checksums": [_hash_ends(array) for array in tf.nest.flatten(reader.arrays)],
             },
         }
     )
@@ -95,7 +101,7 @@ def check_weights(before: dict[str, Any], model: keras.Model) -> None:
 
 def _find_differences(before, now):
     rates, now = before["rates"], _flatten(now)
-    before = _flatten({name: before[name] for name in ("model", "optimizers", "data")})
+    before = _flatten({name: before[name] for name in ("model", "optimizers", "compile", "data")})
     # A callback may have changed a rate in this program.
     return [
         f"{name}={now.get(name)!r} instead of {before.get(name)!r}"
@@ -117,6 +123,23 @@ def _describe_optimizer(optimizer):
     config = dict(optimizer.get_config())
     config.pop("name", None)
     return _to_json({"class": type(optimizer).__name__, **config})
+
+
+def _describe_compile(model):
+    """Returns what `compile` was given, but for modes, which change no numbers, and optimizers."""
+    config = dict(model.get_compile_config() or {})
+    names = [*inspect.signature(type(model).compile).parameters][1:]
+    config |= dict(zip(names, config.pop("args", []), strict=False)) | config.pop("kwargs", {})
+    left_out = (*modes.SETTINGS, "optimizer", "optimizer_weights", "num_weights")
+    return _to_json({name: value for name, value in config.items() if name not in left_out})
+
+
+def _hash_ends(array):
+    """Returns a checksum of the first and last bytes of an array, 32 MB of each."""
+    if array is None:
+        return None
+    content = memoryview(np.ascontiguousarray(array)).cast("B")
+    return zlib.crc32(content[-HASHED_BYTES:], zlib.crc32(content[:HASHED_BYTES]))
 
 
 def _get_config(model):

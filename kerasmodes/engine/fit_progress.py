@@ -7,10 +7,16 @@ import contextlib
 import pathlib
 from typing import Any
 
-import numpy as np
-
 from kerasmodes import replicas
-from kerasmodes.engine import callback_states, executors, keras_private, optimizers, saving
+from kerasmodes.engine import (
+    callback_states,
+    executors,
+    keras_private,
+    model_state,
+    optimizers,
+    random_states,
+    saving,
+)
 from kerasmodes.engine.fit_watchers import FitWatcher
 
 WEIGHTS = "model.weights.h5"
@@ -29,6 +35,7 @@ class FitProgress:
         epoch: The present epoch; before the first one and after an epoch, the next.
         step: Steps of this epoch that have run.
         logs: What the last step has returned.
+        validation_reader: The reader of the validation data, or `None` before the first validation.
         had_stopped: Whether a callback had stopped the fit that is resumed.
         has_failed: Whether a watcher has put the model back to where it was before a failure.
     """
@@ -38,6 +45,7 @@ class FitProgress:
         self.epoch, self.step, self.logs = epoch, 0, {}
         self._watchers = [one for one in callbacks.callbacks if isinstance(one, FitWatcher)]
         self.had_stopped = self.has_failed = False
+        self.validation_reader, self._validation_passes = None, 0
         self._captured = None
 
     @contextlib.contextmanager
@@ -89,6 +97,11 @@ class FitProgress:
         for watcher in self._watchers:
             watcher.end_epoch()
 
+    def set_validation_reader(self, reader: Any) -> None:
+        """Takes the reader of the validation data, which is made for the first validation."""
+        self.validation_reader = reader
+        reader.skip_passes(self._validation_passes)
+
     def capture(self, folder: pathlib.Path | None) -> dict[str, Any]:
         """Returns nested numbers, strings and arrays, from which `restore` brings a fit here.
 
@@ -107,11 +120,12 @@ class FitProgress:
             "logs": self.logs if self.step else {},
             "has_stopped": bool(self.model.stop_training),
             "metrics": metrics,
-            "seeds": [variable.numpy() for variable in _list_seeds(self.model)],
+            "others": [variable.numpy() for variable in _list_others(self.model)],
             "keras_seed": keras_private.read_global_seed(),
-            "numpy_random": np.random.get_state(legacy=False),
+            "random": random_states.read(),
             "callbacks": callback_states.get_states(self.callbacks.callbacks),
             "data": self.reader.capture(folder),
+            "validation_passes": self.validation_reader.num_opened if self.validation_reader else 0,
         }
 
     def build(self) -> None:
@@ -131,6 +145,7 @@ class FitProgress:
         self.epoch, self.step, self.logs = state["epoch"], state["step"], state["logs"]
         self.had_stopped = state["has_stopped"]
         self.reader.restore(state["data"], folder)
+        self._validation_passes = state["validation_passes"]
         if not self.step:
             self._restore_values()
 
@@ -138,20 +153,21 @@ class FitProgress:
         (state, folder), self._captured = self._captured, None
         with saving.treat_as_built(self.model):
             optimizers.load_with_optimizers(self.model, folder / WEIGHTS)
-        for variable, value in zip(_list_seeds(self.model), state["seeds"], strict=True):
+        for variable, value in zip(_list_others(self.model), state["others"], strict=True):
             variable.assign(value)
         keras_private.set_global_seed(state["keras_seed"])
         if self.step:
             _assign_metrics(self.model, state["metrics"])
-        np.random.set_state(state["numpy_random"])
+        random_states.restore(state["random"])
         callback_states.set_states(self.callbacks.callbacks, state["callbacks"])
         self.model.stop_training = state["has_stopped"]
 
 
-def _list_seeds(model):
-    """Returns the variables of random numbers: a model has them beside its weights."""
+def _list_others(model):
+    """Returns the variables that are no weights: of random numbers, and the user's own."""
     weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
+    others = [variable for variable in model.variables if id(variable) not in weights]
+    return [*others, *model_state.find_untracked(model).values()]
 
 
 def _read_metrics(model):

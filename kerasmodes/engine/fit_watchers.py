@@ -11,6 +11,13 @@ class FitWatcher(keras.callbacks.Callback):
     The methods below are called after the callbacks' own: what these have changed is done by then.
     """
 
+    def on_train_begin(self, logs=None):
+        if not hasattr(self.model, "mode_selector"):
+            raise TypeError(
+                f"{type(self).__name__} must be given to the `fit` of a km.Model, which shows it "
+                f"the data. Received: {type(self.model).__name__}. Use km.with_modes(model)."
+            )
+
     def begin_fit(self, progress: Any) -> None:
         """Called after `on_train_begin`, before data are read.
 

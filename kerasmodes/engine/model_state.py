@@ -128,6 +128,31 @@ def read(part: tf.Variable) -> tf.Tensor:
     return tf.raw_ops.ReadVariableOp(resource=part.handle, dtype=part.dtype)
 
 
+def find_untracked(model: keras.Model) -> dict[str, Any]:
+    """Returns the variables that layers have as attributes and Keras counts as none, by name.
+
+    The states of a stateful recurrent layer are such, and each `tf.Variable` of the user's own.
+    """
+    metrics = [v for one in keras_private.find_all_metrics(model) for v in one.variables]
+    known = {id(variable) for variable in (*model.variables, *metrics)}
+    known |= {id(v) for _, one in _list_optimizers(model) for v in one.variables}
+    found = {}
+    for layer in keras_private.find_layers(model):
+        for name, value in sorted(vars(layer).items()):
+            is_internal = name.startswith("_self_")  # TensorFlow's own lists of the same.
+            for place, one in enumerate([] if is_internal else _list_parts(value)):
+                if isinstance(one, (keras.Variable, tf.Variable)) and id(one) not in known:
+                    known.add(id(one))
+                    found[f"{layer.path}/{name}/{place}"] = one
+    return found
+
+
+def _list_parts(value):
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 def _list_variables(model):
     trained = {id(variable) for variable in model.trainable_variables}
     found = {}
@@ -140,6 +165,8 @@ def _list_variables(model):
     for prefix, optimizer in _list_optimizers(model):
         for variable in optimizer.variables:
             found.setdefault(id(variable), (prefix + variable.path, OPTIMIZER, variable))
+    for name, variable in find_untracked(model).items():
+        found.setdefault(id(variable), (name, OTHER, variable))
     strategy = model.distribute_strategy
     return [
         StateVariable(name, kind, _split(strategy, variable))

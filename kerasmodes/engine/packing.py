@@ -21,22 +21,32 @@ def pack(value: Any, arrays: list, name: str = "state") -> Any:
     Raises:
         TypeError: If there is anything else in it.
     """
-    if isinstance(value, dict):
-        return {str(key): pack(one, arrays, f"{name}[{key!r}]") for key, one in value.items()}
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: pack(one, arrays, f"{name}[{key!r}]") for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [pack(one, arrays, f"{name}[{place}]") for place, one in enumerate(value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return value.item()
-    if isinstance(value, (np.ndarray, tf.Tensor, keras.Variable)):
+    if isinstance(value, (np.ndarray, tf.Tensor, tf.Variable, keras.Variable)) and _is_plain(value):
         array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
         arrays.append(array)
         shape = np.shape(value)
         return {ARRAY: len(arrays) - 1, "dtype": array.dtype.name, "shape": list(shape)}
     raise TypeError(
-        f"A checkpoint must be made of numbers, strings and arrays. Received: {name}={value!r}"
+        "A checkpoint must be made of numbers, strings and arrays of numbers, in lists or in "
+        f"dictionaries with strings as keys. Received: {name}={value!r}"
     )
+
+
+def _is_plain(value):
+    """Returns whether an array holds numbers that TensorFlow knows too."""
+    try:
+        dtype = tf.as_dtype(value.dtype)
+    except TypeError:
+        return False
+    return dtype not in (tf.string, tf.resource, tf.variant)
 
 
 def unpack(value: Any, arrays: list) -> Any:

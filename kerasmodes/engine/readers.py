@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import pathlib
-import random
 import time
 import warnings
 from typing import Any
@@ -16,7 +15,14 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes, replicas
-from kerasmodes.engine import datasets, keras_private, shard_checks, sources, super_batches
+from kerasmodes.engine import (
+    datasets,
+    keras_private,
+    random_states,
+    shard_checks,
+    sources,
+    super_batches,
+)
 
 RAN_OUT = (
     "Your input ran out of data; interrupting training. Make sure that your dataset or generator "
@@ -68,7 +74,8 @@ class Reader:
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
         self._num_epochs = 0
-        self._random_state = random.getstate()
+        self._calls = None  # Where random numbers stood before each call that an adapter hands on.
+        self._random_state = None
         self._captured = None
         self._most_steps = None
         self._source = self._make_source()
@@ -164,7 +171,8 @@ class Reader:
             "num_batches": self._num_batches,
             "steps_seen": self._steps_seen,
             "epochs": self._num_epochs,
-            "random": {"epoch": self._random_state, "now": random.getstate()},
+            "random": {"epoch": self._random_state, "now": random_states.read()},
+            "calls": self._calls,
             "source": self._source.capture(self._pass, folder),
         }
 
@@ -178,7 +186,7 @@ class Reader:
         self._captured = state, folder
 
     def _restore_position(self):
-        """Goes where `restore` said; says so if that means reading data again."""
+        """Goes where `restore` said; returns why data were read again for that, or `None`."""
         (state, folder), self._captured = self._captured, None
         start = time.monotonic()
         self._num_batches = state["num_batches"]
@@ -191,24 +199,59 @@ class Reader:
                 f"{time.monotonic() - start:.1f} s: {reason}.",
                 stacklevel=2,
             )
+        return reason
 
     def _begin_epoch(self):
         captured = self._captured
         if captured is not None:
-            state = captured[0]
-            for _ in range(state["epochs"] - self._num_epochs):
-                self.adapter.on_epoch_begin()
-                self._end_epoch()
-            _set_random_state(state["random"]["epoch"])  # A `PyDataset` draws its order from it.
-        self._random_state = random.getstate()
-        self.adapter.on_epoch_begin()
-        if captured is not None:
-            self._restore_position()
-            _set_random_state(captured[0]["random"]["now"])
+            self._repeat_calls(captured[0])
+            random_states.restore(captured[0]["random"]["epoch"])
+        self._random_state = random_states.read()
+        self._call_adapter("on_epoch_begin")
+        # What was read again has drawn again what it draws itself, with what it has read ahead.
+        if captured is not None and self._restore_position() is None:
+            random_states.restore(captured[0]["random"]["now"])
 
     def _end_epoch(self):
-        self.adapter.on_epoch_end()
+        self._call_adapter("on_epoch_end")
         self._num_epochs += 1
+
+    def remember_calls(self) -> None:
+        """Lets a `PyDataset` that takes another order in `on_epoch_end` be resumed.
+
+        It may draw the order from Python's or NumPy's random numbers.
+        """
+        cls = type(getattr(self.adapter, "py_dataset", None))
+        plain = keras.utils.PyDataset
+        names = ("on_epoch_begin", "on_epoch_end")
+        if issubclass(cls, plain) and any(getattr(cls, n) != getattr(plain, n) for n in names):
+            self._calls = []
+
+    def _call_adapter(self, name):
+        if self._calls is not None:
+            self._calls.append(random_states.read())
+        getattr(self.adapter, name)()
+
+    def _repeat_calls(self, state):
+        """Tells the data of the epochs that a captured reader has told them of."""
+        states = iter(state["calls"] or ())
+        for _ in range(state["epochs"] - self._num_epochs):
+            for name in ("on_epoch_begin", "on_epoch_end"):
+                before = next(states, None)
+                if before is not None:
+                    random_states.restore(before)
+                self._call_adapter(name)
+        self._num_epochs = state["epochs"]
+
+    @property
+    def num_opened(self) -> int:
+        """How many iterators of a data set were made; 0 of arrays."""
+        return getattr(self._source, "num_opened", 0)
+
+    def skip_passes(self, number: int) -> None:
+        """Makes iterators of a data set until there were so many: its orders may depend on it."""
+        if isinstance(self._source, sources.DatasetSource):
+            self._source.count_up_to(number)
 
     def skip_epochs(self, number: int) -> None:
         """Moves arrays to where they stand after some epochs of a fit from the beginning."""
@@ -372,11 +415,6 @@ def _limit_steps(steps_per_epoch):
         return steps_per_epoch
     warnings.warn(f"Limiting steps_per_epoch to {most}", stacklevel=3)
     return most
-
-
-def _set_random_state(state):
-    version, words, gauss = state
-    random.setstate((version, tuple(words), gauss))
 
 
 def _count_steps(data):

@@ -137,7 +137,7 @@ class DatasetSource:
         """Returns the pass that `capture` described, and why data are read again for it, if so."""
         num_passes, num_taken = state["passes"], state["batches"]
         if num_taken is None:
-            self._count_up_to(num_passes)
+            self.count_up_to(num_passes)
             return None, None
         reason = state["reason"]
         if reason is None and state["kind"] != self.kind:
@@ -145,7 +145,7 @@ class DatasetSource:
         if reason is not None:
             return self._read_again(num_passes, num_taken), reason if num_taken else None
         # To restore one iterator, TensorFlow makes another. If the data had ended, it counts.
-        self._count_up_to(num_passes - 2 if self._spare is None else num_passes - 1)
+        self.count_up_to(num_passes - 2 if self._spare is None else num_passes - 1)
         reader = self._spare or self.open()
         reason = datasets.restore_iterator(reader.iterator, folder)
         if reason is not None:
@@ -159,13 +159,16 @@ class DatasetSource:
         if self._spare is not None and num_passes == 1:
             self._spare.skip(num_taken - self._spare.num_taken)
             return self._spare
-        self._count_up_to(num_passes - 1)
+        self.count_up_to(num_passes - 1)
         reader = self.open()
         reader.skip(num_taken)
         return reader
 
-    def _count_up_to(self, number):
-        """Makes iterators: a data set that shuffles in another order each time counts them."""
+    def count_up_to(self, number: int) -> None:
+        """Makes iterators until there were so many.
+
+        A data set that shuffles in another order each time counts them.
+        """
         while self.num_opened < number:
             self.num_opened += 1
             iter(self.dataset)

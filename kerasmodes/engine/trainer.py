@@ -121,7 +121,7 @@ class Trainer:
                     self._train_epoch(progress)
                 results = epoch_logs.find_epoch_logs(self, progress.logs)
                 if validation and fit_arguments.is_validated(epoch, validation_freq):
-                    results |= self._validate(validation, callbacks)
+                    results |= self._validate(validation, progress)
                 callbacks.on_epoch_end(epoch, results)
                 progress.end_epoch()
                 if self.stop_training:
@@ -230,14 +230,15 @@ class Trainer:
                 if self.stop_training:
                     break
 
-    def _validate(self, arguments, callbacks):
+    def _validate(self, arguments, progress):
         """Returns the logs of the validation data; their reader is kept among the arguments."""
         # Keras's name for it: classes that override `evaluate` hand it on.
         if "_use_cached_eval_dataset" not in arguments:
             data = {**arguments, "steps_per_epoch": arguments["steps"]}
             del data["steps"]
-            arguments["_use_cached_eval_dataset"] = Reader(self, **data)
-        logs = self.evaluate(**arguments, callbacks=callbacks, return_dict=True)
+            reader = arguments["_use_cached_eval_dataset"] = Reader(self, **data)
+            progress.set_validation_reader(reader)
+        logs = self.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _list_callbacks(self, callbacks, verbose, epochs, reader, **more):

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -60,6 +61,18 @@ class Shuffled(keras.utils.PyDataset):
         self.order = self.generator.permutation(len(X))
 
 
+class ShuffledByNumPy(Shuffled):
+    """Draws its orders, and noise, from numbers that the whole program shares."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + np.random.normal(size=x.shape).astype("float32"), y
+
+    def on_epoch_end(self):
+        np.random.shuffle(self.order)
+        random.shuffle(self.order)
+
+
 def make_data_set():
     return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=2)
 
@@ -78,16 +91,24 @@ DATA = {
     "unknown length": lambda: {"x": make_data_set().filter(lambda x, y: x[0] > -1).batch(4)},
     "endless": lambda: {"x": make_data_set().repeat().batch(4), "steps_per_epoch": 5},
     "PyDataset": lambda: {"x": Shuffled()},
+    "PyDataset, NumPy": lambda: {"x": ShuffledByNumPy()},
     "generator": lambda: {"x": generate(), "steps_per_epoch": 4},
 }
-READ_AGAIN = ("data set", "full batches", "unknown length", "PyDataset", "generator")
+READ_AGAIN = (
+    "data set",
+    "full batches",
+    "unknown length",
+    "PyDataset",
+    "PyDataset, NumPy",
+    "generator",
+)
 
 
-def make_regressor(mode="graph", rate=0.001, units=4):
+def make_regressor(mode="graph", rate=0.001, units=4, **settings):
     """Starts as a program does: the same seed, the same model. It is not built yet."""
     keras.utils.set_random_seed(5)
     model = km.SumRegressor(units=(units,))
-    model.compile(keras.optimizers.Adam(rate), mode=mode)
+    model.compile(keras.optimizers.Adam(rate), mode=mode, **settings)
     return model
 
 
@@ -112,12 +133,13 @@ class OwnOptimizer(km.Model):
         self.own_optimizer = keras.optimizers.Adam(0.01)
         self.noise = km.random.SeedGenerator(3)
         self.mean = keras.metrics.Mean(name="error")
+        self.count = tf.Variable(0.0, trainable=False)  # One that Keras does not know.
 
     def train_step(self, data):
         x, y = data
         with tf.GradientTape() as tape:
             noisy = self.dense(x) + km.random.normal(tf.shape(y), seed=self.noise)
-            loss = km.average_loss(tf.abs(y - noisy))
+            loss = km.average_loss(tf.abs(y - noisy)) * (1 + self.count.assign_add(0.1))
         gradients = tape.gradient(loss, self.dense.trainable_variables)
         self.own_optimizer.apply(gradients, self.dense.trainable_variables)
         self.mean.update_state(loss)
@@ -396,6 +418,90 @@ def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
     )
 
 
+def test_a_signal_after_the_last_checkpoint_is_passed_on(tmp_path):
+    def receive(number, frame):
+        raise StoppedError
+
+    late = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: signal.raise_signal(signal.SIGTERM)
+    )
+    before = signal.signal(signal.SIGTERM, receive)
+    try:
+        with pytest.raises(StoppedError):
+            fit(make_regressor(), DATA["arrays"](), late, km.callbacks.Resume(tmp_path))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_part_of_a_program_of_the_same_number_is_removed(tmp_path):
+    # In a container, a program that is started again has the number of the one that was killed.
+    part = tmp_path / f".{os.getpid()}.part.epoch_0001_step_000000"
+    part.mkdir()
+    (part / "state.json").touch()
+    os.utime(part, (0, 0))
+    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+    assert not part.exists()
+
+
+def test_states_of_recurrent_layers_continue(tmp_path):
+    def make_model():
+        keras.utils.set_random_seed(5)
+        inputs = keras.Input(batch_shape=(4, 3, 1))
+        hidden = keras.layers.GRU(3, stateful=True)(inputs)
+        model = km.Model(inputs, keras.layers.Dense(1)(hidden))
+        model.compile("adam", "mean_squared_error", mode="graph")
+        return model
+
+    data = {"x": X[:24, :, None], "y": Y[:24], "batch_size": 4, "shuffle": False}
+    expected = make_model()
+    expected_history = fit(expected, data)
+    stop(make_model(), data, 9, km.callbacks.Resume(tmp_path, every=2))
+    model = make_model()
+    history = fit(model, data, km.callbacks.Resume(tmp_path, every=2))
+    assert_same(history, model, expected_history, expected)
+    np.testing.assert_array_equal(model.layers[1].states[0], expected.layers[1].states[0])
+
+
+def test_shuffled_validation_data_continue(tmp_path):
+    def make_data():
+        validation = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=5).batch(4)
+        return {**DATA["arrays"](), "validation_data": validation, "validation_steps": 2}
+
+    expected = make_regressor()
+    expected_history = fit(expected, make_data())
+    stop(make_regressor(), make_data(), 17, km.callbacks.Resume(tmp_path, every=2))
+    model = make_regressor()
+    history = fit(model, make_data(), km.callbacks.Resume(tmp_path, every=2))
+    assert_same(history, model, expected_history, expected)
+
+
+@pytest.mark.parametrize("state", [np.array(["a"]), {1: 2}, np.datetime64("2020"), object()])
+def test_a_state_that_cannot_be_read_again_is_not_written(tmp_path, state):
+    class Odd(keras.callbacks.Callback):
+        def get_state(self):
+            return state
+
+    with pytest.raises(TypeError, match="must be made of numbers, strings and arrays of numbers"):
+        fit(make_regressor(), DATA["arrays"](), Odd(), km.callbacks.Resume(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_modes_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mean_squared_error")
+    with pytest.raises(TypeError, match="Resume must be given to the `fit` of a km.Model"):
+        model.fit(X, Y, verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
+
+
+def test_what_is_resumed_is_said(tmp_path, capsys):
+    stop(make_regressor(), DATA["arrays"](), 10, km.callbacks.Resume(tmp_path, every=2))
+    for words in ("1 epochs and 1 steps were run before", "has ended, after 3 epochs"):
+        model = make_regressor()
+        callbacks = [km.callbacks.Resume(tmp_path, every=2)]
+        model.fit(**DATA["arrays"](), epochs=EPOCHS, verbose=2, callbacks=callbacks)
+        assert words in capsys.readouterr().out
+
+
 def damage(path):
     content = path.read_bytes()
     path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
@@ -430,13 +536,17 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(tmp_path):
         (lambda: make_regressor(rate=0.1), "arrays", r"optimizers\.optimizer\.learning_rate=0\.1"),
         (make_regressor, "arrays, steps", r"data\.num_batches=3 instead of 7"),
         (make_noisy_network, "arrays", "class='FunctionalModel' instead of 'SumRegressor'"),
+        (lambda: make_regressor(loss="mae"), "arrays", "compile.loss='mae' instead of"),
+        (lambda: make_regressor(metrics=["mae"]), "arrays", r"compile\.metrics"),
+        (make_regressor, "other arrays", r"data\.checksums\.0="),
     ],
 )
 def test_another_fit_is_refused_with_what_differs(tmp_path, make_other, data, words):
     stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1))
+    others = {**DATA, "other arrays": lambda: {"x": X + 1, "y": Y, "batch_size": 4}}
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(ValueError, match=f"must be resumed with what it was begun with.*{words}"):
-        fit(make_other(), DATA[data](), km.callbacks.Resume(tmp_path))
+        fit(make_other(), others[data](), km.callbacks.Resume(tmp_path))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
@@ -479,7 +589,7 @@ def test_resuming_needs_the_name_of_a_folder(directory):
         km.callbacks.Resume(directory)
 
 
-@pytest.mark.parametrize("every", ["step", 0, 2.5, True, datetime.timedelta(seconds=-1)])
+@pytest.mark.parametrize("every", ["step", np.int64(0), 2.5, True, datetime.timedelta(seconds=-1)])
 def test_every_must_be_an_interval(every):
     with pytest.raises(ValueError, match="`every` must .* Received: every="):
         km.callbacks.Resume("progress", every)
