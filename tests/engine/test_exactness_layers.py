@@ -152,7 +152,7 @@ def train(mode, kind, num_steps=2):
     x = np.random.default_rng(0).random((2 * num_steps, *shape), dtype="float32")
     y = [np.ones((2 * num_steps, *one[1:]), "float32") for one in net.output_shape]
     if mode == "keras":
-        net.compile("sgd", "mse")
+        net.compile("sgd", "mse", run_eagerly=True)  # Quicker than to trace two steps.
     else:
         net = km.with_modes(net)
         net.compile("sgd", "mse", mode=mode)

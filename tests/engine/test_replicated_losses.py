@@ -20,7 +20,6 @@ CLASSES = GENERATOR.integers(0, 3, 15)
 WEIGHTS = GENERATOR.uniform(0, 2, (15, 5)).astype("float32")
 X = GENERATOR.normal(size=(15, 3)).astype("float32")
 Y = GENERATOR.uniform(0, 1, (15, 1)).astype("float32")
-REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight", None]
 
 
 def fit_numbers(model, x, y, **fit):
@@ -66,17 +65,20 @@ def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
 
 
 @pytest.mark.parametrize(
-    ("reduction", "weights"),
+    ("reduction", "weights", "mode"),
     [
-        *((reduction, WEIGHTS) for reduction in REDUCTIONS),
-        ("sum_over_batch_size", None),
-        ("mean_with_sample_weight", None),
+        ("sum_over_batch_size", WEIGHTS, "graph"),
+        ("sum", WEIGHTS, "eager"),
+        ("mean_with_sample_weight", WEIGHTS, "graph"),
+        (None, WEIGHTS, "eager"),
+        ("sum_over_batch_size", None, "eager"),
+        ("mean_with_sample_weight", None, "graph"),
     ],
 )
-def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights):
+def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights, mode):
     loss = functools.partial(keras.losses.MeanSquaredError, reduction=reduction)
     train = functools.partial(train_masked, loss=loss, sample_weight=weights)
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, mode)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +93,6 @@ def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, 
     loss = keras.losses.MeanSquaredError(reduction=reduction)
     train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:, 0])
     assert_equal_on(two_replicas, train)
-
-
-def test_masked_losses_are_those_of_one_device_in_eager(two_replicas):
-    train = functools.partial(train_masked, loss=keras.losses.MeanSquaredError)
-    assert_equal_on(two_replicas, train, "eager")
 
 
 def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
@@ -123,12 +120,17 @@ class Correlation(keras.losses.Loss):
 
 
 @pytest.mark.parametrize(
-    "loss",
-    [root_of_the_mean, Correlation(), keras.losses.Dice(), keras.losses.CosineSimilarity(axis=0)],
+    ("loss", "mode"),
+    [
+        (root_of_the_mean, "graph"),
+        (Correlation(), "eager"),
+        (keras.losses.Dice(), "graph"),
+        (keras.losses.CosineSimilarity(axis=0), "eager"),
+    ],
     ids=["function", "class", "Dice", "axis=0"],
 )
-def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss):
-    assert_equal_on(two_replicas, functools.partial(train_dense, loss=loss))
+def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss, mode):
+    assert_equal_on(two_replicas, functools.partial(train_dense, loss=loss), mode)
 
 
 def test_outputs_of_one_dimension_are_averaged_over_all_replicas(two_replicas):
