@@ -22,17 +22,19 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
 trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
-# The files that take longest, in falling order: two processes that take them first end together.
+# The files that take longest, in falling order: processes that take them first end together.
 LONGEST = (
     "test_workers.py",
+    "test_readme.py",
     "test_contract.py",
+    "test_examples.py",
+    "test_search.py",
     "test_replication.py",
+    "test_gradients.py",
     "test_exactness_layers.py",
-    "test_exactness_fit.py",
-    "test_exactness.py",
+    "test_replicated_losses.py",
     "test_exactness_data.py",
-    "test_loops.py",
-    "test_exactness_state.py",
+    "test_resume.py",
 )
 
 

@@ -51,6 +51,7 @@ def test_an_example_is_short_and_tested(path):
     assert f"test_{path.stem}" in globals()
 
 
+@pytest.mark.slow
 def test_own_train_step():
     history, accuracy = run_in_modes("own_train_step", ("eager", "graph", "fused"), epochs=2)
     assert history["loss"][1] < 0.8 * history["loss"][0]
@@ -58,6 +59,7 @@ def test_own_train_step():
     assert accuracy > 0.5
 
 
+@pytest.mark.slow
 def test_two_optimizers():
     history, points = run_in_modes("two_optimizers", ("graph", "fused"), epochs=3)
     assert history["g_loss"][2] < history["g_loss"][0]  # at first the generator is found out
@@ -66,18 +68,21 @@ def test_two_optimizers():
     np.testing.assert_array_equal(points["loaded"], points["kept"])
 
 
+@pytest.mark.slow
 def test_vae(tmp_path, modes):
     history = run_in_modes("vae", modes, epochs=2, path=str(tmp_path / "vae.png"))
     assert history["val_loss"][1] < history["val_loss"][0] < history["loss"][0]
     assert (tmp_path / "vae.png").exists()
 
 
+@pytest.mark.slow
 def test_distillation(modes):
     accuracies = run_in_modes("distillation", modes, epochs=6)
     assert min(accuracies.values()) > 0.2
     assert accuracies["teacher"] > accuracies["student without a teacher"]
 
 
+@pytest.mark.slow
 def test_wgan_gp(tmp_path, modes):
     history, gan = run_in_modes("wgan_gp", modes, epochs=2, path=str(tmp_path / "gan.png"))
     images = next(iter(km.data.images(batch_size=1_024)))
@@ -87,18 +92,21 @@ def test_wgan_gp(tmp_path, modes):
     assert (tmp_path / "gan.png").exists()
 
 
+@pytest.mark.slow
 def test_diffusion(modes):
     losses, samples, noise = run_in_modes("diffusion", modes, epochs=12)
     assert losses[-1] < 0.8 * losses[0]
     assert samples < 0.8 * noise
 
 
+@pytest.mark.slow
 def test_contrastive(modes):
     losses, shares = run_in_modes("contrastive", modes, epochs=4)
     assert losses[3] < 0.9 * losses[0]
     assert shares["features"] > 0.3
 
 
+@pytest.mark.slow
 def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
     example = load_example("contrastive")
     images = next(iter(km.data.images(batch_size=64, seed=0)))
@@ -115,6 +123,7 @@ def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_search():
     scores, loss = load_example("search").main(epochs=2, max_trials=2)
     assert scores[0] <= scores[1]

@@ -34,6 +34,7 @@ def test_there_is_one_strategy_for_the_same_devices():
     assert km.get_strategy("cpu:2") is not km.get_strategy("cpu:1")
 
 
+@pytest.mark.slow
 def test_models_under_strategies_got_one_by_one_do_not_disturb_each_other():
     for units in ((), (3,), (5, 2)):
         with km.get_strategy("cpu:2").scope():

@@ -43,6 +43,7 @@ def found(folder):
 ONE_DEVICE = tf.distribute.get_strategy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "names", "tolerance"),
     [
@@ -59,6 +60,7 @@ def test_two_workers_have_the_numbers_of_one_device(found, train, names, toleran
         np.testing.assert_array_equal(found[name]["saved"], found[name]["weights"], err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_workers_share_averages_penalties_classes_and_clipping(found):
     expected = worker_program.train_default_gan(ONE_DEVICE)
     assert set(found["default GAN"]) == set(expected)
@@ -78,6 +80,7 @@ def test_workers_without_a_seed_stay_in_step(folder):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_was_killed_has_the_numbers_of_one_that_was_not(found, tmp_path):
     expected = worker_program.train_with_a_killed_worker(ONE_DEVICE, tmp_path / "numbers.pkl")
     assert found["printed"].count("Worker 1 was killed by SIGKILL") == 1

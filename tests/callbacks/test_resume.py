@@ -51,6 +51,7 @@ FIT_ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIT_ARGUMENTS)
 def test_a_resumed_fit_has_the_numbers_of_one_that_was_never_stopped(tmp_path, name):
     model = make_noisy_regressor()
@@ -83,6 +84,7 @@ def test_epochs_beyond_9999_are_read_in_their_order(tmp_path):
     assert make_noisy_regressor().fit(**fit, epochs=10_001).epoch == [10_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "settings"),
     [
