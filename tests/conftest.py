@@ -22,17 +22,19 @@ tf.config.threading.set_intra_op_parallelism_threads(1)
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
 trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
-# The files that take longest, in falling order: two processes that take them first end together.
+# The files that take longest, in falling order: processes that take them first end together.
 LONGEST = (
     "test_workers.py",
+    "test_readme.py",
     "test_contract.py",
+    "test_examples.py",
+    "test_search.py",
     "test_replication.py",
+    "test_gradients.py",
     "test_exactness_layers.py",
-    "test_exactness_fit.py",
-    "test_exactness.py",
+    "test_replicated_losses.py",
     "test_exactness_data.py",
-    "test_loops.py",
-    "test_exactness_state.py",
+    "test_resume.py",
 )
 
 
@@ -61,26 +63,26 @@ def _seeded():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _imported():
-    """Spares each search for garbage what was imported: a million objects that stay (0.7 s).
-
-    Without this and with Python's own thresholds, a tenth of the time went into such searches.
-    """
+def _rare_searches():
+    """Python searches for garbage less often: tracing makes many objects that are none."""
     gc.set_threshold(20_000, 20, 20)
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _released(request):
-    """Frees what a file leaves behind: its cached models, and memory that nobody uses."""
+    """Frees what the file before left behind: its cached models, and memory that nobody uses.
+
+    What stays is not searched for garbage again. Of that, a million objects are what was imported:
+    with all of them in each search, a tenth of the time went there.
+    """
+    gc.collect()
+    gc.freeze()
+    if trim_memory is not None:
+        trim_memory(0)
     yield
     for value in vars(request.module).values():
         if isinstance(value, functools._lru_cache_wrapper):
             value.cache_clear()
-    gc.collect()
-    if trim_memory is not None:
-        trim_memory(0)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ def own_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_train_sum_fills_a_run_folder(own_folder):
     status = cli.main(
         ["train", "sum", "--num_samples=64", "--epochs=2", "--mode=fused", "--seed=1", "--run=run"]
@@ -42,6 +43,7 @@ def test_train_sum_fills_a_run_folder(own_folder):
     assert keras.models.load_model(run / "model.keras").mode == "fused"
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_model_in_the_next_folder(own_folder):
     for _ in range(2):
         cli.main(["train", "sum", "--num-samples=64", "--seed=3", "--mode=eager"])
@@ -54,6 +56,7 @@ def test_the_same_seed_trains_the_same_model_in_the_next_folder(own_folder):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_train_msggan_then_generate(own_folder):
     assert cli.main(["train", "msggan", *TINY_GAN, "--epochs=2", "--seed=0"]) == 0
     run = own_folder / "runs" / "msggan-001"
@@ -124,6 +127,7 @@ def test_prepare_from_a_folder_without_the_files(own_folder, capsys):
     assert not (own_folder / "prepared").exists()
 
 
+@pytest.mark.slow
 def test_compare_writes_table_and_picture(own_folder, capsys):
     words = ["compare", "sum", "--modes=[keras,graph]", "--steps=4", "--repeats=1"]
     assert cli.main([*words, "--directory=modes", "--batch-size=2"]) == 0
@@ -133,6 +137,7 @@ def test_compare_writes_table_and_picture(own_folder, capsys):
     assert "graph" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
     words = ["tune", "sum", "--tuner=hyperband", "--max-trials=2", "--epochs=2", "--seed=0"]
     assert cli.main([*words, "--num-samples=64", "--mode=eager", "--directory=search"]) == 0
@@ -173,6 +178,7 @@ def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_history_of_one_that_was_never_stopped(own_folder):
     train = ["train", "sum", "--num-samples=64", "--batch-size=8", "--mode=eager"]
     assert cli.main([*train, "--run=stopped", "--resume", "--epochs=1"]) == 0
@@ -192,6 +198,7 @@ def test_resuming_needs_a_folder(own_folder, capsys):
     assert "`run` must name the folder of the run to resume" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_launch_runs_a_command_of_its_own(own_folder, capsys):
     assert cli.main(["launch", "--num-workers=1", "--", "train", "sum", "--epochs=0"]) == 1
     assert "`epochs` must be a positive integer. Received: epochs=0" in capsys.readouterr().err

@@ -27,6 +27,7 @@ def compare(build_model=make_regressor, data=(X, Y), **arguments):
     )
 
 
+@pytest.mark.slow
 def test_every_mode_gets_a_row_with_equal_losses():
     rows = compare()
     assert [row["mode"] for row in rows] == ["keras", "eager", "graph", "xla", "fused"]
@@ -39,6 +40,7 @@ def test_every_mode_gets_a_row_with_equal_losses():
     assert rows[0]["times_faster"] == 1
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_first_steps():
     (row,) = compare(modes=("graph",), steps=3, repeats=2)
     keras.utils.set_random_seed(0)
@@ -87,23 +89,27 @@ def test_a_model_without_a_loss_is_refused():
         compare(Lossless, modes=("eager",))
 
 
+@pytest.mark.slow
 def test_a_loss_of_zero_has_no_relative_difference():
     rows = compare(modes=("graph", "eager"), loss=lambda y, y_pred: 0.0 * y_pred)
     assert rows[1]["loss"] == 0
     assert rows[1]["difference_from_graph"] is None
 
 
+@pytest.mark.slow
 def test_batches_of_a_data_set_are_the_same_in_every_mode():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(8).batch(2)
     rows = compare(data=data, modes=("graph", "eager"))
     assert rows[1]["difference_from_graph"] < 1e-5
 
 
+@pytest.mark.slow
 def test_arrays_are_repeated_to_fill_the_steps():
     rows = compare(data=(X[:3], Y[:3], np.ones(3)), modes=("graph", "eager"), steps=5)
     assert rows[1]["difference_from_graph"] < 1e-5
 
 
+@pytest.mark.slow
 def test_optimizers_and_metrics_are_not_shared_between_modes():
     optimizer = keras.optimizers.Adam(0.1)
     metrics = [keras.metrics.MeanAbsoluteError()]
@@ -113,6 +119,7 @@ def test_optimizers_and_metrics_are_not_shared_between_modes():
     assert rows[1]["logs"]["mean_absolute_error"] > 0
 
 
+@pytest.mark.slow
 def test_table_picture_and_json_are_written(tmp_path, capsys):
     rows = compare(modes=("keras", "graph"), directory=tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"

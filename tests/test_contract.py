@@ -125,8 +125,8 @@ def check_logs(logs, expected, mode, tolerance):
 # XLA needs about ten seconds for a GAN; on a CPU `fused` tries the loop of `xla` for it, too.
 WAYS = [
     *(("SumRegressor", mode) for mode in ("eager", "xla", "fused")),
-    *((name, "eager") for name in GANS),
-    ("MSGGAN", "fused"),
+    *(pytest.param(name, "eager", marks=pytest.mark.slow) for name in GANS),
+    pytest.param("MSGGAN", "fused", marks=pytest.mark.slow),
     pytest.param("paper", "fused", marks=pytest.mark.slow),
     pytest.param("classes", "fused", marks=pytest.mark.sweep),
 ]
@@ -159,6 +159,7 @@ LOSS_WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "mode"), LOSS_WAYS)
 def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
     check_logs(logs_with(loss, mode), logs_with(loss, "graph"), mode, 1e-3)
@@ -166,7 +167,10 @@ def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
 
 # What is saved does not depend on the mode, so that each GAN has one.
 SAVED = [("SumRegressor", mode) for mode in MODES]
-SAVED += [("MSGGAN", "fused"), ("paper", "graph"), ("classes", "eager")]
+SAVED += [
+    pytest.param(name, mode, marks=pytest.mark.slow)
+    for name, mode in (("MSGGAN", "fused"), ("paper", "graph"), ("classes", "eager"))
+]
 
 
 @pytest.mark.parametrize(("name", "mode"), SAVED)
@@ -185,7 +189,7 @@ def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
     assert history == {key: pytest.approx(values, rel=1e-5) for key, values in fit(model).items()}
 
 
-@pytest.mark.parametrize("name", ["SumRegressor", "MSGGAN"])
+@pytest.mark.parametrize("name", ["SumRegressor", pytest.param("MSGGAN", marks=pytest.mark.slow)])
 def test_a_loaded_model_validates_as_if_never_stopped(tmp_path, name):
     fit, model = CASES[name][1], trained(name, "eager")[0]
     validation = {"validation_data": SUMS if name == "SumRegressor" else (IMAGES[:4],)}

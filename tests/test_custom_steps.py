@@ -41,6 +41,7 @@ def train(name, mode):
     return model, step_logs.logs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), WAYS)
 def test_the_losses_of_every_step_agree_with_graph(name, mode):
     expected, logs = train(name, "graph")[1], train(name, mode)[1]

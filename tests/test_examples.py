@@ -1,4 +1,4 @@
-"""Every program of `scripts/examples` runs in a small form, with equal numbers in its modes."""
+"""Every program of `scripts/examples` runs in a small form; in the sweep, in two modes, as one."""
 
 import importlib.util
 import pathlib
@@ -23,7 +23,16 @@ def load_example(name):
     return module
 
 
-def run_in_modes(name, *, modes=("graph", "fused"), **arguments):
+@pytest.fixture(
+    params=[("fused",), pytest.param(("graph", "fused"), marks=pytest.mark.sweep)],
+    ids=" and ".join,
+)
+def modes(request):
+    """One mode, or two that must agree: as steps of their kinds do in `test_custom_steps.py`."""
+    return request.param
+
+
+def run_in_modes(name, modes, **arguments):
     """Returns what an example's `main` returns, after a check that the modes agree."""
     main = load_example(name).main
     results = [main(mode=mode, **arguments) for mode in modes]
@@ -42,35 +51,40 @@ def test_an_example_is_short_and_tested(path):
     assert f"test_{path.stem}" in globals()
 
 
+@pytest.mark.slow
 def test_own_train_step():
-    history, accuracy = run_in_modes("own_train_step", modes=("eager", "graph", "fused"), epochs=2)
+    history, accuracy = run_in_modes("own_train_step", ("eager", "graph", "fused"), epochs=2)
     assert history["loss"][1] < 0.8 * history["loss"][0]
     assert accuracy == pytest.approx(history["val_accuracy"][1])  # the loaded model's
     assert accuracy > 0.5
 
 
+@pytest.mark.slow
 def test_two_optimizers():
-    history, points = run_in_modes("two_optimizers", epochs=3)
+    history, points = run_in_modes("two_optimizers", ("graph", "fused"), epochs=3)
     assert history["g_loss"][2] < history["g_loss"][0]  # at first the generator is found out
     # Both have trained for another epoch: it needs the weights, the state of both optimizers and
     # that of the random numbers.
     np.testing.assert_array_equal(points["loaded"], points["kept"])
 
 
-def test_vae(tmp_path):
-    history = run_in_modes("vae", epochs=2, path=str(tmp_path / "vae.png"))
+@pytest.mark.slow
+def test_vae(tmp_path, modes):
+    history = run_in_modes("vae", modes, epochs=2, path=str(tmp_path / "vae.png"))
     assert history["val_loss"][1] < history["val_loss"][0] < history["loss"][0]
     assert (tmp_path / "vae.png").exists()
 
 
-def test_distillation():
-    accuracies = run_in_modes("distillation", epochs=6)
+@pytest.mark.slow
+def test_distillation(modes):
+    accuracies = run_in_modes("distillation", modes, epochs=6)
     assert min(accuracies.values()) > 0.2
     assert accuracies["teacher"] > accuracies["student without a teacher"]
 
 
-def test_wgan_gp(tmp_path):
-    history, gan = run_in_modes("wgan_gp", epochs=2, path=str(tmp_path / "gan.png"))
+@pytest.mark.slow
+def test_wgan_gp(tmp_path, modes):
+    history, gan = run_in_modes("wgan_gp", modes, epochs=2, path=str(tmp_path / "gan.png"))
     images = next(iter(km.data.images(batch_size=1_024)))
     # Untrained, the generator's mean image is grey, at 0; the mean of the data is far from it.
     mean = np.mean(images, axis=0)
@@ -78,18 +92,21 @@ def test_wgan_gp(tmp_path):
     assert (tmp_path / "gan.png").exists()
 
 
-def test_diffusion():
-    losses, samples, noise = run_in_modes("diffusion", epochs=12)
+@pytest.mark.slow
+def test_diffusion(modes):
+    losses, samples, noise = run_in_modes("diffusion", modes, epochs=12)
     assert losses[-1] < 0.8 * losses[0]
     assert samples < 0.8 * noise
 
 
-def test_contrastive():
-    losses, shares = run_in_modes("contrastive", epochs=4)
+@pytest.mark.slow
+def test_contrastive(modes):
+    losses, shares = run_in_modes("contrastive", modes, epochs=4)
     assert losses[3] < 0.9 * losses[0]
     assert shares["features"] > 0.3
 
 
+@pytest.mark.slow
 def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
     example = load_example("contrastive")
     images = next(iter(km.data.images(batch_size=64, seed=0)))
@@ -106,6 +123,7 @@ def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_search():
     scores, loss = load_example("search").main(epochs=2, max_trials=2)
     assert scores[0] <= scores[1]

@@ -96,6 +96,7 @@ def test_the_modes_know_no_tensorflow():
     assert names == {"dataclasses", "kerasmodes", "math", "typing"}
 
 
+@pytest.mark.slow
 def test_a_program_that_trains_on_two_cpu_devices_needs_nothing_heavy():
     # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
     program = f"""

@@ -32,6 +32,7 @@ def distance(numbers, cdf):
     return furthest * math.sqrt(len(numbers))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
 @pytest.mark.parametrize("source", ["one call", "calls", "seeds"])
 def test_numbers_follow_their_distribution(name, source):

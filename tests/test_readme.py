@@ -55,6 +55,7 @@ def test_there_are_blocks_on_every_page_but_that_of_the_command():
     assert {name.rpartition("-")[0] for name, _, _ in BLOCKS} == pages - {"command"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), PARAMETERS)
 def test_block_runs_and_prints_what_it_says(name, text, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -69,6 +70,7 @@ def test_block_runs_and_prints_what_it_says(name, text, tmp_path, monkeypatch, c
     assert len(printed) >= len(shown)
 
 
+@pytest.mark.slow
 def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run("first", find_block("10_000").replace("10_000", "100"))
@@ -77,6 +79,7 @@ def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
     assert list(map(float, graph[1:])) == pytest.approx(list(map(float, fused[1:])), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -1,13 +1,8 @@
 """Tests of `km.get_strategy`: one word, one place to run.
 
-A fresh program that makes two CPU devices is in `tests/test_imports.py`.
+A fresh program that makes two CPU devices is in `tests/test_imports.py`; several workers, by
+`TF_CONFIG` and SLURM's variables, are in `tests/test_workers.py`.
 """
-
-import contextlib
-import os
-import socket
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -39,6 +34,7 @@ def test_there_is_one_strategy_for_the_same_devices():
     assert km.get_strategy("cpu:2") is not km.get_strategy("cpu:1")
 
 
+@pytest.mark.slow
 def test_models_under_strategies_got_one_by_one_do_not_disturb_each_other():
     for units in ((), (3,), (5, 2)):
         with km.get_strategy("cpu:2").scope():
@@ -70,38 +66,6 @@ def test_an_unknown_name_is_refused(name):
     words = "`name` must be 'single', 'mirrored', .*'multi_worker' or 'auto'.*Received: name="
     with pytest.raises(ValueError, match=words):
         km.get_strategy(name)
-
-
-ON_SLURM = """
-import kerasmodes as km
-strategy = km.get_strategy("multi_worker", timeout=60)
-print("replicas:", strategy.num_replicas_in_sync, "chief:", km.is_chief())
-"""
-
-
-def test_workers_find_each_other_by_the_variables_of_slurm():
-    variables = {
-        "SLURM_JOB_ID": str(os.getpid()),
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NODELIST": "localhost",
-        "SLURM_STEP_TASKS_PER_NODE": "2",
-    }
-    with socket.socket() as other_job:
-        # TensorFlow's own choice of ports begins here, and Jupyter's.
-        with contextlib.suppress(OSError):
-            other_job.bind(("", 8888))
-            other_job.listen()
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-c", ON_SLURM],
-                env={**os.environ, **variables, "SLURM_PROCID": str(number)},
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number in range(2)
-        ]
-        outputs = [worker.communicate()[0] for worker in workers]
-    assert outputs == [f"replicas: 2 chief: {chief}\n" for chief in (True, False)]
 
 
 def test_workers_need_to_be_named(monkeypatch):

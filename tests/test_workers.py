@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 import pickle
+import socket
 import sys
 
 import numpy as np
@@ -30,7 +31,11 @@ def folder(tmp_path_factory):
 def found(folder):
     """The numbers of two workers, all from one launch, and what it has printed."""
     path, printed = folder / "numbers.pkl", io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(printed), socket.socket() as other_job:
+        # TensorFlow's own choice of ports under SLURM begins here, and Jupyter's.
+        with contextlib.suppress(OSError):
+            other_job.bind(("", 8888))
+            other_job.listen()
         km.launching.launch([sys.executable, PROGRAM, "train_all", path], 2, max_restarts=1)
     return {**pickle.loads(path.read_bytes()), "printed": printed.getvalue()}
 
@@ -38,6 +43,7 @@ def found(folder):
 ONE_DEVICE = tf.distribute.get_strategy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "names", "tolerance"),
     [
@@ -54,10 +60,18 @@ def test_two_workers_have_the_numbers_of_one_device(found, train, names, toleran
         np.testing.assert_array_equal(found[name]["saved"], found[name]["weights"], err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_workers_share_averages_penalties_classes_and_clipping(found):
     expected = worker_program.train_default_gan(ONE_DEVICE)
     assert set(found["default GAN"]) == set(expected)
     assert_equal_numbers(found["default GAN"], expected, 1e-4)
+
+
+@pytest.mark.usefixtures("found")
+@pytest.mark.parametrize("name", ["slurm", "tf_config"])
+def test_workers_find_each_other_by_the_variables_of_slurm_and_by_tf_config(folder, name):
+    for is_chief in (True, False):
+        assert (folder / f"{name}-{is_chief}.txt").read_text() == "2"
 
 
 @pytest.mark.usefixtures("found")
@@ -66,6 +80,7 @@ def test_workers_without_a_seed_stay_in_step(folder):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_was_killed_has_the_numbers_of_one_that_was_not(found, tmp_path):
     expected = worker_program.train_with_a_killed_worker(ONE_DEVICE, tmp_path / "numbers.pkl")
     assert found["printed"].count("Worker 1 was killed by SIGKILL") == 1

@@ -7,6 +7,7 @@ import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import json
 import pathlib
 import pickle
 import signal
@@ -30,6 +31,8 @@ def train_all(strategy, path):
 
     The last worker is killed once, in the second program; then both begin again.
     """
+    name = "tf_config" if "TF_CONFIG" in os.environ else "slurm"
+    path.with_name(f"{name}-{km.is_chief()}.txt").write_text(str(strategy.num_replicas_in_sync))
     train_without_seed(strategy, path)  # First: the others set the seed.
     return {
         "killed": train_with_a_killed_worker(strategy, path),
@@ -147,8 +150,23 @@ def train_without_seed(strategy, path):
     path.with_name(f"own-{km.is_chief()}.pkl").write_bytes(pickle.dumps(own))
 
 
+def replace_tf_config():
+    """Describes the two workers by the variables of SLURM, in the place of `TF_CONFIG`."""
+    index = json.loads(os.environ.pop("TF_CONFIG"))["task"]["index"]
+    variables = {
+        "SLURM_JOB_ID": os.getppid(),
+        "SLURM_STEP_NUM_TASKS": 2,
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": 2,
+        "SLURM_PROCID": index,
+    }
+    os.environ.update({name: str(value) for name, value in variables.items()})
+
+
 if __name__ == "__main__":
     function, path = sys.argv[1], pathlib.Path(sys.argv[2])
+    if not path.with_name("died").exists():
+        replace_tf_config()  # Before a worker was killed; after that, `TF_CONFIG` is read.
     strategy = km.get_strategy("multi_worker", timeout=100)
     numbers = globals()[function](strategy, path)
     if km.is_chief():

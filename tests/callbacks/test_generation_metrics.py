@@ -41,6 +41,7 @@ def fit(callbacks, epochs=1, gan=None):
     )
 
 
+@pytest.mark.slow
 def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
     gan = make_gan()
     history = fit([make_callback(seed=4)], gan=gan).history
@@ -52,6 +53,7 @@ def test_the_logs_hold_what_the_judge_says_of_the_averaged_weights_images():
     assert {name: history[f"val_{name}"][0] for name in expected} == expected
 
 
+@pytest.mark.slow
 def test_the_trained_weights_are_judged_if_asked_for():
     gan, numbers = make_gan(), {}
     for averaged in (True, False):
@@ -76,6 +78,7 @@ def test_too_few_images_are_refused_before_an_epoch():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_search_may_go_by_its_numbers(tmp_path):
     def build(hp):
         gan = make_gan()
@@ -92,6 +95,7 @@ def test_a_search_may_go_by_its_numbers(tmp_path):
     assert len(set(scores)) == 2
 
 
+@pytest.mark.slow
 def test_keras_s_callbacks_behind_it_use_the_numbers(tmp_path):
     path = tmp_path / "history.csv"
     stop = keras.callbacks.EarlyStopping("val_swd", min_delta=1e9, patience=2, mode="min")
@@ -110,11 +114,13 @@ def test_keras_s_callbacks_behind_it_use_the_numbers(tmp_path):
     np.testing.assert_allclose(table["val_swd"], history.history["val_swd"])
 
 
+@pytest.mark.slow
 def test_epochs_in_between_repeat_the_last_numbers():
     numbers = fit([make_callback(metrics=("swd",), every=3)], epochs=4).history["val_swd"]
     assert numbers[0] == numbers[1] != numbers[2] == numbers[3]
 
 
+@pytest.mark.slow
 def test_watching_changes_nothing():
     weights = []
     for callbacks in ([], [make_callback(metrics=("swd",))]):
@@ -126,6 +132,7 @@ def test_watching_changes_nothing():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_gan_with_classes_is_judged_by_a_data_set_with_labels():
     data = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(24) % 3)).batch(12)
     callback = make_callback(images=data, metrics=("frechet", "density_coverage"))
@@ -133,6 +140,7 @@ def test_a_gan_with_classes_is_judged_by_a_data_set_with_labels():
     assert set(history) >= {"val_frechet", "val_density", "val_coverage"}
 
 
+@pytest.mark.slow
 def test_a_gan_on_replicas_is_judged(two_replicas):
     gan, callback, logs = make_gan(strategy=two_replicas), make_callback(), {}
     callback.set_model(gan)

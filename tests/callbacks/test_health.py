@@ -92,6 +92,7 @@ def test_samples_of_one_class_that_are_alike_are_warned_of(spread, expected):
     assert all("the generated images of one class are alike" in one for one in found)
 
 
+@pytest.mark.slow
 def test_a_healthy_start_of_the_gan_is_silent_in_fit():
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
     gan.compile(mode="eager")
@@ -99,6 +100,7 @@ def test_a_healthy_start_of_the_gan_is_silent_in_fit():
     gan.fit(IMAGES, batch_size=20, epochs=1, verbose=0, callbacks=[callback])
 
 
+@pytest.mark.slow
 def test_a_warning_as_an_error_stops_the_fit():
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(8, 8), seed=0)
     gan.compile(generator_optimizer=keras.optimizers.SGD(np.inf), mode="eager")

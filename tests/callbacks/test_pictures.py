@@ -148,6 +148,7 @@ def test_the_number_of_images_must_be_a_positive_integer(tmp_path, num_images):
         km.callbacks.SampleGrid(tmp_path, num_images=num_images)
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_after_each_epoch(tmp_path):
     path, sizes = tmp_path / "new" / "curves.png", []
     look = keras.callbacks.LambdaCallback(
@@ -158,6 +159,7 @@ def test_curves_are_drawn_after_each_epoch(tmp_path):
     assert len(set(sizes)) == 3
 
 
+@pytest.mark.slow
 def test_training_and_validation_share_a_panel(tmp_path):
     for name, arguments in (("alone", {}), ("both", {"validation_data": (X, Y)})):
         train_regressor([km.callbacks.LossCurves(tmp_path / f"{name}.png")], **arguments)
@@ -166,6 +168,7 @@ def test_training_and_validation_share_a_panel(tmp_path):
     assert np.any(alone != both)
 
 
+@pytest.mark.slow
 def test_panels_stand_in_rows_of_four(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     curves.set_model(km.SumRegressor())
@@ -173,6 +176,7 @@ def test_panels_stand_in_rows_of_four(tmp_path):
     assert pixels(tmp_path / "curves.png").shape == (3 * 3 * 120, 4 * 4 * 120, 4)
 
 
+@pytest.mark.slow
 def test_curves_hold_what_the_logs_hold(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     train_regressor([curves], epochs=4, validation_data=(X, Y), validation_freq=2)
@@ -181,6 +185,7 @@ def test_curves_hold_what_the_logs_hold(tmp_path):
     assert [epoch for epoch, _ in curves.curves["val_loss"]] == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_second_run_starts_new_curves(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     train_regressor([curves], epochs=3)
@@ -188,6 +193,7 @@ def test_a_second_run_starts_new_curves(tmp_path):
     assert len(curves.curves["loss"]) == 2
 
 
+@pytest.mark.slow
 def test_a_resumed_run_adds_to_the_earlier_curves(tmp_path):
     path = tmp_path / "curves.png"
     train_regressor([km.callbacks.LossCurves(path)], epochs=3)

@@ -174,6 +174,7 @@ def assert_same(history, model, expected_history, expected_model):
         np.testing.assert_array_equal(variable.numpy(), other.numpy(), err_msg=variable.path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("mode", ["graph", "fused"])
@@ -189,6 +190,7 @@ def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path,
     assert_same(history, model, expected_history, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_model", [make_noisy_network, make_own_optimizer])
 @pytest.mark.parametrize("mode", MODES)
 def test_noise_averages_and_running_means_continue_in_each_mode(tmp_path, mode, make_model):
@@ -233,8 +235,8 @@ CALLBACKS = {
 }
 
 
-@pytest.mark.parametrize("is_first", [True, False], ids=["Resume first", "Resume last"])
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "is_first"), list(zip(CALLBACKS, [True, False] * 2, strict=True)))
 def test_what_callbacks_count_continues(tmp_path, name, is_first):
     def list_callbacks(folder, with_resume=True):
         folder.mkdir(exist_ok=True)
@@ -279,6 +281,7 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
     assert counts[0].first == counts[1].first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("append", [True, False])
 def test_a_csv_file_has_each_epoch_once(tmp_path, append):
     class StopAfterRow(keras.callbacks.Callback):
@@ -300,6 +303,7 @@ def test_a_csv_file_has_each_epoch_once(tmp_path, append):
     assert (tmp_path / "log.csv").read_text() == (tmp_path / "expected.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "settings"),
     [
@@ -344,6 +348,7 @@ def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas):
     def make_model():
         with two_replicas.scope():
@@ -393,6 +398,7 @@ def test_so_many_checkpoints_are_kept(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
     class Signal(keras.callbacks.Callback):
@@ -443,6 +449,7 @@ def test_a_part_of_a_program_of_the_same_number_is_removed(tmp_path):
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_states_of_recurrent_layers_continue(tmp_path):
     def make_model():
         keras.utils.set_random_seed(5)
@@ -462,6 +469,7 @@ def test_states_of_recurrent_layers_continue(tmp_path):
     np.testing.assert_array_equal(model.layers[1].states[0], expected.layers[1].states[0])
 
 
+@pytest.mark.slow
 def test_shuffled_validation_data_continue(tmp_path):
     def make_data():
         validation = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=5).batch(4)
@@ -507,6 +515,7 @@ def damage(path):
     path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.weights.h5", "state.json", "arrays.npz", "SHA256SUMS"])
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, name):
     stop(make_regressor(), DATA["arrays"](), 11, km.callbacks.Resume(tmp_path, every=2))
@@ -529,6 +538,7 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(tmp_path):
     assert checkpoint.is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make_other", "data", "words"),
     [
@@ -570,6 +580,7 @@ def write_checksums(checkpoint):
     (checkpoint / "SHA256SUMS").write_text("".join(lines))
 
 
+@pytest.mark.slow
 def test_a_finished_fit_is_continued_by_the_same_model_for_more_epochs(tmp_path):
     expected = fit(make_regressor(), DATA["arrays"](), epochs=5).history
     model = make_regressor()

@@ -11,6 +11,7 @@ from kerasmodes import cli
 from kerasmodes.metrics import image_evaluator
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_shown_and_written(run, capsys):
     assert cli.main(["evaluate", str(run), "--num-images=64", "--seed=2"]) == 0
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -28,6 +29,7 @@ def test_an_evaluation_is_shown_and_written(run, capsys):
     assert all(name in shown for name in ("frechet", "64 / 256", "coverage", "swd_28", "sneaker"))
 
 
+@pytest.mark.slow
 def test_chosen_metrics_of_a_chosen_split(run):
     words = ["--metrics=[swd]", "--split=train[:32]", "--num-images=16"]
     assert cli.main(["evaluate", str(run), *words]) == 0
@@ -37,6 +39,7 @@ def test_chosen_metrics_of_a_chosen_split(run):
     assert np.isfinite([*evaluation["results"].values()]).all()
 
 
+@pytest.mark.slow
 def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
     (run / "config.json").unlink()
     assert cli.main(["evaluate", str(run)]) == 1

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from PIL import Image
 
 import kerasmodes as km
@@ -15,6 +16,7 @@ def pixels(path):
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_a_model_with_classes_draws_each_in_a_row(run):
     assert cli.main(["generate", str(run), "--num-images=3", "--seed=1"]) == 0
     names = {"config.json", "model.keras", "generated.png", "classes.png"}
@@ -26,6 +28,7 @@ def test_a_model_with_classes_draws_each_in_a_row(run):
     np.testing.assert_array_equal(pixels(run / "classes.png"), expected)
 
 
+@pytest.mark.slow
 def test_an_interpolation_moves_smoothly(run):
     assert cli.main(["generate", str(run), "--num-images=2", "--interpolation"]) == 0
     with Image.open(run / "interpolation.gif") as gif:
@@ -38,6 +41,7 @@ def test_an_interpolation_moves_smoothly(run):
     assert 0 < max(steps) < np.abs(frames[0] - frames[len(frames) // 2]).mean()
 
 
+@pytest.mark.slow
 def test_neighbours_are_training_images_beside_the_samples(run, capsys):
     words = ["--num-images=2", "--seed=1", "--neighbours"]
     assert cli.main(["generate", str(run), *words]) == 0

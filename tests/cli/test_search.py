@@ -36,6 +36,7 @@ def start(*words):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.workers
 def test_ctrl_c_ends_all_processes_and_the_command_resumes(own_folder):
     with start(*SUM, "--num-workers=1") as command:
@@ -55,6 +56,7 @@ def test_ctrl_c_ends_all_processes_and_the_command_resumes(own_folder):
     assert keras.models.load_model(own_folder / "search/best.keras").built
 
 
+@pytest.mark.slow
 @pytest.mark.workers
 def test_a_worker_joins_a_chief_and_both_end(own_folder, capsys):
     address = f"127.0.0.1:{find_free_ports(1)[0]}"
@@ -67,6 +69,7 @@ def test_a_worker_joins_a_chief_and_both_end(own_folder, capsys):
     assert "Best" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_process_has_a_line_for_each_trial(capsys):
     assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
     out = capsys.readouterr().out
@@ -75,6 +78,7 @@ def test_one_process_has_a_line_for_each_trial(capsys):
     assert "Epoch" not in out
 
 
+@pytest.mark.slow
 def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys):
     words = ["--split=train[:32]", "--test-split=test[:32]", "--num-images=32", "--epochs=1"]
     words += ["--num-scales=1", "--filters=[2]", "--latent-dims=[2]", "--batch-sizes=[32]"]
@@ -84,6 +88,7 @@ def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys)
     assert np.shape(gan.generate(1, seed=0)[-1]) == (1, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
     words = [word for word in SUM if not word.startswith(("--seed", "--max-trials"))]
     assert cli.main([*words, "--max-trials=1"]) == 0

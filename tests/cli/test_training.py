@@ -12,6 +12,7 @@ import kerasmodes as km
 from kerasmodes import cli
 
 
+@pytest.mark.slow
 def test_metrics_go_into_the_history(tmp_path, monkeypatch):
     monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
     words = [
@@ -58,6 +59,7 @@ def assert_refused(words, folder, message, capsys):
     assert snapshot(folder) == before
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
     assert cli.main([*SUM, "--resume", f"--run={stopped_run}", "--epochs=3", "--mode=graph"]) == 0
     assert json.loads((stopped_run / "config.json").read_text())["epochs"] == 3
@@ -79,6 +81,7 @@ def test_a_run_without_progress_is_not_resumed(stopped_run, capsys):
     assert_refused(words, stopped_run, "`run` must hold progress/", capsys)
 
 
+@pytest.mark.slow
 def test_a_run_started_without_resume_is_not_overwritten(tmp_path, capsys):
     run = tmp_path / "run"
     assert cli.main([*SUM, f"--run={run}"]) == 0
@@ -102,6 +105,7 @@ def test_a_run_whose_checkpoints_are_damaged_is_not_begun_again(stopped_run, cap
     assert "`directory` must hold a checkpoint that is whole" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -129,6 +133,7 @@ def test_wrong_words_leave_no_folder(tmp_path, capsys, words, message):
     assert not run.exists()
 
 
+@pytest.mark.slow
 def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
     words = [
@@ -144,6 +149,7 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
     assert len(found.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr("kerasmodes.callbacks.health.ALIKE", 1e9)
     words = [

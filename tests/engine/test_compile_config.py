@@ -98,6 +98,7 @@ def check_goes_on_as_if_never_stopped(model, path):
     return loaded
 
 
+@pytest.mark.slow
 def test_the_mixin_serves_any_class_of_keras(tmp_path):
     model = make_sequential(SavedSequential)
     model.compile(keras.optimizers.Adam(0.1), "mse", mode="fused")
@@ -112,6 +113,7 @@ def test_a_functional_model_has_modes(tmp_path):
     assert isinstance(loaded, km.Model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "optimizers"), [("graph", "strings"), ("fused", "objects")])
 def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
     model = TwoOptimizers()
@@ -134,6 +136,7 @@ def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
     np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["list", "dict"])
 def test_optimizers_in_a_list_or_dictionary_survive_saving(tmp_path, place):
     model = OptimizersInPlaces()
@@ -152,6 +155,7 @@ def test_weights_alone_can_be_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(loaded(X), model(X))
 
 
+@pytest.mark.slow
 def test_a_users_own_loss_and_metrics_survive_saving(tmp_path):
     model = km.SumRegressor(units=())
     model.compile("adam", loss_of_two_terms, metrics=["mae"], mode="graph")
@@ -188,6 +192,7 @@ def test_a_frozen_layer_survives_saving(tmp_path):
     assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
 
 
+@pytest.mark.slow
 def test_a_frozen_part_of_a_users_model_can_be_frozen_again(tmp_path):
     model = km.SumRegressor()
     model.hidden_layers[0].trainable = False
@@ -243,6 +248,7 @@ def test_what_cannot_be_built_names_the_way_out(tmp_path):
         keras.models.load_model(tmp_path / "model.keras")
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_replicas_goes_on_on_one_device(tmp_path, two_replicas):
     with two_replicas.scope():
         model = km.SumRegressor(units=())

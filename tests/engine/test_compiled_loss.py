@@ -30,6 +30,7 @@ def logs_of(model):
     return logs, model.evaluate(DATASET, verbose=0, return_dict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "steps_per_execution"), [("eager", 2), ("graph", 1), ("graph", 2), ("fused", 2)]
 )
@@ -45,6 +46,7 @@ def test_losses_of_outputs_are_means_over_the_examples(mode, steps_per_execution
         assert logs == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_losses_of_outputs_are_those_of_stock_keras_run_eagerly():
     found = []
     for stock in (True, False):
@@ -64,6 +66,7 @@ def test_a_model_that_was_compiled_before_it_got_modes_has_the_same_losses():
     assert logs["p_loss"] + logs["q_loss"] == pytest.approx(logs["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_losses_of_outputs_on_replicas_are_those_of_one_device(two_replicas):
     found = []
     for strategy in (tf.distribute.get_strategy(), two_replicas):

@@ -145,6 +145,7 @@ def test_an_optimizer_updates_as_in_keras(name, mode):
     check(model, keras_numbers(make_plain, arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_added_losses_constraints_and_moving_statistics(mode):
     model = run(make_regularized, arguments_with("schedule"), mode)
@@ -208,6 +209,7 @@ def mixed(policy):
 PRECISIONS = [("mixed_float16", mode) for mode in ("eager", "graph", "fused")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "mode"), [*PRECISIONS, ("mixed_bfloat16", "xla")])
 def test_mixed_precision(policy, mode):
     # XLA keeps intermediate results in float32; bfloat16 has 8 bits of precision, float16 has 11.
@@ -226,6 +228,7 @@ def test_float16_gets_a_loss_scale_by_itself(mode):
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "fused"])
 def test_a_seed_reproduces_a_shuffled_run_to_the_bit(mode):
     one, other = (run(make_plain, plain_arguments, mode, shuffle=True) for _ in range(2))

@@ -266,6 +266,7 @@ class Densify(keras.Model):
         return self.dense(tf.ensure_shape(x, (None, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [("ragged", None), ("ragged", "graph"), ("sparse", "eager"), ("sparse", "graph")],

@@ -63,6 +63,7 @@ def test_inputs_that_only_keras_takes(kind, mode):
     assert int(model.optimizer.iterations.numpy()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_a_dense_layer_takes_sparse_inputs(mode):
     layer = keras.layers.Dense(1, kernel_initializer="ones")
@@ -84,6 +85,7 @@ def test_a_sparse_matrix_of_scipy_is_an_input(mode):
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_strings_are_refused_under_xla(mode):
     model = with_modes(Step())

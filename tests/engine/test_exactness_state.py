@@ -87,6 +87,7 @@ def results_of(mode):
     return losses, predictions, state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_what_changes_in_evaluate_and_predict(mode):
     losses, predictions, state = results_of(mode)
@@ -111,6 +112,7 @@ def evaluate_and_predict(model):
     model.predict(X[:8], 4, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_evaluating_and_predicting_leave_the_training_alone(mode):
     check_weights(fitted_twice(mode, evaluate_and_predict), fitted_twice("keras"))
@@ -133,6 +135,7 @@ def on_batches(mode):
     return results, model.predict_on_batch(X), int(model.optimizer.iterations.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 def test_single_batches(mode):
     results, predicted, iterations = on_batches(mode)
@@ -142,6 +145,7 @@ def test_single_batches(mode):
     assert iterations == expected_iterations == 15
 
 
+@pytest.mark.slow
 def test_compiling_again_changes_the_mode_and_the_optimizer_only():
     model, expected = make_functional(), make_functional()
     settings = {"eager": "sgd", "fused": "adam", "graph": "rmsprop", "xla": "sgd"}
@@ -153,6 +157,7 @@ def test_compiling_again_changes_the_mode_and_the_optimizer_only():
     check_weights(model, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_a_layer_frozen_between_fits(mode):
     model, expected = make_sequential(), make_sequential()
@@ -167,6 +172,7 @@ def test_a_layer_frozen_between_fits(mode):
     check_weights(model, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_a_layer_that_remembers_the_batch_before(mode):
     def train(name):

@@ -113,6 +113,7 @@ def logs_of_the_guide(base, **arguments):
     return history, values, model.evaluate(X, Y, batch_size=4, verbose=0, return_dict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [None, "eager", "graph", "xla", "fused", "auto"])
 def test_logs_within_the_logs_of_a_step_are_logged_as_in_keras(mode):
     expected = logs_of_the_guide(keras.Model)

@@ -67,6 +67,7 @@ WAYS += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "mode"), WAYS)
 def test_masks_count_as_in_stock_keras(mode, setting):
     histories = zip(results(setting, mode), results(setting, "keras"), strict=True)

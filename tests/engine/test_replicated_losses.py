@@ -20,7 +20,6 @@ CLASSES = GENERATOR.integers(0, 3, 15)
 WEIGHTS = GENERATOR.uniform(0, 2, (15, 5)).astype("float32")
 X = GENERATOR.normal(size=(15, 3)).astype("float32")
 Y = GENERATOR.uniform(0, 1, (15, 1)).astype("float32")
-REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight", None]
 
 
 def fit_numbers(model, x, y, **fit):
@@ -65,20 +64,25 @@ def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
     return fit_numbers(model, X, y, **fit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("reduction", "weights"),
+    ("reduction", "weights", "mode"),
     [
-        *((reduction, WEIGHTS) for reduction in REDUCTIONS),
-        ("sum_over_batch_size", None),
-        ("mean_with_sample_weight", None),
+        ("sum_over_batch_size", WEIGHTS, "graph"),
+        ("sum", WEIGHTS, "eager"),
+        ("mean_with_sample_weight", WEIGHTS, "graph"),
+        (None, WEIGHTS, "eager"),
+        ("sum_over_batch_size", None, "eager"),
+        ("mean_with_sample_weight", None, "graph"),
     ],
 )
-def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights):
+def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights, mode):
     loss = functools.partial(keras.losses.MeanSquaredError, reduction=reduction)
     train = functools.partial(train_masked, loss=loss, sample_weight=weights)
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reduction",
     [
@@ -93,11 +97,7 @@ def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, 
     assert_equal_on(two_replicas, train)
 
 
-def test_masked_losses_are_those_of_one_device_in_eager(two_replicas):
-    train = functools.partial(train_masked, loss=keras.losses.MeanSquaredError)
-    assert_equal_on(two_replicas, train, "eager")
-
-
+@pytest.mark.slow
 def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
     layers = [functools.partial(keras.layers.Dense, 3, "softmax")]
@@ -105,6 +105,7 @@ def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
     assert_equal_on(two_replicas, train)
 
 
+@pytest.mark.slow
 def test_class_weights_are_those_of_one_device(two_replicas):
     weights = {"class_weight": {0: 1.0, 1: 3.0}}
     train = functools.partial(train_dense, loss="binary_crossentropy", y=np.round(Y), **weights)
@@ -122,15 +123,22 @@ class Correlation(keras.losses.Loss):
         return -keras.ops.mean((y_true - keras.ops.mean(y_true)) * y_pred)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "loss",
-    [root_of_the_mean, Correlation(), keras.losses.Dice(), keras.losses.CosineSimilarity(axis=0)],
+    ("loss", "mode"),
+    [
+        (root_of_the_mean, "graph"),
+        (Correlation(), "eager"),
+        (keras.losses.Dice(), "graph"),
+        (keras.losses.CosineSimilarity(axis=0), "eager"),
+    ],
     ids=["function", "class", "Dice", "axis=0"],
 )
-def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss):
-    assert_equal_on(two_replicas, functools.partial(train_dense, loss=loss))
+def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss, mode):
+    assert_equal_on(two_replicas, functools.partial(train_dense, loss=loss), mode)
 
 
+@pytest.mark.slow
 def test_outputs_of_one_dimension_are_averaged_over_all_replicas(two_replicas):
     layers = [functools.partial(keras.layers.Dense, 1), lambda: keras.layers.Reshape(())]
     train = functools.partial(train_dense, loss="mae", y=Y[:, 0], layers=layers)
@@ -152,6 +160,7 @@ def train_two_outputs(strategy, mode):
     )
 
 
+@pytest.mark.slow
 def test_the_losses_of_two_outputs_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_two_outputs)
 
@@ -168,6 +177,7 @@ class Adds(keras.layers.Layer):
         return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("average", "mode"), [(tf.reduce_mean, "eager"), (km.average_loss, "graph")]
 )
@@ -204,6 +214,7 @@ def train_on_single_batches(strategy, mode):
     }
 
 
+@pytest.mark.slow
 def test_masked_losses_of_single_batches_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_on_single_batches)
 
@@ -236,6 +247,7 @@ class OwnLossObject(km.Model):
         return {"loss": self.tracker.result(), "last_loss": loss}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
 def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas, reduction):
     def train(strategy, mode):

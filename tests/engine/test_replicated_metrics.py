@@ -69,11 +69,13 @@ def train_with(make_metrics, y=Y, activation="sigmoid", **fit):
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_states_that_do_not_add_up_are_those_of_one_device(two_replicas, mode):
     assert_equal_on(two_replicas, train_with(lambda: [Largest(), largest_error]), mode)
 
 
+@pytest.mark.slow
 def test_states_that_do_not_add_up_can_be_read_after_a_fit(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
@@ -85,6 +87,7 @@ def test_states_that_do_not_add_up_can_be_read_after_a_fit(two_replicas):
     assert_equal_on(two_replicas, train)
 
 
+@pytest.mark.slow
 def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas):
     metrics = keras.metrics
 
@@ -100,6 +103,7 @@ def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_with(make_metrics, CLASSES, sample_weight=WEIGHTS))
 
 
+@pytest.mark.slow
 def test_metrics_of_keras_for_numbers_are_those_of_one_device(two_replicas):
     metrics = keras.metrics
 
@@ -114,6 +118,7 @@ def test_metrics_of_keras_for_numbers_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_with(make_metrics, activation=None))
 
 
+@pytest.mark.slow
 def test_metrics_of_outputs_of_one_dimension_are_those_of_one_device(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
@@ -209,6 +214,7 @@ class OwnSteps(km.Model):
         return self.update(losses, km.average_loss(losses), y, y_pred)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lists_metrics", "mode"), [(True, "eager"), (False, "graph")])
 def test_metrics_of_own_steps_are_those_of_one_device(two_replicas, lists_metrics, mode):
     def train(strategy, mode):
@@ -261,6 +267,7 @@ class OwnLoss(km.Model):
         return {"loss": self.tracker.result(), "last_loss": loss}
 
 
+@pytest.mark.slow
 def test_a_step_may_log_a_sum_of_losses(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
@@ -279,6 +286,7 @@ class OwnLogs(km.SumRegressor):
         return {**logs, "root": tf.sqrt(logs["mse"])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_logs_computed_of_results_are_those_of_one_device(two_replicas, mode):
     def train(strategy, mode):

@@ -109,6 +109,7 @@ def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, st
     assert_equal_numbers(numbers, sums_on_one_device(), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "steps_per_execution"),
     # The regressor runs eagerly on replicas above, too.
@@ -152,6 +153,7 @@ class Draws(km.Model):
         return {"total": self.total.result()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 3, 7], ids="width {}".format)
 def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, width):
     examples = np.random.default_rng(0).normal(size=(22, width)).astype("float32")
@@ -166,6 +168,7 @@ def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, wi
     assert totals[0][0] != totals[0][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_data_sets_and_single_batches_are_shared_out_too(two_replicas, steps_per_execution):
     numbers = []
@@ -250,6 +253,7 @@ def test_data_that_are_distributed_already_take_one_step_at_a_time(two_replicas)
     assert int(model.optimizer.iterations.numpy()) == 2
 
 
+@pytest.mark.slow
 def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_replicas):
     weights = []
     for strategy in (ONE_DEVICE, two_replicas):

@@ -21,6 +21,7 @@ def weights_after_a_fit(strategy, optimizer, mode="graph"):
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip", "mode"),
     [("clipnorm", "graph"), ("global_clipnorm", "graph"), ("clipvalue", "eager")],

@@ -38,6 +38,7 @@ def weights_after_a_step(mode):
     return gan.get_weights()
 
 
+@pytest.mark.slow
 def test_a_late_penalty_sees_the_weights_of_before_the_update():
     for late, expected in zip(
         weights_after_a_step("graph"), weights_after_a_step("eager"), strict=True

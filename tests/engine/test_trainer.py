@@ -46,6 +46,7 @@ def count_executions(model):
     return executions
 
 
+@pytest.mark.slow
 def test_compile_again_changes_the_mode():
     model = km.SumRegressor(units=())
     for mode in (*MODES, "graph"):
@@ -67,6 +68,7 @@ def test_a_step_on_a_single_batch_sees_tensors(mode):
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_validation_step_runs_in_the_mode(mode):
     model = km.SumRegressor(units=())

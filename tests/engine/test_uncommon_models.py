@@ -75,6 +75,7 @@ def test_a_model_loaded_without_compile_predicts(kind, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_compiled_model_stays_compiled_with_modes():
     weights = []
     for is_stock in (True, False):
@@ -384,6 +385,7 @@ def test_a_compile_with_the_signature_of_keras_lets_fit_find_the_steps():
     assert ends == [2, 0, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "mode"), [(make_functional, None), (make_sequential, "fused")])
 def test_a_file_of_a_model_with_modes_holds_the_class_that_it_had(make, mode, tmp_path):
     cls = keras.Model if make is make_functional else keras.Sequential

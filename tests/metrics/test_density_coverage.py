@@ -49,6 +49,7 @@ def test_the_default_is_the_fifth_neighbour():
     assert result(real, generated) == result(real, generated, k=5)
 
 
+@pytest.mark.slow
 def test_one_distribution_gives_the_expected_values_on_average():
     num_real, num_generated, k = 60, 40, 3
     values = [

@@ -104,6 +104,7 @@ def test_the_config_brings_back_the_weights(network, test_set, outputs):
     np.testing.assert_array_equal(features, outputs[0])
 
 
+@pytest.mark.slow
 def test_a_model_that_contains_it_is_saved_and_loaded(tmp_path, test_set):
     images = keras.Input((28, 28, 1))
     model = keras.Model(images, keras.layers.Dense(2)(feature_network()(images)))

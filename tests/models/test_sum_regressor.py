@@ -78,6 +78,7 @@ def test_inputs_must_be_rows_of_features(shape):
         model(tf.zeros(shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "formula"),
     [

@@ -52,6 +52,7 @@ def make_shuffled_sums(length):
     return data.batch(16)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize(
     ("length", "mode"), [("known length", "fused"), ("unknown length", "graph")]
@@ -118,6 +119,7 @@ def test_no_example_of_a_data_set_is_dropped(drop_remainder):
     assert seen == [3, 3, 2]
 
 
+@pytest.mark.slow
 def test_one_line_adds_batch_size_and_mode_to_a_model_of_ones_own(tmp_path):
     def build(hp):
         model = km.SumRegressor([hp.Choice("width", [2, 3])])

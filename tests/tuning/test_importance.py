@@ -34,6 +34,7 @@ def test_what_decides_the_objective_is_most_important(tmp_path):
     assert 0.6 < r_squared < 1
 
 
+@pytest.mark.slow
 def test_an_objective_of_many_decades_is_explained_by_its_logarithm(tmp_path):
     plain = search_formula(tmp_path / "plain", score_sum, max_trials=20)
     power = search_formula(tmp_path / "power", lambda hp: 10 ** score_sum(hp), max_trials=20)
@@ -57,6 +58,7 @@ def test_an_objective_that_is_always_the_same_is_not_explained(tmp_path):
     assert km.tuning.measure_importance(tuner) == ({"x": (0.0, 0.0)}, 0.0)
 
 
+@pytest.mark.slow
 def test_the_same_search_gives_the_same_numbers(tmp_path):
     tuner = search_formula(tmp_path, score_sum, max_trials=12)
     assert km.tuning.measure_importance(tuner) == km.tuning.measure_importance(tuner)

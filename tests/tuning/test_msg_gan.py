@@ -23,12 +23,14 @@ def hyperband_search(tmp_path_factory):
     return tuner
 
 
+@pytest.mark.slow
 def test_hyperband_promotes_a_gan(hyperband_search):
     assert list_statuses(hyperband_search) == ["COMPLETED"] * 3
     promoted = hyperband_search.oracle.trials["2"]
     assert promoted.hyperparameters["tuner/trial_id"] in ("0", "1")
 
 
+@pytest.mark.slow
 def test_the_saved_gan_has_both_optimizers(hyperband_search, tmp_path):
     km.tuning.save_best_model(hyperband_search, tmp_path / "best.keras")
     gan = keras.models.load_model(tmp_path / "best.keras")
@@ -61,6 +63,7 @@ def test_the_gan_is_built_as_drawn():
         assert optimizer.beta_1 == 0.5
 
 
+@pytest.mark.slow
 def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_once(tmp_path):
     class Metrics(km.callbacks.GenerationMetrics):
         prepared = 0
@@ -97,6 +100,7 @@ def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_on
     assert all(("gamma" in one) == (one["penalty"] == "r1") for one in drawn)
 
 
+@pytest.mark.slow
 def test_a_search_without_metrics_names_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
         km.tuning.search(

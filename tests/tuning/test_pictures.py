@@ -47,6 +47,7 @@ def list_texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
+@pytest.mark.slow
 def test_the_file_is_a_picture_of_four_panels(valley, tmp_path):
     km.tuning.plot_search(valley, tmp_path / "new" / "search.png")
     with Image.open(tmp_path / "new" / "search.png") as image:
@@ -55,6 +56,7 @@ def test_the_file_is_a_picture_of_four_panels(valley, tmp_path):
     assert matplotlib.pyplot.get_fignums() == []
 
 
+@pytest.mark.slow
 def test_the_title_counts_trials(valley, figure):
     best = valley.oracle.get_best_trials(1)[0]
     title = figure.get_suptitle()
@@ -127,6 +129,7 @@ def find_parallel_coordinates(figure):
     return axes
 
 
+@pytest.mark.slow
 def test_of_many_hyperparameters_the_most_important_are_shown(tmp_path):
     def score(hp):
         numbers = [hp.Float(f"a_long_name_of_number_{n:02d}", 0.0, 1.0) for n in range(12)]
@@ -139,6 +142,7 @@ def test_of_many_hyperparameters_the_most_important_are_shown(tmp_path):
     assert len(labels) == 10 and "a_long_name_of_number_11" in labels
 
 
+@pytest.mark.slow
 def test_importance_has_a_bar_and_an_error_bar_each(valley, panels, monkeypatch):
     monkeypatch.undo()  # the forest of the picture
     measured, r_squared = km.tuning.measure_importance(valley)
@@ -195,6 +199,7 @@ def test_an_infinite_score_is_drawn_as_failed(tmp_path):
     assert infinite and list(find_line(axes, "failed")[0]) == infinite
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_trials", [4, 25])
 def test_every_text_is_inside_the_picture(num_trials, tmp_path):
     tuner = search_formula(tmp_path, max_trials=num_trials, fails=(2,), verbose=1)

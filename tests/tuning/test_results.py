@@ -43,6 +43,7 @@ def test_divergence_fails_one_trial_and_is_last_in_the_table(tmp_path):
     assert "failed" in last_row and "1e+30" in last_row
 
 
+@pytest.mark.slow
 def test_the_table_lists_the_best_trials_first(hyperband_search):
     table = km.tuning.best_trials_table(hyperband_search, num_trials=3)
     headings = [column.header.replace("\n", "") for column in table.columns]
@@ -70,6 +71,7 @@ def test_ten_hyperparameters_fit_80_columns(tmp_path):
     assert "…" not in text  # What is too wide is folded, not cut.
 
 
+@pytest.mark.slow
 def test_the_saved_model_is_the_best_with_its_optimizer(random_search, tmp_path):
     path = tmp_path / "new" / "best.keras"
     km.tuning.save_best_model(random_search, path)
@@ -80,6 +82,7 @@ def test_the_saved_model_is_the_best_with_its_optimizer(random_search, tmp_path)
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_the_saved_model_keeps_its_mode(mode, tmp_path):
     tuner = search_sums(tmp_path / "search", mode=mode, max_trials=1, epochs=1)
@@ -246,6 +249,7 @@ def check_optimizer(path, num_steps):
     assert all(np.any(np.asarray(moment) != 0) for moment in moments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [build_sequential, build_functional, build_stock])
 def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path):
     arguments = {"max_trials": 2, "epochs": 2, "directory": tmp_path, "seed": 0}
@@ -255,6 +259,7 @@ def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path)
     check_optimizer(tmp_path / "best.keras", num_steps=best_step + 1)  # an epoch has one batch
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_build_builds_keeps_its_state(tmp_path):
     space = make_space(optimizer="adam", hidden_layers=1, batch_size=8)
     hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
@@ -264,6 +269,7 @@ def test_an_optimizer_that_build_builds_keeps_its_state(tmp_path):
     check_optimizer(tmp_path / "best.keras", num_steps=2)  # an epoch has two batches
 
 
+@pytest.mark.slow
 def test_training_continues_from_the_saved_model_exactly(tmp_path):
     arguments = {"max_trials": 1, "directory": tmp_path, "seed": 0, "epochs": 2}
     tuner = km.tuning.search(build_functional, **arguments, **make_sums())

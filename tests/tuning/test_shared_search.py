@@ -33,6 +33,7 @@ def stopped(random_search, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_trials_that_were_left_are_run_once_in_their_order(stopped, random_search):
     resumed = search_sums(stopped)
     assert list_scores(resumed) == list_scores(random_search)
@@ -40,6 +41,7 @@ def test_trials_that_were_left_are_run_once_in_their_order(stopped, random_searc
     assert not resumed.oracle.ongoing_trials
 
 
+@pytest.mark.slow
 def test_a_trial_that_the_oracle_does_not_know_is_drawn_again(stopped, random_search):
     path = stopped / "random" / "oracle.json"
     state = json.loads(path.read_text())
@@ -53,6 +55,7 @@ def test_a_trial_that_the_oracle_does_not_know_is_drawn_again(stopped, random_se
     assert len(list_scores(resumed)) == 3
 
 
+@pytest.mark.slow
 def test_a_trial_that_had_ended_is_not_repeated(stopped):
     path = stopped / "random" / "trial_0" / "trial.json"
     state = json.loads((stopped / "random" / "oracle.json").read_text())
@@ -75,6 +78,7 @@ def search_grid(directory, max_trials):
     return km.tuning.search(build, "grid", directory=directory, **fixed)
 
 
+@pytest.mark.slow
 def test_a_grid_is_resumed_where_it_stopped(tmp_path):
     search_grid(tmp_path, 2)
     resumed = search_grid(tmp_path, 10)
@@ -83,6 +87,7 @@ def test_a_grid_is_resumed_where_it_stopped(tmp_path):
     assert len({(one["units"], one["more"]) for one in values}) == 6
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_while_it_writes_leaves_whole_files(tmp_path, monkeypatch):
     tuner = search_sums(tmp_path, max_trials=1)
     before = read_states(tmp_path / "random")
@@ -98,6 +103,7 @@ def test_a_process_that_ends_while_it_writes_leaves_whole_files(tmp_path, monkey
     assert read_states(tmp_path / "random") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verbose", "num_lines"), [(0, 0), (1, 2), (2, 4), ("auto", 2)])
 def test_verbose_says_how_much_is_shown(verbose, num_lines, tmp_path, capsys):
     search_sums(tmp_path, max_trials=2, epochs=1, verbose=verbose)

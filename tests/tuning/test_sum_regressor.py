@@ -15,6 +15,7 @@ from tiny_searches import (
 import kerasmodes as km
 
 
+@pytest.mark.slow
 def test_hyperband_promotes_a_model_with_the_state_of_adam(tmp_path):
     # Keras would warn if it lost that state.
     space = make_space(batch_size=[8, 16], optimizer="adam")

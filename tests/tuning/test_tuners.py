@@ -30,6 +30,7 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_wrong_data_end_the_search_before_the_first_trial(tmp_path):
     x = np.zeros((16, NUM_FEATURES + 1), "float32")
     with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 4\]"):
@@ -98,6 +99,7 @@ def test_three_failures_in_a_row_end_the_search_with_the_reason(tmp_path):
         search_widths(tmp_path, refused=[3, 4, 5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["training", "validation"])
 def test_a_number_that_is_not_finite_fails_its_trial(place, tmp_path):
     sums = make_sums()
@@ -116,6 +118,7 @@ def test_settings_of_keras_tuner_are_passed_on(tmp_path):
     assert tuner.executions_per_trial == 2
 
 
+@pytest.mark.slow
 def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search_sums(tmp_path, callbacks=[Interruption()])
@@ -124,6 +127,7 @@ def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_pa
     assert list_scores(resumed) == list_scores(random_search)
 
 
+@pytest.mark.slow
 def test_more_trials_extend_a_search(tmp_path):
     first = search_sums(tmp_path, max_trials=1)
     both = search_sums(tmp_path, max_trials=2)
@@ -203,6 +207,7 @@ def test_another_search_in_the_same_folder_is_refused(changed, words, random_sea
     assert list_scores(search_sums(random_search.directory)) == before
 
 
+@pytest.mark.slow
 def test_overwrite_starts_again(tmp_path):
     search_sums(tmp_path, max_trials=1, epochs=2)
     assert len(search_sums(tmp_path, max_trials=1, epochs=1, overwrite=True).oracle.trials) == 1
@@ -230,6 +235,7 @@ def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "data"), [("eager", "arrays"), ("fused", "data set")])
 def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_path):
     sums = make_sums()
@@ -259,6 +265,7 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
     assert promoted.score == min(history["val_loss"][hp["tuner/initial_epoch"] :])
 
 
+@pytest.mark.slow
 def test_bayesian_search_finishes(tmp_path):
     # The third trial is the first that is not drawn at random.
     assert list_statuses(search_sums(tmp_path, "bayesian", epochs=1)) == ["COMPLETED"] * 3

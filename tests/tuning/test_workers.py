@@ -51,6 +51,7 @@ def stopped(tmp_path_factory):
     return folder, str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.workers
 def test_when_the_chief_is_killed_all_ends_and_the_error_says_how_to_resume(stopped):
     folder, error = stopped
@@ -58,6 +59,7 @@ def test_when_the_chief_is_killed_all_ends_and_the_error_says_how_to_resume(stop
     assert_no_process_is_left(folder, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.workers
 def test_two_workers_resume_a_search_and_repeat_a_killed_one_s_trial(stopped, expected, capfd):
     folder, _ = stopped

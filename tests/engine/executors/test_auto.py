@@ -38,6 +38,7 @@ def trained(mode, **arguments):
     return model, fit(model, **arguments)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_any_mode(always_worth):
     expected, graph = trained("graph")
     model, history = trained("auto")
@@ -47,6 +48,7 @@ def test_the_numbers_are_those_of_any_mode(always_worth):
         np.testing.assert_allclose(weight, other, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_every_mode_is_tried_and_the_fastest_stays(always_worth, capsys):
     model, history = trained("auto", verbose=2)
     times = history.params["microseconds_per_step"]
@@ -63,6 +65,7 @@ def test_a_short_fit_stays_in_graph_mode_and_says_why(never_worth, capsys):
     assert "fused: too long to compile for this fit" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_longer_fit_tries_what_a_short_one_did_not(monkeypatch):
     set_worth(monkeypatch, 0.0)
     model, _ = trained("auto")
@@ -71,6 +74,7 @@ def test_a_longer_fit_tries_what_a_short_one_did_not(monkeypatch):
     assert int(model.optimizer.iterations.numpy()) == 4_000
 
 
+@pytest.mark.slow
 def test_a_chosen_mode_stays_for_all_that_follows(always_worth):
     model, _ = trained("auto", validation_data=(X, Y))
     mode, loss = model.mode, model.evaluate(X, Y, verbose=0)
@@ -81,6 +85,7 @@ def test_a_chosen_mode_stays_for_all_that_follows(always_worth):
     assert int(model.optimizer.iterations.numpy()) == 4_000
 
 
+@pytest.mark.slow
 def test_no_step_is_lost_when_a_mode_turns_out_impossible(always_worth, capsys):
     class WithPythonInside(km.SumRegressor):
         def train_step(self, data):
@@ -107,6 +112,7 @@ def test_data_that_only_a_graph_takes_run_in_one(always_worth):
     assert model.fit(data, shuffle=False, verbose=0).params["mode"] == "graph"
 
 
+@pytest.mark.slow
 def test_an_own_number_of_steps_is_kept(always_worth):
     model = km.SumRegressor(units=())
     model.compile("sgd", mode="auto", steps_per_execution=7)
@@ -127,6 +133,7 @@ def test_data_of_unknown_length_pay_for_a_trial_with_time_already_spent(never_wo
     assert int(model.optimizer.iterations.numpy()) == 200
 
 
+@pytest.mark.slow
 def test_breakpoints_can_be_had_at_any_time():
     model, _ = trained("auto", epochs=1)
     model.run_eagerly = True
@@ -135,6 +142,7 @@ def test_breakpoints_can_be_had_at_any_time():
     assert int(model.optimizer.iterations.numpy()) == 200
 
 
+@pytest.mark.slow
 def test_several_replicas_run_in_graph_mode(two_replicas):
     with two_replicas.scope():
         model = km.SumRegressor(units=())
@@ -202,6 +210,7 @@ def test_a_choice_is_said_once(never_worth, capsys):
     assert capsys.readouterr().out.count("chosen with") == 1
 
 
+@pytest.mark.slow
 def test_convolutions_on_a_cpu_are_tried_in_graph_and_xla(always_worth, capsys):
     assert tf.config.list_physical_devices("GPU") == []
     convolution = keras.layers.Conv2D(2, 3)

@@ -39,6 +39,7 @@ def train(mode, **arguments):
     return model, history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_a_mode_of_ones_own_trains_tests_and_predicts(counts, steps_per_execution):
     model, history = train("counting", steps_per_execution=steps_per_execution)

@@ -104,11 +104,13 @@ def test_arrays(batch_size, steps_per_execution, num_batches):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(4, 4, 2, 4, 4, 4), (1, 2, 3, 4, 5)])
 def test_smaller_batches_anywhere(sizes):
     check_fused_equals_graph(lambda: {"x": batches(*sizes)}, len(sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(RAN_OUT)
 @pytest.mark.parametrize("steps_per_execution", [3, 100])
 def test_data_of_unknown_length(steps_per_execution):
@@ -119,6 +121,7 @@ def test_data_of_unknown_length(steps_per_execution):
     )
 
 
+@pytest.mark.slow
 def test_validation():
     def make_arguments():
         return {"x": X, "y": Y, "batch_size": 4, "validation_data": (X[:7], Y[:7], WEIGHT[:7])}
@@ -231,6 +234,7 @@ def test_random_numbers_differ_between_the_steps_of_an_execution():
     np.testing.assert_array_equal(model.drawn.numpy(), numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "cpu:1"])
 def test_any_strategy_of_one_replica_will_do(name):
     with km.get_strategy(name).scope():
@@ -268,6 +272,7 @@ def fit_images(model, num_batches=40):
     return model.fit(images, images[:, 0, 0], batch_size=4, epochs=2, shuffle=False, verbose=0)
 
 
+@pytest.mark.slow
 def test_fused_convolutions_on_a_cpu_run_in_the_faster_of_two_loops_that_is_not_xla_s():
     assert tf.config.list_physical_devices("GPU") == []
     keras.utils.set_random_seed(0)
@@ -297,6 +302,7 @@ def test_a_trial_of_loops_loses_no_step_when_super_batches_end_in_it():
     np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
 def test_fused_convolutions_predict_and_evaluate_as_in_a_graph(steps_per_execution):
     model = convolutional(mode="graph")
@@ -310,6 +316,7 @@ def test_fused_convolutions_predict_and_evaluate_as_in_a_graph(steps_per_executi
     np.testing.assert_allclose(fused_loss, loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_branches_can_be_differentiated(mode):
     def choose(x):
@@ -357,6 +364,7 @@ def test_predicting_any_number_of_examples_needs_few_graphs():
     assert len(traces) <= 3
 
 
+@pytest.mark.slow
 def test_a_step_that_asks_for_sizes_in_python_is_traced_for_each():
     class Sizes(Lengths):
         def train_step(self, data):
@@ -370,6 +378,7 @@ def test_a_step_that_asks_for_sizes_in_python_is_traced_for_each():
     assert int(model.train_steps.numpy()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_programs_of_xla_are_bounded(mode, monkeypatch):
     monkeypatch.setattr(programs, "MOST_PROGRAMS", 2)

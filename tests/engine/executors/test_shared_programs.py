@@ -32,6 +32,7 @@ def programs(monkeypatch):
     return kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fused", "xla"])
 def test_models_of_one_shape_share_a_program_and_keep_their_numbers(programs, mode):
     rates = (0.01, 0.05)
@@ -70,6 +71,7 @@ def test_batches_of_another_structure_have_a_program_of_their_own(programs):
     assert len(programs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [
@@ -87,6 +89,7 @@ def test_models_that_differ_share_nothing(programs, other):
     assert len(programs) > number
 
 
+@pytest.mark.slow
 def test_the_program_of_a_deleted_model_serves_the_next(programs):
     expected = fit(make_model("fused"))
     gc.collect()
@@ -94,6 +97,7 @@ def test_the_program_of_a_deleted_model_serves_the_next(programs):
     assert len(programs) == 1
 
 
+@pytest.mark.slow
 def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
     monkeypatch.setattr(shared_programs, "MOST_PROGRAMS", 2)
     for width in (2, 3, 4):
@@ -104,6 +108,7 @@ def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
     assert not programs
 
 
+@pytest.mark.slow
 def test_recurrent_models_share_their_programs_too(programs):
     def make(seed):
         keras.utils.set_random_seed(seed)

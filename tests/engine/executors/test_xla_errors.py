@@ -19,6 +19,7 @@ class WithPythonInside(km.SumRegressor):
         return super().train_step(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 @pytest.mark.parametrize("use", ["fit", "train_on_batch"])
 def test_the_operation_the_place_and_the_way_out_are_named(mode, use):

@@ -174,6 +174,7 @@ def test_gradients_equal_differences(policy):
         np.testing.assert_allclose(gradient, differences, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_second_gradients_equal_differences(jit_compile):
     augment = DiffAugment()
@@ -193,6 +194,7 @@ def test_second_gradients_equal_differences(jit_compile):
     np.testing.assert_allclose(analytic[0], numeric[0], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_xla_agrees_with_eager_in_images_and_gradients(dtype):
     augment = AdaptiveAugment()

@@ -91,6 +91,7 @@ def test_one_step_is_the_tutorials():
             np.testing.assert_allclose(new, old - rate * gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_labels_are_ignored():
     losses = []
     for labels in ((), (np.arange(6),)):
@@ -239,6 +240,7 @@ def test_optimizers_may_be_names():
     assert isinstance(gan.discriminator_optimizer, keras.optimizers.Adam)
 
 
+@pytest.mark.slow
 def test_a_seed_fixes_latents_and_masks():
     def losses(seed):
         keras.utils.set_random_seed(0)
@@ -260,6 +262,7 @@ def test_images_out_of_range_are_refused(worst):
         gan.fit(images, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "preset", [km.presets.Default(8, 8), km.presets.Paper(4, 4)], ids=["default", "paper"]
 )
@@ -291,6 +294,7 @@ def test_classes_are_generated_as_asked():
     np.testing.assert_array_equal(gan.generate(6, 0, labels=LABELS)[-1], turns)
 
 
+@pytest.mark.slow
 def test_a_class_is_what_the_model_learns():
     """Images of class 0 are dark and of class 1 light; so are those that are generated."""
     keras.utils.set_random_seed(0)
@@ -303,6 +307,7 @@ def test_a_class_is_what_the_model_learns():
     assert dark < -0.3 < 0.3 < light
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_a_model_with_classes_needs_labels(mode):
     gan = make_class_gan()
@@ -334,6 +339,7 @@ def count_updates(gan):
     ]
 
 
+@pytest.mark.slow
 def test_the_discriminator_may_take_more_steps():
     gan = make_gan(num_scales=1)
     gan.compile(discriminator_steps=3, mode="eager")

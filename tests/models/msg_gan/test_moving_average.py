@@ -33,6 +33,7 @@ def test_at_first_it_forgets_faster():
 
 
 # XLA compiles a program for each size.
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "sizes"), [("graph", (8, 4)), ("fused", (4, 4))])
 def test_the_gans_average_follows_weights_and_statistics(mode, sizes):
     preset = km.presets.Default(8, 8, half_life=6)
@@ -78,6 +79,7 @@ def test_the_average_is_evaluated_unless_told_otherwise():
     assert losses[0] == losses[2] != losses[1]
 
 
+@pytest.mark.slow
 def test_an_exported_model_serves_what_the_average_makes(tmp_path):
     gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=2, preset=km.presets.Default(8, 8), seed=0)
     gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])

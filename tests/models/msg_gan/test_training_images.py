@@ -52,6 +52,7 @@ def batches(*arrays):
     return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
@@ -102,6 +103,7 @@ def test_narrow_labels_may_have_many_classes():
     assert len(list(dataset)) == 3
 
 
+@pytest.mark.slow
 def test_a_column_of_one_class_is_no_one_hot_row():
     column = np.array([[0], [1]] * 6)
     gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=1, preset=km.presets.Default(8, 8))
@@ -111,6 +113,7 @@ def test_a_column_of_one_class_is_no_one_hot_row():
             gan.fit(*data, shuffle=False, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [(BAD_IMAGES, LABELS, "must be in"), (IMAGES, BAD_LABELS, "must be from 0 to 2")],
@@ -130,6 +133,7 @@ def test_validation_data_are_checked_too(images, labels, words):
         gan.evaluate(batches(images, labels), verbose=0)
 
 
+@pytest.mark.slow
 def test_sound_validation_data_are_evaluated():
     history = with_classes().fit(
         IMAGES, LABELS, 4, validation_data=(IMAGES[:4], LABELS[:4]), verbose=0
@@ -137,6 +141,7 @@ def test_sound_validation_data_are_evaluated():
     assert np.isfinite(history.history["val_d_loss"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [Batches, generated])
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
@@ -149,6 +154,7 @@ def test_batches_of_python_are_checked_as_they_come(stream, images, labels, word
     assert all(np.isfinite(weight).all() for weight in gan.get_weights())
 
 
+@pytest.mark.slow
 def test_sound_batches_of_python_are_what_they_were():
     gan, data = with_classes(), Batches(IMAGES, LABELS)
     gan.generator_optimizer.iterations.assign(0)
