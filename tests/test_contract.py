@@ -210,6 +210,7 @@ def test_a_config_makes_the_same_model(name):
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.slow
 def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
     model, _ = trained(name, "eager")
     model.save_weights(tmp_path / "model.weights.h5")

@@ -23,6 +23,13 @@ def load_example(name):
     return module
 
 
+@pytest.fixture(autouse=True)
+def _interactive_logging():
+    """What an example switches off is on again for the next test."""
+    yield
+    keras.config.enable_interactive_logging()
+
+
 @pytest.fixture(
     params=[("fused",), pytest.param(("graph", "fused"), marks=pytest.mark.sweep)],
     ids=" and ".join,

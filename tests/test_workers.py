@@ -67,6 +67,7 @@ def test_two_workers_share_averages_penalties_classes_and_clipping(found):
     assert_equal_numbers(found["default GAN"], expected, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 @pytest.mark.parametrize("name", ["slurm", "tf_config"])
 def test_workers_find_each_other_by_the_variables_of_slurm_and_by_tf_config(folder, name):
@@ -74,6 +75,7 @@ def test_workers_find_each_other_by_the_variables_of_slurm_and_by_tf_config(fold
         assert (folder / f"{name}-{is_chief}.txt").read_text() == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_without_a_seed_stay_in_step(folder):
     first, second = (pickle.loads(path.read_bytes()) for path in folder.glob("own-*.pkl"))
@@ -87,6 +89,7 @@ def test_a_job_whose_worker_was_killed_has_the_numbers_of_one_that_was_not(found
     assert_equal_numbers(found["killed"], expected, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_with_different_data_are_stopped(folder):
     errors = [path.read_text() for path in folder.glob("error-*.txt")]

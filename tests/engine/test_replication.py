@@ -129,6 +129,7 @@ def test_whatever_the_gan_is_made_of_it_is_that_of_one_device(two_replicas, kind
     np.testing.assert_allclose(weights_of(model), weights_of(expected_model), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_replicas_stay_in_step(two_replicas):
     model, _ = train_gan(two_replicas, "graph", 4)
     for weight in [*model.weights, *model.generator_optimizer.variables]:
