@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -76,6 +77,27 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def prepare_folder(name: str, path: str | os.PathLike) -> None:
+    """Makes a folder, removes what killed programs have left in it, and tries to write to it.
+
+    Args:
+        name: The user's name for the argument.
+        path: The folder.
+
+    Raises:
+        ValueError: If nothing can be written there.
+    """
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+        remove_parts(path)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"`{name}` must be a folder to write to. Received: {name}={str(path)!r}, {error}"
+        ) from error
 
 
 def remove_parts(folder: str | os.PathLike) -> None:

@@ -6,7 +6,6 @@ warns.
 
 import copy
 import pathlib
-import tempfile
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -116,7 +115,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._epoch, self._num_steps = progress.epoch, progress.step
         self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
-            self._prepare_folder()
+            atomic_files.prepare_folder("directory", self.directory)
         if not progress.model.run_eagerly:
             progress.reader.stack_batches(recent_steps.BLOCK)
         arrays = progress.reader.arrays if self.check_data else None
@@ -207,16 +206,3 @@ class NaNGuard(fit_watchers.FitWatcher):
         name = f"epoch_{failed.epoch + 1:04d}_step_{failed.step + 1:06d}.npz"
         saved_batches.save(failed.batch, self.directory / name)
         return self.directory / name
-
-    def _prepare_folder(self):
-        """Makes the folder, and notices before the first step if it cannot be written to."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            atomic_files.remove_parts(self.directory)
-            with tempfile.TemporaryFile(dir=self.directory):
-                pass
-        except OSError as error:
-            raise ValueError(
-                f"`directory` must be a folder to write to. Received: {str(self.directory)!r}, "
-                f"{error}"
-            ) from error

@@ -6,7 +6,6 @@ What a checkpoint holds is in `engine/fit_progress.py`. With several workers, on
 import datetime
 import pathlib
 import signal
-import tempfile
 import threading
 import time
 import warnings
@@ -99,7 +98,7 @@ class Resume(FitWatcher):
                 f"differ. Received: every={self.every!r}"
             )
         if self._is_chief:
-            self._prepare_folder()
+            atomic_files.prepare_folder("directory", self.directory)
         progress.reader.remember_calls()
         if not isinstance(self.every, (str, datetime.timedelta)):
             progress.reader.limit_execution(self.every)
@@ -216,19 +215,6 @@ class Resume(FitWatcher):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
-
-    def _prepare_folder(self):
-        """Makes the folder, and notices before the first epoch if it cannot be written to."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            atomic_files.remove_parts(self.directory)
-            with tempfile.TemporaryFile(dir=self.directory):
-                pass
-        except OSError as error:
-            raise ValueError(
-                f"`directory` must be a folder to write to. Received: {str(self.directory)!r}, "
-                f"{error}"
-            ) from error
 
 
 def _check_every(every):

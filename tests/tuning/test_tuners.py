@@ -100,12 +100,30 @@ def test_three_failures_in_a_row_end_the_search_with_the_reason(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["training", "validation"])
-def test_a_number_that_is_not_finite_fails_its_trial(place, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        # It is not in the first batch, which is looked at before the first trial.
+        (11, RuntimeError, "(?s)limit of 2.*numbers must be finite"),
+        (-1, keras_tuner.errors.FailedTrialError, "numbers must be finite. Received: val_loss"),
+    ],
+    ids=["training", "validation"],
+)
+def test_a_number_that_is_not_finite_fails_its_trial(place, error, words, tmp_path):
     sums = make_sums()
-    sums["x"][0 if place == "training" else -1, 0] = np.nan
-    with pytest.raises(RuntimeError, match="(?s)limit of 2.*numbers must be finite"):
-        search_sums(tmp_path, max_trials=2, **sums)
+    sums["x"][place, 0] = np.nan
+    examples = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).batch(4)
+    data = {"x": examples.take(3), "y": None, "validation_data": examples.skip(3)}
+    space = make_space(optimizer="sgd", batch_size=2)
+    with pytest.raises(error, match=words):
+        search_sums(tmp_path, max_trials=2, validation_split=0.0, hyperparameters=space, **data)
+
+
+def test_arrays_that_are_not_finite_end_the_search_before_its_first_trial(tmp_path):
+    sums = make_sums()
+    sums["x"][0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"`x` must be finite. Received: x\[0, 0\]=nan"):
+        search_sums(tmp_path, **sums)
 
 
 def test_settings_of_keras_tuner_are_passed_on(tmp_path):

@@ -252,13 +252,19 @@ def test_a_seed_fixes_latents_and_masks():
     assert losses(1) != losses(2)
 
 
-@pytest.mark.parametrize("worst", [255.0, float("nan")])
-def test_images_out_of_range_are_refused(worst):
+@pytest.mark.parametrize(
+    ("worst", "words"),
+    [
+        (255.0, r"Images must be in \[-1, 1\]. Received: values from"),
+        (float("nan"), r"`x` must be finite. Received: x\[0, 0, 0, 0\]=nan"),
+    ],
+)
+def test_images_out_of_range_are_refused(worst, words):
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Tutorial(3, 3))
     gan.compile()
     images = np.zeros((4, 8, 8, 1), "float32")
     images[0, 0, 0] = worst
-    with pytest.raises(ValueError, match=r"Images must be in \[-1, 1\]. Received: values from"):
+    with pytest.raises(ValueError, match=words):
         gan.fit(images, verbose=0)
 
 
