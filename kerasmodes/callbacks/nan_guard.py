@@ -117,7 +117,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
             atomic_files.prepare_folder("directory", self.directory)
         if not progress.model.run_eagerly:
-            progress.reader.stack_batches(recent_steps.BLOCK)
+            progress.reader.read_in_blocks(recent_steps.BLOCK)
         arrays = progress.reader.arrays if self.check_data else None
         if arrays is not None:
             named = dict(zip(saved_batches.PARTS, arrays, strict=False))

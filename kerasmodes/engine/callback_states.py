@@ -31,8 +31,6 @@ def set_states(callbacks: list, states: list) -> None:
 def _get_state(callback):
     if hasattr(callback, "get_state"):
         return callback.get_state()
-    if isinstance(callback, keras.callbacks.History):
-        return {"epoch": list(callback.epoch), "history": dict(callback.history)}
     if isinstance(callback, keras.callbacks.CSVLogger):
         return _read_rows(callback)
     names = keras_private.find_counts(callback)
@@ -45,8 +43,10 @@ def _set_state(callback, state):
     elif isinstance(callback, keras.callbacks.CSVLogger):
         _write_rows(callback, state)
     else:
-        for name, value in state.items():
-            setattr(callback, name, value)
+        # Nothing else that a file may name: a folder is not always one's own.
+        for name in keras_private.find_counts(callback):
+            if name in state:
+                setattr(callback, name, state[name])
 
 
 def _read_rows(logger):

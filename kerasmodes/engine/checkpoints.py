@@ -16,6 +16,7 @@ from kerasmodes.engine import packing
 
 # As the command `sha256sum` writes and checks them.
 CHECKSUMS, STATE, ARRAYS = "SHA256SUMS", "state.json", "arrays.npz"
+FORMAT = 1  # Of what `fit_progress.py` captures.
 _NAME = re.compile(r"epoch_(\d+)_step_(\d+)")
 
 
@@ -32,7 +33,7 @@ def write_checkpoint(directory: pathlib.Path, progress: Any, made_with: dict[str
         arrays = []
         state = packing.pack(progress.capture(folder), arrays)
         packing.write_arrays(folder / ARRAYS, arrays)
-        text = json.dumps({"made_with": made_with, "state": state}, indent=1)
+        text = json.dumps({"format": FORMAT, "made_with": made_with, "state": state}, indent=1)
         (folder / STATE).write_text(text)
         sums = [f"{_hash_file(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
         (folder / CHECKSUMS).write_text("".join(sums))
@@ -74,6 +75,11 @@ def find_latest(directory: pathlib.Path):
 def read_checkpoint(path: pathlib.Path):
     """Returns the state in a checkpoint, and what it was made with."""
     content = json.loads((path / STATE).read_text())
+    if content.get("format") != FORMAT:
+        raise ValueError(
+            f"{path / STATE} must have format {FORMAT}, of this version of kerasmodes. "
+            f"Received: format={content.get('format')!r}"
+        )
     state = packing.unpack(content["state"], packing.read_arrays(path / ARRAYS))
     return state, content["made_with"]
 

@@ -3,13 +3,11 @@
 The variables are those of `model_state.py`; random numbers and settings are kept here.
 """
 
-import random
 from typing import Any
 
 import keras
-import numpy as np
 
-from kerasmodes.engine import keras_private, model_state, optimizers
+from kerasmodes.engine import keras_private, model_state, optimizers, random_states
 
 
 class KeptStep:
@@ -28,9 +26,9 @@ class KeptStep:
         self._model = model
         self._state = model_state.ModelState(model, self.kinds)
         self._values = self._state.copy()
-        self._random, self._numpy = random.getstate(), np.random.get_state()
+        self._random = random_states.read()
         self._seeds = keras_private.find_global_seeds()
-        self._seed_state = None if self._seeds is None else np.array(self._seeds.state.numpy())
+        self._seed_state = keras_private.read_global_seed()
 
     def restore(self) -> None:
         """Puts everything back."""
@@ -39,11 +37,9 @@ class KeptStep:
             for metric in keras_private.find_all_metrics(self._model):
                 metric.reset_state()
         self._state.restore(self._values)
-        random.setstate(self._random)
-        np.random.set_state(self._numpy)
+        random_states.restore(self._random)
         keras_private.set_global_seeds(self._seeds)
-        if self._seeds is not None:
-            self._seeds.state.assign(self._seed_state)
+        keras_private.set_global_seed(self._seed_state)
 
 
 class KeptFit(KeptStep):

@@ -101,6 +101,7 @@ ATTRIBUTES = {
 
 # What Keras's callbacks count, by class.
 CALLBACK_COUNTS = {
+    keras.callbacks.History: "epoch history",
     keras.callbacks.EarlyStopping: "wait stopped_epoch best best_weights best_epoch",
     keras.callbacks.ReduceLROnPlateau: "wait cooldown_counter best",
     keras.callbacks.ModelCheckpoint: "best epochs_since_last_save "
@@ -385,7 +386,7 @@ def find_counts(callback: keras.callbacks.Callback) -> list[str]:
 
 def read_global_seed():
     """Returns the state from which Keras draws where no seed is given; `None` if it never has."""
-    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    generator = find_global_seeds()
     return None if generator is None else generator.state.numpy()
 
 

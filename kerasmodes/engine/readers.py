@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from kerasmodes import modes, replicas
 from kerasmodes.engine import (
+    adapter_calls,
     datasets,
     keras_private,
     random_states,
@@ -73,9 +74,7 @@ class Reader:
         self._selector = None
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
-        self._num_epochs = 0
-        self._calls = None  # Where random numbers stood before each call that an adapter hands on.
-        self._random_state = None
+        self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
         self._most_steps = None
         self._source = self._make_source()
@@ -122,7 +121,7 @@ class Reader:
         if self.is_dense:
             self._source = self._stack()
 
-    def stack_batches(self, most: int) -> None:
+    def read_in_blocks(self, most: int) -> None:
         """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
 
         One by one, they would be handed out by an iterator within a graph; to take them out of
@@ -170,9 +169,8 @@ class Reader:
         return {
             "num_batches": self._num_batches,
             "steps_seen": self._steps_seen,
-            "epochs": self._num_epochs,
-            "random": {"epoch": self._random_state, "now": random_states.read()},
-            "calls": self._calls,
+            "calls": self._calls.capture(),
+            "random": random_states.read(),
             "source": self._source.capture(self._pass, folder),
         }
 
@@ -204,44 +202,15 @@ class Reader:
     def _begin_epoch(self):
         captured = self._captured
         if captured is not None:
-            self._repeat_calls(captured[0])
-            random_states.restore(captured[0]["random"]["epoch"])
-        self._random_state = random_states.read()
-        self._call_adapter("on_epoch_begin")
+            self._calls.repeat(captured[0]["calls"])
+        self._calls.begin_epoch()
         # What was read again has drawn again what it draws itself, with what it has read ahead.
         if captured is not None and self._restore_position() is None:
-            random_states.restore(captured[0]["random"]["now"])
-
-    def _end_epoch(self):
-        self._call_adapter("on_epoch_end")
-        self._num_epochs += 1
+            random_states.restore(captured[0]["random"])
 
     def remember_calls(self) -> None:
-        """Lets a `PyDataset` that takes another order in `on_epoch_end` be resumed.
-
-        It may draw the order from Python's or NumPy's random numbers.
-        """
-        cls = type(getattr(self.adapter, "py_dataset", None))
-        plain = keras.utils.PyDataset
-        names = ("on_epoch_begin", "on_epoch_end")
-        if issubclass(cls, plain) and any(getattr(cls, n) != getattr(plain, n) for n in names):
-            self._calls = []
-
-    def _call_adapter(self, name):
-        if self._calls is not None:
-            self._calls.append(random_states.read())
-        getattr(self.adapter, name)()
-
-    def _repeat_calls(self, state):
-        """Tells the data of the epochs that a captured reader has told them of."""
-        states = iter(state["calls"] or ())
-        for _ in range(state["epochs"] - self._num_epochs):
-            for name in ("on_epoch_begin", "on_epoch_end"):
-                before = next(states, None)
-                if before is not None:
-                    random_states.restore(before)
-                self._call_adapter(name)
-        self._num_epochs = state["epochs"]
+        """Lets a `PyDataset` that takes another order in `on_epoch_end` be resumed."""
+        self._calls.remember()
 
     @property
     def num_opened(self) -> int:
@@ -255,8 +224,9 @@ class Reader:
 
     def skip_epochs(self, number: int) -> None:
         """Moves arrays to where they stand after some epochs of a fit from the beginning."""
-        self._source.skip_epochs(0 if self.steps_per_epoch else number, self._num_batches)
-        if self.steps_per_epoch and number:
+        if not self.steps_per_epoch:
+            self._source.skip_passes(number)
+        elif number:
             self._open_pass()
             self._pass.skip(number * self.steps_per_epoch)
 
@@ -270,7 +240,7 @@ class Reader:
                 self._num_batches = self._steps_seen
             warnings.warn(RAN_OUT, stacklevel=2)
             self._pass = None
-            self._end_epoch()
+            self._calls.end_epoch()
 
     def executions(self, first_step: int = 0):
         """Yields, for each execution of an epoch, its first step, its last one, and a function.
@@ -286,7 +256,7 @@ class Reader:
             self._open_pass()
         is_exact = self._source.is_stacked and self._model.fits_epochs
         yield from self._count_exactly(first_step) if is_exact else self._count_as_keras(first_step)
-        self._end_epoch()
+        self._calls.end_epoch()
 
     def _count_as_keras(self, first):
         length = self._steps_per_execution

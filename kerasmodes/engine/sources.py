@@ -51,7 +51,7 @@ class ArraySource:
     def open(self):
         return super_batches.SuperBatchReader(self._read_super_batches())
 
-    def skip_epochs(self, number: int, num_batches: int | None) -> None:
+    def skip_passes(self, number: int) -> None:
         self._next_pass += number
 
     def take_batch(self):
@@ -116,9 +116,6 @@ class DatasetSource:
         self._spare = self.open()
         data = self._spare.take(1)
         return data if isinstance(data, list) else iter([next(data)])
-
-    def skip_epochs(self, number: int, num_batches: int | None) -> None:
-        datasets.skip_epochs(self.dataset, number, num_batches)
 
     def capture(self, reader: Any, folder: pathlib.Path) -> dict[str, Any]:
         """Returns where a pass stands, for `reopen`, and writes its iterator into a folder."""

@@ -175,32 +175,33 @@ def assert_same(history, model, expected_history, expected_model):
 
 
 @pytest.mark.slow
+def assert_resumes(folder, make_model, make_data, counts, every=2):
+    """Asserts that a fit which was stopped after so many executions ends as one that never was."""
+    expected = make_model()
+    expected_history = fit(expected, make_data())
+    for count in counts:
+        stop(make_model(), make_data(), count, km.callbacks.Resume(folder, every))
+    model = make_model()
+    history = fit(model, make_data(), km.callbacks.Resume(folder, every))
+    assert_same(history, model, expected_history, expected)
+    return model, expected
+
+
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path, mode, data):
     if data in READ_AGAIN:
         warnings.filterwarnings("ignore", ".*batches were read again to resume")
-    expected = make_regressor(mode)
-    expected_history = fit(expected, DATA[data]())
-    for count in (2, 3):  # It is stopped twice: in the first epoch, and later.
-        stop(make_regressor(mode), DATA[data](), count, km.callbacks.Resume(tmp_path, every=2))
-    model = make_regressor(mode)
-    history = fit(model, DATA[data](), km.callbacks.Resume(tmp_path, every=2))
-    assert_same(history, model, expected_history, expected)
+    # It is stopped twice: in the first epoch, and later.
+    assert_resumes(tmp_path, lambda: make_regressor(mode), DATA[data], counts=(2, 3))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make_model", [make_noisy_network, make_own_optimizer])
 @pytest.mark.parametrize("mode", MODES)
 def test_noise_averages_and_running_means_continue_in_each_mode(tmp_path, mode, make_model):
-    data = DATA["arrays"]()
-    expected = make_model(mode)
-    expected_history = fit(expected, data)
-    stop(make_model(mode), data, 3, km.callbacks.Resume(tmp_path, every=3))
-    model = make_model(mode)
-    history = fit(model, data, km.callbacks.Resume(tmp_path, every=3))
-    assert_same(history, model, expected_history, expected)
+    assert_resumes(tmp_path, lambda: make_model(mode), DATA["arrays"], counts=(3,), every=3)
 
 
 @pytest.mark.parametrize("every", [1, STEPS, "epoch"])
@@ -323,12 +324,7 @@ def test_a_gan_resumes_with_both_optimizers_and_its_noise(tmp_path, preset, sett
         gan.compile(mode="eager")
         return gan
 
-    expected = make_gan()
-    expected_history = fit(expected, data)
-    stop(make_gan(), data, 5, km.callbacks.Resume(tmp_path, every=2))
-    gan = make_gan()
-    history = fit(gan, data, km.callbacks.Resume(tmp_path, every=2))
-    assert_same(history, gan, expected_history, expected)
+    assert_resumes(tmp_path, make_gan, lambda: data, counts=(5,))
 
 
 def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
@@ -355,12 +351,7 @@ def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas
             return make_regressor()
 
     data = {"x": X[:24], "y": Y[:24], "batch_size": 4}
-    expected = make_model()
-    expected_history = fit(expected, data)
-    stop(make_model(), data, 9, km.callbacks.Resume(tmp_path, every=2))
-    model = make_model()
-    history = fit(model, data, km.callbacks.Resume(tmp_path, every=2))
-    assert_same(history, model, expected_history, expected)
+    assert_resumes(tmp_path, make_model, lambda: data, counts=(9,))
 
 
 def test_reading_again_says_how_long_it_took_and_why(tmp_path):
@@ -401,11 +392,15 @@ def test_so_many_checkpoints_are_kept(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
+    ended = []
+
     class Signal(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if batch == 3:
                 signal.raise_signal(number)
-                assert batch == 3  # Nothing happens yet.
+
+        def on_train_batch_end(self, batch, logs=None):
+            ended.append(batch)
 
     def receive(number, frame):
         raise StoppedError
@@ -417,6 +412,7 @@ def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
         assert signal.getsignal(number) is receive
     finally:
         signal.signal(number, before)
+    assert ended == [0, 1, 2, 3]  # The execution in which it came has ended, and no more ran.
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0000_step_000004"]
     expected = fit(make_regressor(), DATA["arrays"]()).history
     assert (
@@ -460,12 +456,7 @@ def test_states_of_recurrent_layers_continue(tmp_path):
         return model
 
     data = {"x": X[:24, :, None], "y": Y[:24], "batch_size": 4, "shuffle": False}
-    expected = make_model()
-    expected_history = fit(expected, data)
-    stop(make_model(), data, 9, km.callbacks.Resume(tmp_path, every=2))
-    model = make_model()
-    history = fit(model, data, km.callbacks.Resume(tmp_path, every=2))
-    assert_same(history, model, expected_history, expected)
+    model, expected = assert_resumes(tmp_path, make_model, lambda: data, counts=(9,))
     np.testing.assert_array_equal(model.layers[1].states[0], expected.layers[1].states[0])
 
 
@@ -475,12 +466,7 @@ def test_shuffled_validation_data_continue(tmp_path):
         validation = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=5).batch(4)
         return {**DATA["arrays"](), "validation_data": validation, "validation_steps": 2}
 
-    expected = make_regressor()
-    expected_history = fit(expected, make_data())
-    stop(make_regressor(), make_data(), 17, km.callbacks.Resume(tmp_path, every=2))
-    model = make_regressor()
-    history = fit(model, make_data(), km.callbacks.Resume(tmp_path, every=2))
-    assert_same(history, model, expected_history, expected)
+    assert_resumes(tmp_path, make_regressor, make_data, counts=(17,))
 
 
 @pytest.mark.parametrize("state", [np.array(["a"]), {1: 2}, np.datetime64("2020"), object()])
@@ -508,6 +494,42 @@ def test_what_is_resumed_is_said(tmp_path, capsys):
         callbacks = [km.callbacks.Resume(tmp_path, every=2)]
         model.fit(**DATA["arrays"](), epochs=EPOCHS, verbose=2, callbacks=callbacks)
         assert words in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path):
+    class Replace(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                shutil.rmtree(tmp_path / "progress")
+                (tmp_path / "progress").touch()
+
+    resume = km.callbacks.Resume(tmp_path / "progress")
+    with pytest.raises(
+        OSError, match="Resume could not write a checkpoint. Received: .* make room"
+    ):
+        fit(make_regressor(), DATA["arrays"](), Replace(), resume)
+
+
+def test_a_file_sets_nothing_but_what_a_callback_counts(tmp_path):
+    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
+    (checkpoint,) = tmp_path.iterdir()
+    content = json.loads((checkpoint / "state.json").read_text())
+    for one in content["state"]["callbacks"]:
+        if one["class"] == "History":
+            one["state"]["params"] = "elsewhere"
+    (checkpoint / "state.json").write_text(json.dumps(content))
+    write_checksums(checkpoint)
+    history = fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+    assert history.params["epochs"] == EPOCHS
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path):
+    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
+    (checkpoint,) = tmp_path.iterdir()
+    (checkpoint / "state.json").write_text("{}")
+    write_checksums(checkpoint)
+    with pytest.raises(ValueError, match=r"must have format 1, .* Received: format=None"):
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
 
 
 def damage(path):
