@@ -1,6 +1,6 @@
 """README and the guides: Python blocks run, links lead somewhere, numbers are those of the JSON.
 
-Each block runs in a folder of its own. A page marks what is slow by a comment.
+Each block runs in a folder of its own. A comment on a page marks what takes long: it is a sweep.
 """
 
 import json
@@ -14,13 +14,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "scripts/guides").glob("*.md"))]
 WRITTEN_BY_COMMAND = "api.md"
-BLOCK = re.compile(r"^(<!-- slow -->\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(<!-- sweep -->\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 PAGE_LINES = 200
 
 
 def find_blocks():
-    """Returns every block of the pages as `(name, text, is_slow)`."""
+    """Returns every block of the pages as `(name, text, is_sweep)`."""
     blocks = []
     for page in PAGES:
         if page.name == WRITTEN_BY_COMMAND:
@@ -34,8 +34,8 @@ def find_blocks():
 
 BLOCKS = find_blocks()
 PARAMETERS = [
-    pytest.param(name, text, id=name, marks=[pytest.mark.slow] if is_slow else [])
-    for name, text, is_slow in BLOCKS
+    pytest.param(name, text, id=name, marks=[pytest.mark.sweep] if is_sweep else [])
+    for name, text, is_sweep in BLOCKS
 ]
 
 
