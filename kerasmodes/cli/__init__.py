@@ -53,11 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(kerasmodes.__version__, highlight=False)
         return 0
     path, command = find_command(words)
-    if isinstance(command, dict) and (not words or {*words[len(path) :]} & {*HELP}):
+    rest = words[len(path) :]
+    if isinstance(command, dict) and (not words or (rest and rest[0] in HELP)):
         console.print(describe_commands(path, command), markup=False, highlight=False)
         return 0
     try:
-        run, flags = _read_flags(path, command, words[len(path) :])
+        run, flags = _read_flags(path, command, rest)
     except argparse.ArgumentError as error:
         name = " ".join(["kerasmodes", *path, "--help"])
         _show_error(f"{' '.join(str(error).split())} (see {name})")

@@ -193,7 +193,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.fast_dev_run:
         short_runs.run_once(model, records, **fit_arguments)
         return
-    is_new = not folder.exists()
+    is_new = not (folder / run_folders.CONFIG).exists()
     run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     # A progress bar is for a terminal, not for a file.

@@ -4,6 +4,7 @@ import functools
 import shutil
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -148,6 +149,27 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
     found = capsys.readouterr().err
     assert "Labels must be from 0 to 2, since num_classes=3. Received: from 0 to 9" in found
     assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_start_that_fails_leaves_no_folder(error, tmp_path, monkeypatch):
+    def fail(callback, logs=None):
+        raise error("no such font")
+
+    monkeypatch.setattr(km.callbacks.LossCurves, "on_train_begin", fail)
+    monkeypatch.setattr(keras.callbacks.CSVLogger, "on_train_begin", fail)
+    assert cli.main([*SUM, f"--run={tmp_path / 'run'}"]) in (1, 130)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_run_has_learned_is_not_removed(tmp_path):
+    for name in ("history.csv", "progress/step_1/model.weights.h5"):
+        path = tmp_path / name.partition("/")[0] / name
+        path.parent.mkdir(parents=True)
+        path.write_text("loss\n")
+        folder = tmp_path / name.partition("/")[0]
+        run_folders.remove_failed_start(folder)
+        assert path.exists()
 
 
 @pytest.mark.slow
