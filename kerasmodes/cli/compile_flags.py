@@ -26,11 +26,7 @@ OPTIMIZERS = {
     and found not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
     and "optimizer" not in name.lower()[1:]  # `MultiOptimizer` holds others.
 }
-LOSSES = [
-    name
-    for name, found in vars(keras.losses).items()
-    if inspect.isfunction(found) and name not in ("get", "serialize", "deserialize")
-]
+NAMES_OF_COMPILE = ["accuracy", "crossentropy"]  # Of metrics; the loss tells which is meant.
 
 
 def add_compile_arguments(
@@ -68,7 +64,10 @@ def add_compile_arguments(
         for name in optimizers:
             given[name] = _make_optimizer(name, flags, default)
         if keras.Model.compile in functions:
-            _check_loss(flags.loss)
+            _check_name("loss", flags.loss, keras.losses)
+            for metric in flags.metrics or ():
+                if metric not in NAMES_OF_COMPILE:
+                    _check_name("metrics", metric, keras.metrics, NAMES_OF_COMPILE)
         return given
 
     return make
@@ -116,9 +115,13 @@ def _find_optimizer(name, identifier):
     return found
 
 
-def _check_loss(loss):
+def _check_name(argument, name, module, others=()):
+    """Raises unless a module of Keras has a loss or a metric of that name."""
     try:
-        keras.losses.get(loss)
+        module.get(name)
     except ValueError as error:
-        listed = ", ".join(LOSSES)
-        raise ValueError(f"`loss` must be one of {listed}. Received: loss={loss!r}") from error
+        found = [one for one, value in vars(module).items() if inspect.isfunction(value)]
+        names = sorted({*found, *others} - {"get", "serialize", "deserialize"})
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(names)}. Received: {argument}={name!r}"
+        ) from error

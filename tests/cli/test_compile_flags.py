@@ -73,12 +73,18 @@ def test_a_rate_changes_one_optimizer_of_the_preset_and_the_norm_both():
         (["--optimizer=null"], "`optimizer` must be one of"),
         (["--learning-rate=-1"], "`learning_rate` must be a positive number. Received: learning_r"),
         (["--global-clipnorm=0"], "`global_clipnorm` must be a positive number"),
+        (["--metrics=mae,foo"], "`metrics` must be one of accuracy, .* Received: metrics='foo'"),
         (["--loss=mse_"], "`loss` must be one of .*huber.* Received: loss='mse_'"),
     ],
 )
 def test_wrong_names_and_numbers_list_the_choices(words, message):
     with pytest.raises(ValueError, match=message):
         read(km.SumRegressor, *words)
+
+
+def test_metrics_are_names_of_functions_or_classes_of_keras():
+    words = ["accuracy", "mae", "RootMeanSquaredError"]
+    assert read(km.SumRegressor, f"--metrics={','.join(words)}")["metrics"] == words
 
 
 def test_a_wrong_rate_of_a_gan_is_named():
