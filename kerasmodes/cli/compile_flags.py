@@ -1,5 +1,6 @@
 """The flags of a model's `compile`, with the settings of its optimizers that need no Python."""
 
+import copy
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -101,14 +102,17 @@ def _find_optimizer(name, identifier):
     expected += f"my_package.MyOptimizer. Received: {name}={identifier!r}"
     try:
         if isinstance(identifier, dict):
-            return keras.optimizers.get(identifier)
+            return keras.optimizers.get(copy.deepcopy(identifier))  # Keras changes it.
         if identifier.lower() in OPTIMIZERS:
             return OPTIMIZERS[identifier.lower()]
         module, _, attribute = identifier.rpartition(".")
         found = getattr(importlib.import_module(module), attribute)
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
-        is_path = isinstance(identifier, str) and "." in identifier
-        reason = f", {error}. Is its folder in PYTHONPATH?" if is_path else ""
+        reason = ""
+        if isinstance(identifier, dict):
+            reason = f". {' '.join(str(error).splitlines()[-1:])}"
+        elif isinstance(identifier, str) and "." in identifier:
+            reason = f", {error}. Is its folder in PYTHONPATH?"
         raise ValueError(expected + reason) from error
     if not (inspect.isclass(found) and issubclass(found, keras.optimizers.Optimizer)):
         raise ValueError(f"{expected}, which is no keras.optimizers.Optimizer")

@@ -69,6 +69,7 @@ def test_a_rate_changes_one_optimizer_of_the_preset_and_the_norm_both():
         (["--optimizer=keras.nothing"], "has no attribute 'nothing'"),
         (["--optimizer=os.PathLike"], "os.PathLike', which is no keras.optimizers.Optimizer"),
         (["--optimizer={class_name: x}"], "`optimizer` must be one of"),
+        (["--optimizer={class_name: Adam, config: {beta: 1}}"], "not recognized: {'beta': 1}"),
         (["--optimizer=5"], "`optimizer` must be one of"),
         (["--optimizer=null"], "`optimizer` must be one of"),
         (["--learning-rate=-1"], "`learning_rate` must be a positive number. Received: learning_r"),
