@@ -10,6 +10,7 @@ from PIL import Image
 
 import kerasmodes as km
 from kerasmodes import cli
+from kerasmodes.cli import run_folders
 
 TINY_GAN = [
     "--generator-filters=2",
@@ -34,7 +35,7 @@ def test_train_sum_fills_a_run_folder(own_folder):
     )
     assert status == 0
     run = own_folder / "run"
-    config = json.loads((run / "config.json").read_text())
+    config = run_folders.read_config(run)
     assert (config["model"], config["mode"], config["epochs"]) == ("sum", "fused", 2)
     history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
     assert history["val_loss"].shape == (2,)
@@ -95,16 +96,37 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("words", "message"),
     [
-        ("--image_shape=(28, 28, 1)", "--image_shape=[28, 28, 1]"),
-        ("(20,)", "[20]"),
-        ("--run=(mine)", "--run=(mine)"),
-        ("--run=a=(1)", "--run=a=(1)"),
+        (["trian"], "`kerasmodes` must be followed by one of train, compare, data"),
+        (["train"], "`kerasmodes train` must be followed by one of sum, msggan. Received: nothing"),
+        (["train", "summ", "--epochs=3"], "one of sum, msggan. Received: 'summ'"),
+        (["train", "sum", "--epoch=3"], "unrecognized arguments: --epoch=3 (see kerasmodes train"),
+        (["train", "sum", "--epochs=x"], "--epochs: invalid INT value: 'x'"),
+        (["train", "sum", "--units", "[1"], "--units: invalid A,B,... value: '[1'"),
+        (["train", "msggan", "--preset=x"], "(choose from 'default', 'tutorial', 'paper')"),
+        (["evaluate"], "required: run (see kerasmodes evaluate --help)"),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_tuple_of_numbers_is_a_list_and_nothing_else_is(word, expected):
-    assert cli._replace_parentheses(word) == expected
+def test_words_that_are_no_command_or_flag_are_one_line(words, message, own_folder, capsys):
+    assert cli.main(words) == 2
+    found = capsys.readouterr()
+    assert message in found.err
+    assert (len(found.err.splitlines()), found.out) == (1, "")
+    assert not list(own_folder.iterdir())
+
+
+def test_the_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{km.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--max_trials=3", "4"], ["--max-trials=3", "4"]])
+def test_both_spellings_of_a_flag_are_one(words):
+    assert [cli._replace_underscores(word) for word in words] == ["--max-trials=3", "4"]
+    assert cli._replace_underscores("a_b") == "a_b"
+    assert cli._replace_underscores("--run=a_b") == "--run=a_b"
 
 
 def test_traceback_on_request():
@@ -129,7 +151,7 @@ def test_prepare_from_a_folder_without_the_files(own_folder, capsys):
 
 @pytest.mark.slow
 def test_compare_writes_table_and_picture(own_folder, capsys):
-    words = ["compare", "sum", "--modes=[keras,graph]", "--steps=4", "--repeats=1"]
+    words = ["compare", "sum", "--modes=keras,graph", "--steps=4", "--repeats=1"]
     assert cli.main([*words, "--directory=modes", "--batch-size=2"]) == 0
     rows = json.loads((own_folder / "modes" / "modes.json").read_text())
     assert [row["mode"] for row in rows] == ["keras", "graph"]
@@ -158,8 +180,9 @@ def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys
     ids=lambda value: " ".join(value) if isinstance(value[0], str) else "",
 )
 def test_flags_have_the_library_s_defaults(command, functions):
-    parser = cli.make_parser({})
-    _, flags = cli.find_command(parser.parse_args([*command]))
+    path, function = cli.find_command(command)
+    parser, _ = cli.make_parser(path, function)
+    flags = parser.parse_args([*command[len(path) :]])
     checked = 0
     for function in functions:
         for name, parameter in inspect.signature(function).parameters.items():
@@ -183,7 +206,7 @@ def test_a_resumed_run_has_the_history_of_one_that_was_never_stopped(own_folder)
     train = ["train", "sum", "--num-samples=64", "--batch-size=8", "--mode=eager"]
     assert cli.main([*train, "--run=stopped", "--resume", "--epochs=1"]) == 0
     assert cli.main([*train, "--run=stopped", "--resume", "--epochs=2"]) == 0
-    seed = json.loads((own_folder / "stopped" / "config.json").read_text())["seed"]
+    seed = run_folders.read_config(own_folder / "stopped")["seed"]
     assert cli.main([*train, "--run=uninterrupted", "--epochs=2", f"--seed={seed}"]) == 0
     for name in ("loss", "val_loss"):
         found, expected = (

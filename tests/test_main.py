@@ -9,7 +9,7 @@ from test_quiet_start import clean_environment
 
 @pytest.mark.slow
 def test_the_command_prints_nothing_on_stderr(tmp_path):
-    words = ["compare", "sum", "--modes=[fused]", "--steps=2", "--repeats=1"]
+    words = ["compare", "sum", "--modes=fused", "--steps=2", "--repeats=1"]
     process = subprocess.run(
         [sys.executable, "-m", "kerasmodes", *words],
         env=clean_environment(),

@@ -4,8 +4,8 @@ Names, defaults and help of flags come from the signatures and docstrings of the
 command has its own module in this folder.
 """
 
+import argparse
 import inspect
-import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,9 @@ import jsonargparse
 
 import kerasmodes
 from kerasmodes.cli import comparison, evaluation, imaging, launch, search, training
-from kerasmodes.cli.flags import errors
+from kerasmodes.cli.config_files import ConfigFile, put_config_first
+from kerasmodes.cli.flags import Command, console, errors
+from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
 
 COMMANDS = {
     "train": {"sum": training.train_sum, "msggan": training.train_msggan},
@@ -23,12 +25,6 @@ COMMANDS = {
     "generate": imaging.generate,
     "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,
-}
-SUMMARIES = {
-    "train": "Train a model in a new run folder.",
-    "compare": "Compare the modes: microseconds per step and numbers, side by side.",
-    "data": "Prepare data sets.",
-    "tune": "Search hyperparameters with keras-tuner.",
 }
 
 
@@ -40,30 +36,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 after an error, which is shown in one line (with `--traceback` as the
-        first word, the error is raised); or 130 after Ctrl-C.
+        first word, the error is raised); 2 if a word is no command or no flag; or 130 after Ctrl-C.
 
     Example:
 
     ```python
     from kerasmodes import cli
 
-    cli.main(["compare", "sum", "--modes=[graph,fused]", "--steps=20", "--repeats=1"])
+    cli.main(["compare", "sum", "--modes=graph,fused", "--steps=20", "--repeats=1"])
     ```
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    end = words.index("--") if "--" in words else len(words)  # Another program follows.
-    own = [_replace_parentheses(_replace_dashes(word)) for word in words[:end]]
-    words = [*own, *(words[end:] if words[end + 1 :] else [])]
     show_traceback = words[:1] == ["--traceback"]
-    runs = {}
-    parser = make_parser(runs)
-    path, flags = find_command(parser.parse_args(words[1:] if show_traceback else words))
+    words = words[show_traceback:]
+    if words[:1] == ["--version"]:
+        console.print(kerasmodes.__version__, highlight=False)
+        return 0
+    path, command = find_command(words)
+    rest = words[len(path) :]
+    if isinstance(command, dict) and (not words or (rest and rest[0] in HELP)):
+        console.print(describe_commands(path, command), markup=False, highlight=False)
+        return 0
     try:
-        runs[path](flags)
+        run, flags = _read_flags(path, command, rest)
+    except argparse.ArgumentError as error:
+        name = " ".join(["kerasmodes", *path, "--help"])
+        _show_error(f"{' '.join(str(error).split())} (see {name})")
+        return 2
+    try:
+        run(flags)
     except (ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
         if show_traceback:
             raise
-        errors.print(f"error: {error}", markup=False, highlight=False, style="red")
+        _show_error(error)
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted", style="red")
@@ -71,53 +76,71 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_parser(runs: dict[tuple[str, ...], Callable]) -> jsonargparse.ArgumentParser:
-    """Returns the parser of the command with all its subcommands.
+def find_command(words: Sequence[str]) -> tuple[tuple[str, ...], Callable | dict]:
+    """Returns the path of the chosen command, for example `("train", "sum")`, and the command.
+
+    Where the words lead to no command, the path ends at a group of commands, a dict.
+    """
+    path, command = (), COMMANDS
+    for word in words:
+        if not isinstance(command, dict) or word not in command:
+            break
+        path, command = (*path, word), command[word]
+    return path, command
+
+
+def make_parser(
+    path: Sequence[str], command: Callable[[jsonargparse.ArgumentParser], Command]
+) -> tuple[jsonargparse.ArgumentParser, Command]:
+    """Returns the parser of a command, and the function that runs it.
 
     Args:
-        runs: Dict that this call fills with the function of each command, by the command's path.
+        path: Path of the command, for example `("train", "sum")`.
+        command: Function of `COMMANDS` that adds the flags.
     """
     parser = jsonargparse.ArgumentParser(
-        prog="kerasmodes", description=kerasmodes.__doc__.split("\n")[0]
+        prog=" ".join(["kerasmodes", *path]),
+        description=inspect.getdoc(command),
+        epilog=EPILOG,
+        formatter_class=HelpFormatter,
+        print_config=PRINT_CONFIG,
+        allow_abbrev=False,
+        exit_on_error=False,
     )
-    parser.add_argument("--version", action="version", version=kerasmodes.__version__)
-    _add_commands(parser, COMMANDS, runs)
-    return parser
+    parser.add_argument(
+        "--config",
+        action=ConfigFile,
+        metavar="PATH",
+        help="YAML file of flags; those beside it win.",
+    )
+    return parser, command(parser)
 
 
-def find_command(
-    flags: jsonargparse.Namespace,
-) -> tuple[tuple[str, ...], jsonargparse.Namespace]:
-    """Returns the path of the chosen command, for example `("train", "sum")`, and its flags."""
-    path = ()
-    while "command" in flags:
-        path += (flags.command,)
-        flags = flags[flags.command]
-    return path, flags
+def _read_flags(path, command, words):
+    """Returns the function that runs a command, and its flags.
+
+    Raises:
+        argparse.ArgumentError: If there is no such command or flag.
+    """
+    if isinstance(command, dict):
+        received = repr(words[0]) if words else "nothing"
+        expected = f"`{' '.join(['kerasmodes', *path])}` must be followed by one of "
+        raise argparse.ArgumentError(None, f"{expected}{', '.join(command)}. Received: {received}")
+    end = words.index("--") if "--" in words else len(words)  # Another program follows.
+    own = put_config_first([_replace_underscores(word) for word in words[:end]])
+    parser, run = make_parser(path, command)
+    flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
+    flags.pop("config")
+    return run, flags
 
 
-def _add_commands(parser, commands, runs, path=()):
-    """Adds a tree of commands to the parser; collects their functions in `runs` by path."""
-    choices = parser.add_subcommands(dest="command", required=True)
-    for name, command in commands.items():
-        is_group = isinstance(command, dict)
-        description = SUMMARIES[name] if is_group else inspect.getdoc(command)
-        child = jsonargparse.ArgumentParser(description=description)
-        choices.add_subcommand(name, child, help=description)
-        if is_group:
-            _add_commands(child, command, runs, (*path, name))
-        else:
-            runs[(*path, name)] = command(child)
+def _show_error(error):
+    errors.print(f"error: {error}", markup=False, highlight=False, style="red")
 
 
-def _replace_dashes(word):
-    """Returns `--max-trials=3` as `--max_trials=3`: both spellings of a flag work."""
+def _replace_underscores(word):
+    """Returns `--max_trials=3` as `--max-trials=3`: both spellings of a flag work."""
     if not word.startswith("--"):
         return word
-    name, equals, value = word[2:].partition("=")
-    return f"--{name.replace('-', '_')}{equals}{value}"
-
-
-def _replace_parentheses(word):
-    """Returns `(28,28,1)` as `[28,28,1]`: a tuple may be written as the help shows it."""
-    return re.sub(r"^(--\w+=)?\(([\d, ]*\d),? *\)$", r"\1[\2]", word)
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}"

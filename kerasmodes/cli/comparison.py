@@ -3,15 +3,15 @@
 import jsonargparse
 
 from kerasmodes import comparing, data, models
+from kerasmodes.cli.compile_flags import MODE_ARGUMENTS, add_compile_arguments
 from kerasmodes.cli.flags import (
-    MODE_ARGUMENTS,
     Command,
     add_arguments,
-    add_compile_arguments,
     add_data_argument,
-    add_gan_arguments,
+    add_dtype_argument,
     pick,
 )
+from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan, make_preset
 
 # The library's 300 steps of each mode would take the tutorial's GAN an hour on a CPU.
 COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
@@ -20,16 +20,17 @@ COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
 def compare_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the modes on the sum regressor."""
     model_flags = add_arguments(parser, "model", models.SumRegressor)
+    add_dtype_argument(parser)
     data_flags = add_arguments(parser, "data", data.sums)
-    compile_flags = add_compile_arguments(parser, models.SumRegressor, skip=MODE_ARGUMENTS)
+    read_compile = add_compile_arguments(parser, models.SumRegressor, skip=MODE_ARGUMENTS)
     comparison_flags = _add_comparing_arguments(parser)
 
     def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
-            lambda: models.SumRegressor(**pick(flags, model_flags)),
+            lambda: models.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype),
             data.sums(**pick(flags, data_flags)),
             **pick(flags, comparison_flags),
-            **pick(flags, compile_flags),
+            **read_compile(flags),
         )
 
     return run
@@ -37,12 +38,12 @@ def compare_sum(parser: jsonargparse.ArgumentParser) -> Command:
 
 def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the modes on MSGGAN."""
-    make_gan = add_gan_arguments(parser)
+    add_gan_arguments(parser)
     add_data_argument(parser)
     data_flags = add_arguments(
         parser, "data", data.images, skip={"name", "with_labels", "batch_size"}
     )
-    compile_flags = add_compile_arguments(parser, models.MSGGAN, skip=MODE_ARGUMENTS)
+    read_compile = add_compile_arguments(parser, models.MSGGAN, skip=MODE_ARGUMENTS)
     comparison_flags = _add_comparing_arguments(parser)
     parser.set_defaults(COMPARE_GAN_DEFAULTS)
 
@@ -56,7 +57,7 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
                 batch_size=flags.batch_size,
             ),
             **pick(flags, comparison_flags),
-            **pick(flags, compile_flags),
+            **read_compile(flags, make_preset(flags).optimizer),
         )
 
     return run

@@ -8,8 +8,8 @@ import numpy as np
 import rich.table
 
 from kerasmodes import atomic_files, callbacks, metrics
-from kerasmodes.cli import runs
-from kerasmodes.cli.flags import Command, add_arguments, console, pick
+from kerasmodes.cli import kinds, runs
+from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
 from kerasmodes.metrics import image_evaluator
 
 CLASSES = (
@@ -22,18 +22,19 @@ DEFAULTS = {"metrics": image_evaluator.METRICS}
 
 
 def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
-    """Compare the images of a run's model with real ones; write evaluation.json into its folder."""
+    """Compare the images of a trained GAN with real ones.
+
+    The table is written to evaluation.json in the folder of the run, too.
+    """
     runs.add_run_argument(parser)
     runs.add_images_arguments(parser)
-    parser.add_argument("--split", default="test", help="The `split` for `km.data.images`.")
+    add_flag(parser, "data", "split", kinds.NAME, "test", "The split for km.data.images.")
     metric_flags = add_arguments(
         parser, "metrics", callbacks.GenerationMetrics, skip={"images", "network", "every"}
     )
     parser.set_defaults(DEFAULTS)
 
     def run(flags: jsonargparse.Namespace) -> None:
-        if isinstance(flags.metrics, str):  # --metrics frechet,swd
-            flags.metrics = flags.metrics.split(",")
         gan = runs.load_gan(flags.run)
         images = runs.load_images(flags, flags.split, gan.image_shape)
         evaluator = callbacks.GenerationMetrics(

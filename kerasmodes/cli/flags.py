@@ -10,16 +10,8 @@ import jsonargparse
 import keras
 import rich.console
 
-from kerasmodes import data, models
-from kerasmodes.engine import ModesMixin
-from kerasmodes.models.msg_gan import presets
-
-FIT_HELP = {
-    "batch_size": "Examples in the global batch; null is Keras's 32.",
-    "epochs": "Passes over the data.",
-}
-# Arguments of `compile` that `compare_modes` sets itself.
-MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
+from kerasmodes import data
+from kerasmodes.cli import kinds
 
 # What adds the flags of a command returns the function that runs it.
 Command = Callable[[jsonargparse.Namespace], None]
@@ -27,10 +19,85 @@ Command = Callable[[jsonargparse.Namespace], None]
 console = rich.console.Console(soft_wrap=True)
 errors = rich.console.Console(soft_wrap=True, stderr=True)
 
+# For one line of the help; the docstrings of these arguments speak to programs.
+SHORT_HELP = {
+    "augmentation": "diff_augment or adaptive; without it, none.",
+    "averaged": "Whether averaged weights make the images.",
+    "cache_dir": "Keeps the features of the real images here.",
+    "chief": "Where to wait for workers of other machines.",
+    "data_dir": "Folder of TFDS's data sets.",
+    "discriminator_optimizer": "Keras's name; without it, the preset's.",
+    "discriminator_steps": "Its updates for one of the generator.",
+    "generator_optimizer": "Keras's name; without it, the preset's.",
+    "idx_dir": "Folder with Fashion-MNIST's IDX files.",
+    "image_shape": "Shape of the images.",
+    "jit_compile": "As in Keras; must agree with --mode.",
+    "loss": "Name of a loss; a wrong one lists all.",
+    "metrics": "Names of metrics.",
+    "mode": "How a step is run; without it, as in Keras.",
+    "optimizer": "Keras's name, or the path of a class.",
+    "overwrite": "Delete the search in the folder first.",
+    "penalties": "One or more of r1, r2, gradient_penalty.",
+    "repair": "Set damaged files of the search aside.",
+    "run_eagerly": "As in Keras; must agree with --mode.",
+    "seed": "Fixes the random numbers.",
+    "split": "Part of the data set, such as train[:1000].",
+    "steps_per_execution": "As in Keras; without it, by the mode.",
+    "tuner": "random, grid, hyperband or bayesian.",
+}
+FIT_HELP = {
+    "batch_size": "Examples in the global batch; without it, 32.",
+    "epochs": "Passes over the data.",
+}
+# What the value's name in the help says already.
+KIND_OF_NUMBER = re.compile(r"(Positive int|Int|Integer)s?(, at least \d)?[:,] (?!or )(the )?")
+
 
 def pick(flags: jsonargparse.Namespace, names: Iterable[str]) -> dict:
     """Returns the flags of these names, the keyword arguments of a call."""
     return {name: flags[name] for name in names}
+
+
+def add_flag(
+    parser: jsonargparse.ArgumentParser,
+    title: str,
+    name: str,
+    kind: kinds.Kind,
+    default: Any = None,
+    help: str = "",
+    **others: Any,
+) -> None:
+    """Adds one flag, in the help under a heading.
+
+    Args:
+        parser: Parser of the command.
+        title: Heading in the help; flags with the same heading stand together.
+        name: Name of the argument, with underscores; that of the flag has dashes.
+        kind: What the flag takes.
+        default: Value without the flag; the help adds it, unless it is `None`.
+        help: Sentence for the help.
+        **others: Passed to argparse's `add_argument`.
+    """
+    find_group(parser, title).add_argument(
+        f"--{name.replace('_', '-')}",
+        type=kind,
+        default=default,
+        help=help.replace("%", "%%"),
+        **({} if "choices" in others else {"metavar": kind.metavar}),
+        **others,
+    )
+
+
+def add_switch(parser: jsonargparse.ArgumentParser, title: str, name: str, help: str) -> None:
+    """Adds a flag that takes no value; see `add_flag`."""
+    find_group(parser, title).add_argument(
+        f"--{name.replace('_', '-')}", action="store_true", help=help
+    )
+
+
+def find_group(parser: jsonargparse.ArgumentParser, title: str) -> Any:
+    """Returns the group of flags with a heading, a new one if there is none."""
+    return parser.groups.get(title) or parser.add_argument_group(title, name=title)
 
 
 def add_arguments(
@@ -53,39 +120,30 @@ def add_arguments(
     Returns:
         The names of the flags, for `pick`.
     """
-    group, names = parser.add_argument_group(title), []
+    names = []
     for function in functions:
-        helps = _read_help(function)
+        helps = read_help(function)
         for name, parameter in inspect.signature(function).parameters.items():
             is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if is_variadic or name in {"self", *skip, *names}:
                 continue
-            kind = Any if parameter.default is None else type(parameter.default) | Any
-            group.add_argument(
-                f"--{name}", type=kind, default=parameter.default, help=helps.get(name)
-            )
+            kind = kinds.find_kind(parameter)
+            words = SHORT_HELP.get(name) or helps.get(name, "")
+            add_flag(parser, title, name, kind, parameter.default, words)
             names.append(name)
     return names
 
 
-def add_compile_arguments(
-    parser: jsonargparse.ArgumentParser, model_class: type, skip: Iterable[str] = ()
-) -> list[str]:
-    """Adds the flags of a model's `compile`, those of the modes included; returns their names."""
-    functions = [model_class.compile, ModesMixin.compile]
-    if "kwargs" in inspect.signature(model_class.compile).parameters:
-        functions.append(keras.Model.compile)
-    return add_arguments(parser, "compile", *functions, skip=skip)
-
-
-def _read_help(function):
-    """Returns the help of each argument in a docstring; of Keras's, the first sentence."""
+def read_help(function: Callable) -> dict[str, str]:
+    """Returns the first sentence on each argument in a docstring, in plain words."""
     helps = {}
     for parameter in docstring_parser.parse(inspect.getdoc(function) or "").params:
         text = " ".join((parameter.description or "").split())
         text = re.sub(r"\s*Defaults to `[^`]*`\.$", "", text)  # The help adds it.
-        if function.__module__.startswith("keras."):
-            text = text.partition(". ")[0].removesuffix(".") + "."
+        text = text.partition(". ")[0].removesuffix(".") + "."
+        text = re.sub(r"[`\"]", "", text)
+        if found := KIND_OF_NUMBER.match(text):
+            text = text[found.end()].upper() + text[found.end() + 1 :]
         helps[parameter.arg_name] = text
     return helps
 
@@ -94,52 +152,17 @@ def add_fit_arguments(parser: jsonargparse.ArgumentParser, *names: str) -> tuple
     """Adds the flags of `fit` with these names, with Keras's defaults; returns the names."""
     parameters = inspect.signature(keras.Model.fit).parameters
     for name in names:
-        parser.add_argument(
-            f"--{name}", type=int | None, default=parameters[name].default, help=FIT_HELP[name]
-        )
+        add_flag(parser, "fit", name, kinds.INT, parameters[name].default, FIT_HELP[name])
     return names
 
 
 def add_data_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a data set's name."""
     name = inspect.signature(data.images).parameters["name"]
-    parser.add_argument("--data", default=name.default, help="The `name` for `km.data.images`.")
+    add_flag(parser, "data", "data", kinds.NAME, name.default, "The name for km.data.images.")
 
 
-def add_gan_arguments(
-    parser: jsonargparse.ArgumentParser,
-) -> Callable[[jsonargparse.Namespace], models.MSGGAN]:
-    """Adds the flags of `MSGGAN` and of its preset; returns the function that makes it of them."""
-    names = add_arguments(parser, "model", models.MSGGAN, skip={"seed", "preset"})
-    default = inspect.signature(models.MSGGAN).parameters["preset"].default
-    parser.add_argument(
-        "--preset", choices=[*presets.PRESETS], default=default, help="One of `km.presets`."
-    )
-    settings = _list_preset_settings()
-    for name, (kind, words) in settings.items():
-        parser.add_argument(f"--{name}", type=kind, help=f"{words} Default: the preset's.")
-
-    def make(flags: jsonargparse.Namespace) -> models.MSGGAN:
-        make_preset = presets.PRESETS[flags.preset]
-        given = {name: flags[name] for name in settings if flags[name] is not None}
-        for name in given.keys() - inspect.signature(make_preset).parameters.keys():
-            raise ValueError(
-                f"`{name}` must be left out: the preset {flags.preset!r} has none. "
-                f"Received: {name}={given[name]!r}"
-            )
-        preset = make_preset(**given)
-        return models.MSGGAN(**pick(flags, names), preset=preset, seed=flags.seed)
-
-    return make
-
-
-def _list_preset_settings():
-    """Returns the type and the description of each setting that a preset has, by its name."""
-    settings = {}
-    for preset in presets.PRESETS.values():
-        words = {
-            one.arg_name: one.description for one in docstring_parser.parse(preset.__doc__).params
-        }
-        for name, parameter in inspect.signature(preset).parameters.items():
-            settings.setdefault(name, (parameter.annotation | None, words.get(name, "")))
-    return settings
+def add_dtype_argument(parser: jsonargparse.ArgumentParser) -> None:
+    """Adds the flag of a model's precision."""
+    words = "float32, mixed_bfloat16 or mixed_float16."
+    add_flag(parser, "model", "dtype", kinds.NAME, help=words)

@@ -9,8 +9,15 @@ import jsonargparse
 import numpy as np
 
 from kerasmodes import data, models, random
-from kerasmodes.cli import runs
-from kerasmodes.cli.flags import Command, add_arguments, console, pick
+from kerasmodes.cli import kinds, runs
+from kerasmodes.cli.flags import (
+    Command,
+    add_arguments,
+    add_flag,
+    add_switch,
+    console,
+    pick,
+)
 from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import latents as latent_paths
@@ -22,7 +29,7 @@ NUM_COMPARED = 1_000  # images for the ratio of distances
 
 
 def prepare(parser: jsonargparse.ArgumentParser) -> Command:
-    """Prepare a data set from local files for `tfds.load` and `km.data.images`."""
+    """Prepare a data set from local files, for tfds.load and km.data.images."""
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
     folder_flags = add_arguments(parser, "folders", data.prepare)
 
@@ -33,22 +40,18 @@ def prepare(parser: jsonargparse.ArgumentParser) -> Command:
 
 
 def generate(parser: jsonargparse.ArgumentParser) -> Command:
-    """Draw new images with a run's model, a row for each scale, into the run's folder."""
+    """Draw new images with a trained GAN, into the folder of its run.
+
+    A picture has a row for each scale.
+    """
     runs.add_run_argument(parser)
     image_flags = add_arguments(parser, "images", models.MSGGAN.generate, skip={"averaged"})
-    parser.add_argument(
-        "--averaged", type=bool, default=True, help="Whether the averaged weights make the images."
-    )
-    parser.add_argument(
-        "--interpolation",
-        action="store_true",
-        help="Also write an animation along spherical paths between latents.",
-    )
-    parser.add_argument(
-        "--neighbours",
-        action="store_true",
-        help="Also write each image beside its nearest training images, with their distance.",
-    )
+    words = "Whether the averaged weights make the images."
+    add_flag(parser, "images", "averaged", kinds.BOOL, True, words)
+    words = "Also write an animation along spherical paths between latents."
+    add_switch(parser, "images", "interpolation", words)
+    words = "Also write each image beside its nearest training images."
+    add_switch(parser, "images", "neighbours", words)
     runs.add_images_arguments(parser)
 
     def run(flags: jsonargparse.Namespace) -> None:

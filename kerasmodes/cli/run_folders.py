@@ -6,15 +6,19 @@ Training is in `training.py`; what is read from a finished run, in `runs.py`.
 import json
 import os
 import pathlib
+import shutil
 
 import jsonargparse
 import tensorflow as tf
+import yaml
 from PIL import Image
 
 import kerasmodes
 from kerasmodes import arguments, atomic_files, replicas
+from kerasmodes.cli import config_files
 
-CONFIG, HISTORY, PROGRESS, CURVES = "config.json", "history.csv", "progress", "losses.png"
+CONFIG, HISTORY, PROGRESS, CURVES = "config.yaml", "history.csv", "progress", "losses.png"
+HEADER = "# kerasmodes {version}. To repeat the run: kerasmodes train {model} --config THIS_FILE\n"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
 FREE |= {"checkpoint_every", "nan_guard", "steps_per_execution", "data_dir", "idx_dir"}
@@ -55,11 +59,22 @@ def find_folder(
     return folder
 
 
-def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace, model: str) -> None:
+def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace) -> None:
     """Writes the settings of a run; makes its folder if missing."""
-    config = {"model": model, "kerasmodes": kerasmodes.__version__, **_convert_to_json(flags)}
+    config = _convert_to_json(flags)
+    del config["run"]  # The folder: a run that repeats this one has another.
+    header = HEADER.format(version=kerasmodes.__version__, model=flags.model)
+    text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, allow_unicode=True)
     with atomic_files.atomic_write(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+        temporary.write_text(header + text, "utf-8")
+
+
+def remove_failed_start(folder: pathlib.Path) -> None:
+    """Removes a folder that a run has made, unless an epoch or a checkpoint is in it."""
+    history = folder / HISTORY
+    has_epochs = history.exists() and history.stat().st_size > 0
+    if not has_epochs and not any((folder / PROGRESS).glob("*/")):
+        shutil.rmtree(folder)
 
 
 def _check_resumable(folder, flags):
@@ -108,9 +123,7 @@ def read_config(run: str | os.PathLike) -> dict:
     if not path.exists():
         return {}
     try:
-        config = json.loads(path.read_text())
-        if not isinstance(config, dict):
-            raise ValueError(f"it holds a {type(config).__name__}")
+        config = config_files.read_settings(path)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"`run` must be the folder of a run. Received: run={str(run)!r}, whose {CONFIG} "
@@ -120,7 +133,7 @@ def read_config(run: str | os.PathLike) -> dict:
 
 
 def _convert_to_json(flags):
-    """Returns the flags as a JSON file would give them, a dict."""
+    """Returns the flags as a file would give them, a dict."""
     return json.loads(json.dumps(flags.as_dict(), default=str))
 
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from kerasmodes import data, models
-from kerasmodes.cli import run_folders
-from kerasmodes.cli.flags import add_arguments
+from kerasmodes.cli import kinds, run_folders
+from kerasmodes.cli.flags import add_arguments, add_flag
 
 DATA_PLACES = ("data_dir", "idx_dir")
 
@@ -24,11 +24,8 @@ def add_run_argument(parser: jsonargparse.ArgumentParser) -> None:
 
 def add_images_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flags of the images that a run's model is compared with."""
-    parser.add_argument(
-        "--data",
-        type=str | None,
-        help="The `name` for `km.data.images` (default: that of the run).",
-    )
+    words = "The name for km.data.images; without it, that of the run."
+    add_flag(parser, "data", "data", kinds.NAME, help=words)
     skip = {"name", "split", "batch_size", "with_labels", "seed"}
     add_arguments(parser, "data", data.images, skip=skip)
 
@@ -64,7 +61,7 @@ def find_data_name(flags: jsonargparse.Namespace) -> str:
     name = flags.data or run_folders.read_config(flags.run).get("data")
     if name is None:
         raise ValueError(
-            "`data` must name a data set, since the run's config.json does not. Received: data=None"
+            "`data` must name a data set, since the run's config.yaml does not. Received: data=None"
         )
     return name
 

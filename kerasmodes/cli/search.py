@@ -14,7 +14,15 @@ import jsonargparse
 import keras_tuner
 
 from kerasmodes import callbacks, data, tuning
-from kerasmodes.cli.flags import Command, add_arguments, add_data_argument, console, pick
+from kerasmodes.cli import kinds
+from kerasmodes.cli.flags import (
+    Command,
+    add_arguments,
+    add_data_argument,
+    add_flag,
+    console,
+    pick,
+)
 from kerasmodes.tuning import folders, workers
 
 VALIDATION_SHARE = 0.1
@@ -22,7 +30,10 @@ NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
 
 
 def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
-    """Search settings of the sum regressor; print the best trials and save the best model."""
+    """Search settings of the sum regressor.
+
+    It prints the best trials and saves the best model.
+    """
     model_flags = add_arguments(
         parser, "model", tuning.SumRegressorHyperModel, skip={"num_features", "hypermodel"}
     )
@@ -43,14 +54,18 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
 
 
 def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
-    """Search settings of MSGGAN by the distance of its images to test images, val_frechet."""
+    """Search settings of MSGGAN by val_frechet.
+
+    That is the distance of its images to test images.
+    """
     model_flags = add_arguments(
         parser, "model", tuning.MSGGANHyperModel, skip={"image_shape", "hypermodel"}
     )
     add_data_argument(parser)
     skip = {"name", "with_labels", "batch_size", "seed"}
     data_flags = add_arguments(parser, "data", data.images, skip=skip)
-    parser.add_argument("--test_split", default="test", help="The `split` of the test images.")
+    words = "The split of the test images."
+    add_flag(parser, "data", "test_split", kinds.NAME, "test", words)
     metric_flags = add_arguments(
         parser,
         "metrics",
@@ -87,12 +102,8 @@ def _add_processes(
     search: Callable[[jsonargparse.Namespace], keras_tuner.Tuner],
 ) -> Command:
     """Adds the flags of a search in several processes; returns the function of the command."""
-    parser.add_argument(
-        "--num_workers",
-        type=int,
-        default=0,
-        help="Worker processes on this machine, beside one that hands out trials; 0 is without.",
-    )
+    words = "Worker processes on this machine; 0 searches in this process."
+    add_flag(parser, "processes", "num_workers", kinds.INT, 0, words)
     add_arguments(
         parser,
         "processes",

@@ -11,29 +11,21 @@ import tensorflow as tf
 
 import kerasmodes as km
 from kerasmodes import arguments, replicas
-from kerasmodes.cli.flags import console
+from kerasmodes.cli import kinds
+from kerasmodes.cli.flags import add_flag, add_switch, console
 
 BATCH_SIZE = 32  # Keras's, of arrays
 
 
 def add_short_run_arguments(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flags."""
-    parser.add_argument(
-        "--fast_dev_run",
-        action="store_true",
-        help="Run one step of training, one of validation and each callback; write nothing.",
-    )
-    parser.add_argument(
-        "--limit_batches",
-        type=int | None,
-        help="Read at most N batches an epoch, in training and in validation (default: all).",
-    )
-    parser.add_argument(
-        "--overfit_batches",
-        type=int | None,
-        help="Train on the same first N batches in each epoch, unshuffled: a model that can learn "
-        "learns them by heart (default: all batches).",
-    )
+    title = "first look"
+    words = "Run one step of everything; write nothing."
+    add_switch(parser, title, "fast_dev_run", words)
+    words = "The most batches of an epoch."
+    add_flag(parser, title, "limit_batches", kinds.INT, help=words)
+    words = "The first batches only, to learn by heart."
+    add_flag(parser, title, "overfit_batches", kinds.INT, help=words)
 
 
 def limit_data(flags: jsonargparse.Namespace, **fit_arguments: Any) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """`kerasmodes train`: trains a model on its data, under a strategy, into a run folder."""
 
+import argparse
 import functools
 import inspect
-import random
+import secrets
 import sys
 
 import jsonargparse
@@ -18,17 +19,20 @@ from kerasmodes import (
     replicas,
     strategies,
 )
-from kerasmodes.cli import run_folders, short_runs
+from kerasmodes.cli import kinds, run_folders, short_runs
+from kerasmodes.cli.compile_flags import add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
-    add_compile_arguments,
     add_data_argument,
+    add_dtype_argument,
     add_fit_arguments,
-    add_gan_arguments,
+    add_flag,
+    add_switch,
     console,
     pick,
 )
+from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan
 from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
@@ -42,47 +46,47 @@ SAMPLE_NOTE = (
 def train_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Train the sum regressor in a new run folder."""
     model_flags = add_arguments(parser, "model", models.SumRegressor)
+    add_dtype_argument(parser)
     data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
-    compile_flags = add_compile_arguments(parser, models.SumRegressor)
+    read_compile = add_compile_arguments(parser, models.SumRegressor)
     fit_flags = add_fit_arguments(parser, "batch_size", "epochs")
-    _add_run_arguments(parser)
+    _add_run_arguments(parser, "sum")
 
     def run(flags: jsonargparse.Namespace) -> None:
         strategy = _start(flags)
         x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
-        validation_seed = None if flags.seed is None else flags.seed + 1
-        validation = data.sums(NUM_VALIDATION_SUMS, flags.num_features, validation_seed)
+        validation = data.sums(NUM_VALIDATION_SUMS, flags.num_features, flags.seed + 1)
         with strategy.scope():
-            model = models.SumRegressor(**pick(flags, model_flags))
+            model = models.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype)
             model.build((None, flags.num_features))
-            model.compile(**pick(flags, compile_flags))
+            model.compile(**read_compile(flags))
         folder = run_folders.find_folder(flags, "sum", strategy)
         fit_arguments = pick(flags, fit_flags)
-        _fit("sum", model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
+        _fit(model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
 
     return run
 
 
 def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
-    """Train MSGGAN on images in a new run folder, with a grid of samples after each epoch."""
-    make_gan = add_gan_arguments(parser)
+    """Train MSGGAN on images in a new run folder.
+
+    After each epoch, a grid of samples is drawn.
+    """
+    add_gan_arguments(parser)
     add_data_argument(parser)
     data_flags = add_arguments(parser, "data", data.images, skip={"name", "with_labels", "seed"})
-    compile_flags = add_compile_arguments(parser, models.MSGGAN)
+    read_compile = add_compile_arguments(parser, models.MSGGAN)
     fit_flags = add_fit_arguments(parser, "epochs")
-    parser.add_argument(
-        "--metrics_every",
-        type=int | None,
-        help="Compare samples with test images every N epochs, into history.csv (default: never).",
-    )
-    _add_run_arguments(parser)
+    words = "Epochs from one val_frechet to the next."
+    add_flag(parser, "fit", "metrics_every", kinds.INT, help=words)
+    _add_run_arguments(parser, "msggan")
 
     def run(flags: jsonargparse.Namespace) -> None:
         strategy = _start(flags)
         images = _load_images(flags, data_flags)
         with strategy.scope():
             gan = make_gan(flags)
-            gan.compile(**pick(flags, compile_flags))
+            gan.compile(**read_compile(flags, gan.preset.optimizer))
         _check_images(gan, images)
         folder = run_folders.find_folder(flags, "msggan", strategy)
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
@@ -99,16 +103,8 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
                 gan.image_shape
             )  # Raises if no network takes such images.
             watchers.append(evaluator)
-        _fit(
-            "msggan",
-            gan,
-            folder,
-            watchers,
-            flags,
-            x=images,
-            shuffle=False,
-            **pick(flags, fit_flags),
-        )
+        fit_arguments = pick(flags, fit_flags)
+        _fit(gan, folder, watchers, flags, x=images, shuffle=False, **fit_arguments)
         if not flags.fast_dev_run:
             console.print(
                 f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it"
@@ -117,29 +113,21 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     return run
 
 
-def _add_run_arguments(parser: jsonargparse.ArgumentParser) -> Command:
+def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
+    # Not for the command line: the file of a run says whose flags it holds.
+    parser.add_argument("--model", default=model, help=argparse.SUPPRESS)
     strategy = inspect.signature(strategies.get_strategy).parameters["name"].default
-    parser.add_argument("--strategy", default=strategy, help="The `name` for `km.get_strategy`.")
-    parser.add_argument(
-        "--seed", type=int | None, help="Fixes all random numbers: weights, data and every draw."
-    )
-    parser.add_argument(
-        "--run",
-        type=str | None,
-        help="New folder for the run (default: runs/MODEL-001, ...).",
-    )
-    parser.add_argument("--nan_guard", type=bool, default=True, help="Stop at NaN; name its cause.")
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="Write checkpoints in the folder; resume from the last if there is one.",
-    )
-    parser.add_argument(
-        "--checkpoint_every",
-        type=int | str,
-        default="epoch",
-        help="With --resume: 'epoch', or a number of steps (default: epoch).",
-    )
+    words = "The name for km.get_strategy."
+    add_flag(parser, "run", "strategy", kinds.NAME, strategy, words)
+    words = "Fixes all random numbers; config.yaml has it."
+    add_flag(parser, "run", "seed", kinds.INT, help=words)
+    words = f"New folder; without it, runs/{model}-001, ..."
+    add_flag(parser, "run", "run", kinds.PATH, help=words)
+    add_flag(parser, "run", "nan_guard", kinds.BOOL, True, "Stop at NaN; name its cause.")
+    words = "Write checkpoints; resume from the last."
+    add_switch(parser, "run", "resume", words)
+    words = "epoch, or a number of steps."
+    add_flag(parser, "run", "checkpoint_every", kinds.VALUE, "epoch", words)
     short_runs.add_short_run_arguments(parser)
 
 
@@ -162,22 +150,22 @@ def _check_images(gan, images):
 def _start(flags):
     """Checks the flags, seeds all random numbers and returns the strategy.
 
-    Without `--seed` it seeds only if it must: all workers draw the same numbers, and a resumed run
-    draws those that it would have drawn.
+    Without `--seed` one is drawn, the same in all workers, so that each run can be repeated. A
+    resumed run keeps its own.
     """
     arguments.check_positive_integers(epochs=flags.epochs)
     strategy = strategies.get_strategy(flags.strategy)
     shard_checks.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = run_folders.read_seed(flags.run)
-    if flags.seed is None and (flags.resume or replicas.num_workers(strategy) > 1):
-        flags.seed = replicas.broadcast_from_chief(strategy, random.getrandbits(31))
-    if flags.seed is not None:
-        keras.utils.set_random_seed(flags.seed)
+    if flags.seed is None:
+        flags.seed = replicas.broadcast_from_chief(strategy, secrets.randbits(31))
+    arguments.check_seed(flags.seed)
+    keras.utils.set_random_seed(flags.seed)
     return strategy
 
 
-def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
+def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     """Trains with the run's records and saves the model, also after Ctrl-C, SIGTERM or a NaN.
 
     With several workers, only the chief prints and writes.
@@ -205,7 +193,8 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.fast_dev_run:
         short_runs.run_once(model, records, **fit_arguments)
         return
-    run_folders.write_config(folder, flags, name)
+    is_new = not (folder / run_folders.CONFIG).exists()
+    run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
     # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
@@ -217,6 +206,12 @@ def _fit(name, model, folder, extra_callbacks, flags, **fit_arguments):
             for record in records:
                 record.on_train_end()
             _save(model, folder)
+        elif is_new:
+            run_folders.remove_failed_start(folder)
+        raise
+    except Exception:
+        if is_new:
+            run_folders.remove_failed_start(folder)
         raise
     finally:
         if history.csv_file is not None:

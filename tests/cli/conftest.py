@@ -1,6 +1,5 @@
 """A trained GAN's run folder, made once: small, with two classes, on the bundled sample."""
 
-import json
 import shutil
 
 import pytest
@@ -16,7 +15,7 @@ def _run(tmp_path_factory):
     gan = km.MSGGAN(num_scales=2, latent_dim=4, num_classes=2, preset=preset, seed=0)
     gan.compile()
     gan.save(folder / "model.keras")
-    (folder / "config.json").write_text(json.dumps({"data": "fashion_mnist_sample"}))
+    (folder / "config.yaml").write_text("data: fashion_mnist_sample\n")
     return folder
 
 

@@ -31,7 +31,7 @@ def test_an_evaluation_is_shown_and_written(run, capsys):
 
 @pytest.mark.slow
 def test_chosen_metrics_of_a_chosen_split(run):
-    words = ["--metrics=[swd]", "--split=train[:32]", "--num-images=16"]
+    words = ["--metrics=swd", "--split=train[:32]", "--num-images=16"]
     assert cli.main(["evaluate", str(run), *words]) == 0
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["num_real"] == 32
@@ -41,7 +41,7 @@ def test_chosen_metrics_of_a_chosen_split(run):
 
 @pytest.mark.slow
 def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
-    (run / "config.json").unlink()
+    (run / "config.yaml").unlink()
     assert cli.main(["evaluate", str(run)]) == 1
     assert "`data` must name a data set" in capsys.readouterr().err
 

@@ -2,7 +2,7 @@
 
 import jsonargparse
 
-from kerasmodes.cli import flags
+from kerasmodes.cli import flags, help
 
 
 def make_boxes(count: int = 3, sizes: tuple[int, ...] = (2, 3), name: str | None = None, **others):
@@ -19,17 +19,30 @@ def make_old_boxes(count=7, *, is_old=True):
 
 
 def test_flags_have_the_names_defaults_and_help_of_arguments():
-    parser = jsonargparse.ArgumentParser()
+    parser = jsonargparse.ArgumentParser(formatter_class=help.HelpFormatter)
     names = flags.add_arguments(parser, "boxes", make_boxes, make_old_boxes, skip={"name"})
     assert names == ["count", "sizes", "is_old"]
     found = flags.pick(parser.parse_args([]), names)
     assert found == {"count": 3, "sizes": (2, 3), "is_old": True}
     words = " ".join(parser.format_help().split())
-    assert "boxes: --count COUNT Number of boxes, 100 % of them full. (" in words
+    assert "boxes: --count INT Number of boxes, 100 % of them full. (default: 3)" in words
+    assert "--is-old {true,false}" in words
 
 
 def test_type_hints_do_not_restrict_a_flag():
     parser = jsonargparse.ArgumentParser()
     flags.add_arguments(parser, "boxes", make_boxes)
-    found = parser.parse_args(["--count=2.5", "--sizes=[4]", "--name=[a]"])
-    assert (found.count, list(found.sizes), found.name) == (2.5, [4], ["a"])
+    found = parser.parse_args(["--count=2.5", "--sizes=4,a", "--name=[a]"])
+    assert (found.count, found.sizes, found.name) == (2.5, [4, "a"], "[a]")
+
+
+def test_help_has_the_first_sentence_in_plain_words():
+    def paint(color, layers=1):
+        """Paints.
+
+        Args:
+            color: `"red"` or `None`. Nothing else.
+            layers: Positive int, the number of layers. Defaults to `1`.
+        """
+
+    assert flags.read_help(paint) == {"color": "red or None.", "layers": "Number of layers."}

@@ -19,7 +19,7 @@ def pixels(path):
 @pytest.mark.slow
 def test_a_model_with_classes_draws_each_in_a_row(run):
     assert cli.main(["generate", str(run), "--num-images=3", "--seed=1"]) == 0
-    names = {"config.json", "model.keras", "generated.png", "classes.png"}
+    names = {"config.yaml", "model.keras", "generated.png", "classes.png"}
     assert {path.name for path in run.iterdir()} == names
     assert pixels(run / "generated.png").shape == (2 * SIDE, 3 * SIDE)  # two scales
     gan = keras.models.load_model(run / "model.keras")

@@ -15,7 +15,7 @@ from kerasmodes import cli
 from kerasmodes.launching import find_free_ports
 
 SUM = ["tune", "sum", "--num-samples=64", "--max-trials=3", "--epochs=2", "--seed=0"]
-SUM += ["--mode=eager", "--batch-sizes=[8]", "--directory=search"]
+SUM += ["--mode=eager", "--batch-sizes=8", "--directory=search"]
 # A background job ignores SIGINT, and so do the processes that it starts.
 PROGRAM = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 PROGRAM += "from kerasmodes import cli; sys.exit(cli.main(sys.argv[1:]))"
@@ -81,7 +81,7 @@ def test_one_process_has_a_line_for_each_trial(capsys):
 @pytest.mark.slow
 def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys):
     words = ["--split=train[:32]", "--test-split=test[:32]", "--num-images=32", "--epochs=1"]
-    words += ["--num-scales=1", "--filters=[2]", "--latent-dims=[2]", "--batch-sizes=[32]"]
+    words += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=32"]
     assert cli.main(["tune", "msggan", *words, "--max-trials=1", "--mode=eager"]) == 0
     assert "trial 0: val_frechet " in capsys.readouterr().out
     gan = keras.models.load_model(own_folder / "tuning/best.keras")

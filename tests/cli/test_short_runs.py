@@ -1,6 +1,5 @@
 """Tests of the flags for a first look, and of files that cannot be read."""
 
-import json
 import pathlib
 import shutil
 
@@ -91,7 +90,7 @@ def test_wrong_limits_are_one_line(words, message, own_folder, capsys):
         ([*SUM, "--run=file"], "`run` must be a folder. Received: run='file', where 'file' is a"),
         ([*SUM, "--run=file/a"], "`run` must be a folder. Received: run='file/a', where 'file'"),
         (
-            ["compare", "sum", "--modes=[graph]", "--steps=2", "--directory=file"],
+            ["compare", "sum", "--modes=graph", "--steps=2", "--directory=file"],
             "`directory` must be a folder. Received: directory='file'",
         ),
         (
@@ -120,9 +119,9 @@ def _stopped(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", b"{bad", "whose config.json cannot be read: Expecting property"),
-        ("config.json", b"[1]", "whose config.json cannot be read: it holds a list"),
-        ("config.json", b"\xff\xfe", "whose config.json cannot be read: 'utf-8' codec"),
+        ("config.yaml", b"{bad", "whose config.yaml cannot be read: while parsing a flow"),
+        ("config.yaml", b"[1]", "whose config.yaml cannot be read: it holds a list"),
+        ("config.yaml", b"\xff\xfe", "whose config.yaml cannot be read: 'utf-8' codec"),
         ("losses.png", b"no picture", "cannot identify image file"),
         ("history.csv", b"\x00\xff", "`run` must hold a history.csv and a losses.png"),
     ],
@@ -158,6 +157,6 @@ def test_a_damaged_model_is_one_line(run, damage, capsys):
 
 
 def test_settings_of_another_kind_are_refused(run, capsys):
-    (run / "config.json").write_text(json.dumps({"data": 3}))
+    (run / "config.yaml").write_text("data: 3\n")
     assert cli.main(["evaluate", str(run), "--num-images=8"]) == 1
     assert "`name` must be a string. Received: name=3" in capsys.readouterr().err

@@ -1,15 +1,16 @@
 """Tests of `kerasmodes train`: metrics, warnings, resumed runs; more in `tests/test_cli.py`."""
 
 import functools
-import json
 import shutil
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
 import kerasmodes as km
 from kerasmodes import cli
+from kerasmodes.cli import run_folders
 
 
 @pytest.mark.slow
@@ -62,13 +63,13 @@ def assert_refused(words, folder, message, capsys):
 @pytest.mark.slow
 def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
     assert cli.main([*SUM, "--resume", f"--run={stopped_run}", "--epochs=3", "--mode=graph"]) == 0
-    assert json.loads((stopped_run / "config.json").read_text())["epochs"] == 3
+    assert run_folders.read_config(stopped_run)["epochs"] == 3
     history = np.genfromtxt(stopped_run / "history.csv", delimiter=",", names=True)
     assert list(history["epoch"]) == [0, 1, 2]
 
 
 def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
-    words = [*SUM, "--resume", "--epochs=2", "--units=[4]"]
+    words = [*SUM, "--resume", "--epochs=2", "--units=4"]
     message = (
         "`units` must be [20, 10], as at the start of the run, to resume it. Received: units=[4]"
     )
@@ -92,8 +93,8 @@ def test_a_run_started_without_resume_is_not_overwritten(tmp_path, capsys):
 
 def test_a_config_that_cannot_be_read_is_named(stopped_run, capsys):
     words = [*SUM, "--resume", "--epochs=2"]
-    (stopped_run / "config.json").write_text("{ half")
-    assert_refused(words, stopped_run, "whose config.json cannot be read", capsys)
+    (stopped_run / "config.yaml").write_text("{ half")
+    assert_refused(words, stopped_run, "whose config.yaml cannot be read", capsys)
 
 
 @pytest.mark.filterwarnings("ignore:The checkpoint .* is damaged:UserWarning")
@@ -144,9 +145,31 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
         "--mode=graph",
     ]
     assert cli.main(["train", "msggan", *words, f"--run={tmp_path / 'run'}"]) == 1
+    assert not (tmp_path / "run").exists()
     found = capsys.readouterr().err
     assert "Labels must be from 0 to 2, since num_classes=3. Received: from 0 to 9" in found
     assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_start_that_fails_leaves_no_folder(error, tmp_path, monkeypatch):
+    def fail(callback, logs=None):
+        raise error("no such font")
+
+    monkeypatch.setattr(km.callbacks.LossCurves, "on_train_begin", fail)
+    monkeypatch.setattr(keras.callbacks.CSVLogger, "on_train_begin", fail)
+    assert cli.main([*SUM, f"--run={tmp_path / 'run'}"]) in (1, 130)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_run_has_learned_is_not_removed(tmp_path):
+    for name in ("history.csv", "progress/step_1/model.weights.h5"):
+        path = tmp_path / name.partition("/")[0] / name
+        path.parent.mkdir(parents=True)
+        path.write_text("loss\n")
+        folder = tmp_path / name.partition("/")[0]
+        run_folders.remove_failed_start(folder)
+        assert path.exists()
 
 
 @pytest.mark.slow

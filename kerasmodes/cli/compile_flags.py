@@ -1,0 +1,131 @@
+"""The flags of a model's `compile`, with the settings of its optimizers that need no Python."""
+
+import copy
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jsonargparse
+import keras
+
+from kerasmodes import arguments
+from kerasmodes.cli import kinds
+from kerasmodes.cli.flags import add_arguments, add_flag, pick
+from kerasmodes.engine import ModesMixin
+
+# Arguments of `compile` that `compare_modes` sets itself.
+MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
+CLIPNORM_HELP = "Clip the gradients, together, to this norm."
+# They change nothing in a model with one output, no weights of examples, and no loop of its own.
+WITHOUT_EFFECT = {"auto_scale_loss", "loss_weights", "weighted_metrics"}
+OPTIMIZERS = {
+    name.lower(): found
+    for name, found in vars(keras.optimizers).items()
+    if inspect.isclass(found)
+    and issubclass(found, keras.optimizers.Optimizer)
+    and found not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+    and "optimizer" not in name.lower()[1:]  # `MultiOptimizer` holds others.
+}
+NAMES_OF_COMPILE = ["accuracy", "crossentropy"]  # Of metrics; the loss tells which is meant.
+
+
+def add_compile_arguments(
+    parser: jsonargparse.ArgumentParser, model_class: type, skip: Iterable[str] = ()
+) -> Callable[..., dict[str, Any]]:
+    """Adds the flags of a model's `compile`, those of the modes included.
+
+    Beside `optimizer` stands its learning rate, beside `generator_optimizer` that of the generator,
+    and `global_clipnorm` for all of them.
+
+    Args:
+        parser: Parser of the command.
+        model_class: Class of the model.
+        skip: Names of arguments to omit.
+
+    Returns:
+        A function of the flags that returns the arguments of `compile`. It takes `default`, a
+        function that returns the optimizer where none is named.
+    """
+    functions = [model_class.compile, ModesMixin.compile]
+    if "kwargs" in inspect.signature(model_class.compile).parameters:
+        functions.append(keras.Model.compile)
+    names = add_arguments(parser, "compile", *functions, skip={*skip, *WITHOUT_EFFECT})
+    optimizers = [name for name in names if name.endswith("optimizer")]
+    for name in optimizers:
+        words = "Learning rate; without it, the optimizer's own."
+        add_flag(parser, "compile", _name_rate(name), kinds.FLOAT, help=words)
+    add_flag(parser, "compile", "global_clipnorm", kinds.FLOAT, help=CLIPNORM_HELP)
+
+    def make(
+        flags: jsonargparse.Namespace,
+        default: Callable[[], keras.optimizers.Optimizer] | None = None,
+    ) -> dict[str, Any]:
+        given = pick(flags, names)
+        for name in optimizers:
+            given[name] = _make_optimizer(name, flags, default)
+        if keras.Model.compile in functions:
+            _check_name("loss", flags.loss, keras.losses)
+            for metric in flags.metrics or ():
+                if metric not in NAMES_OF_COMPILE:
+                    _check_name("metrics", metric, keras.metrics, NAMES_OF_COMPILE)
+        return given
+
+    return make
+
+
+def _name_rate(optimizer):
+    return optimizer.removesuffix("optimizer") + "learning_rate"
+
+
+def _make_optimizer(name, flags, default):
+    """Returns the optimizer that the flags describe, or `None` if they say nothing."""
+    rate = _name_rate(name)
+    settings = {"learning_rate": flags[rate], "global_clipnorm": flags.global_clipnorm}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    for key, value in settings.items():
+        arguments.check_positive_numbers(**{rate if key == "learning_rate" else key: value})
+    has_default = flags[name] is None and default is not None
+    if has_default and not settings:
+        return None
+    optimizer = default() if has_default else _find_optimizer(name, flags[name])
+    if inspect.isclass(optimizer):
+        optimizer = optimizer(**settings)
+    elif settings:
+        optimizer = type(optimizer).from_config({**optimizer.get_config(), **settings})
+    return optimizer
+
+
+def _find_optimizer(name, identifier):
+    """Returns the class of a name or of a path such as `my_package.Mine`, or what a dict makes."""
+    expected = f"`{name}` must be one of {', '.join(OPTIMIZERS)}, or the path of a class such as "
+    expected += f"my_package.MyOptimizer. Received: {name}={identifier!r}"
+    try:
+        if isinstance(identifier, dict):
+            return keras.optimizers.get(copy.deepcopy(identifier))  # Keras changes it.
+        if identifier.lower() in OPTIMIZERS:
+            return OPTIMIZERS[identifier.lower()]
+        module, _, attribute = identifier.rpartition(".")
+        found = getattr(importlib.import_module(module), attribute)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+        reason = ""
+        if isinstance(identifier, dict):
+            reason = f". {' '.join(str(error).splitlines()[-1:])}"
+        elif isinstance(identifier, str) and "." in identifier:
+            reason = f", {error}. Is its folder in PYTHONPATH?"
+        raise ValueError(expected + reason) from error
+    if not (inspect.isclass(found) and issubclass(found, keras.optimizers.Optimizer)):
+        raise ValueError(f"{expected}, which is no keras.optimizers.Optimizer")
+    return found
+
+
+def _check_name(argument, name, module, others=()):
+    """Raises unless a module of Keras has a loss or a metric of that name."""
+    try:
+        module.get(name)
+    except ValueError as error:
+        found = [one for one, value in vars(module).items() if inspect.isfunction(value)]
+        names = sorted({*found, *others} - {"get", "serialize", "deserialize"})
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(names)}. Received: {argument}={name!r}"
+        ) from error
