@@ -60,7 +60,7 @@ def test_a_limit_holds_for_each_epoch(command, flag, number, expected, monkeypat
 
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
     words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=fused"]
-    words += ["--overfit-batches=1", "--epochs=300", "--optimizer=adam", "--run=run"]
+    words += ["--overfit-batches=1", "--epochs=25", "--learning-rate=0.05", "--run=run"]
     assert cli.main(words) == 0
     losses = np.genfromtxt(own_folder / "run/history.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < losses[0] / 10
