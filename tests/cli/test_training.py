@@ -165,3 +165,12 @@ def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
         cli.main(["train", "msggan", *words, *widths, f"--run={tmp_path / 'run'}"])
     messages = [str(one.message) for one in caught]
     assert any(one.startswith("Epoch 3: the generated images are alike") for one in messages)
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_at_a_nan_records_why(tmp_path):
+    words = [*SUM, '--optimizer={"class_name":"SGD","config":{"learning_rate":1e30}}']
+    assert cli.main([*words, f"--run={tmp_path / 'run'}"]) == 1
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "stopped at a number that is not finite"
+    assert "Training was stopped in epoch 1" in record["message"]
