@@ -7,13 +7,13 @@ import math
 
 from markupsafe import Markup
 
-from kerasmodes.reporting.panels import Line, Panel, has_log_axis
+from kerasmodes.reporting.panels import Panel, has_log_axis
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 30, 42
 MOST_DOTS = 40  # points of a line that get a dot each
 MOST_HINTS = 400
-NUM_COLORS = 6
+NUM_COLORS = 6  # each with dashes of its own, in page.css
 
 
 def draw_panel(panel: Panel) -> Markup:
@@ -41,7 +41,7 @@ def format_number(value: float | None) -> str:
         return "–"
     if not math.isfinite(value):
         return "NaN"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or 1e-3 <= abs(value) < 1e9:
         digits = 4 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
         text = f"{value:,.{digits}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
@@ -97,6 +97,13 @@ class _Scale:
         return [int(tick) for tick in ticks if self.first <= tick <= self.last]
 
 
+def _format_tick(value):
+    """Returns a round number in few letters: 1.6M, 400k."""
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
+    return format_number(value)
+
+
 def _draw_axes(panel, scale):
     parts = []
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
@@ -106,7 +113,7 @@ def _draw_axes(panel, scale):
             Markup(
                 '<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>'
                 '<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>'
-            ).format(LEFT, right, height, height, LEFT - 7, height + 4, format_number(value))
+            ).format(LEFT, right, height, height, LEFT - 7, height + 4, _format_tick(value))
         )
     for epoch in scale.list_epoch_ticks():
         place = scale.x(epoch)
@@ -117,19 +124,17 @@ def _draw_axes(panel, scale):
             ).format(place, place, bottom, bottom + 4, place, bottom + 17, epoch)
         )
     unit = f"{panel.unit}, log axis" if scale.is_log else panel.unit
-    middle = (TOP + bottom) / 2
     parts.append(
         Markup(
             '<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>'
             '<text class="unit" x="{}" y="{}" text-anchor="middle">epoch</text>'
-            '<text class="unit" transform="translate(13 {}) rotate(-90)" '
-            'text-anchor="middle">{}</text>'
-        ).format(LEFT, right, bottom, bottom, (LEFT + right) / 2, HEIGHT - 6, middle, unit)
+            '<text class="unit" x="2" y="14">{}</text>'
+        ).format(LEFT, right, bottom, bottom, (LEFT + right) / 2, HEIGHT - 6, unit)
     )
     return Markup("").join(parts)
 
 
-def _draw_line(line: Line, number, scale):
+def _draw_line(line, number, scale):
     """Returns a curve with gaps where there is no finite number, and its dots."""
     runs, present = [], []
     for epoch, value in line.points:
@@ -141,7 +146,7 @@ def _draw_line(line: Line, number, scale):
             present.append((scale.x(epoch), scale.y(value)))
     runs = [run for run in [*runs, present] if run]
     path = " ".join("M" + " L".join(f"{x} {y}" for x, y in run) for run in runs)
-    name = _name_style(line, number)
+    name = f"line c{number % NUM_COLORS}"
     dots = [point for run in runs for point in run]
     dots = dots if len(dots) <= MOST_DOTS else [run[0] for run in runs if len(run) == 1]
     circles = Markup("").join(Markup('<circle cx="{}" cy="{}" r="2.4"/>').format(*d) for d in dots)
@@ -181,9 +186,4 @@ def _draw_legend(line, number):
     return Markup(
         '<span><svg viewBox="0 0 26 8" class="key"><g class="{}"><path d="M1 4 L25 4"/></g></svg>'
         "{}</span>"
-    ).format(_name_style(line, number), words)
-
-
-def _name_style(line, number):
-    dashed = " validation" if line.is_validation and line.label.endswith("validation") else ""
-    return f"line c{number % NUM_COLORS}{dashed}"
+    ).format(f"line c{number % NUM_COLORS}", words)

@@ -24,6 +24,10 @@ CALLS = {
     "msggan": "scales = model.generate(8, seed=0)  # a batch of images for each scale, in [-1, 1]",
     "sum": "model.predict(x)  # x: float32 [n, {num_features}] to sums [n, 1]",
 }
+EXPORTS = {
+    "sum": 'signature = keras.InputSpec("float32", (None, {num_features}))\n'
+    'model.export("exported", input_signature=[signature])',
+}
 SERVED = {
     "msggan": ("latents", "latents: float32 [n, {latent_dim}]"),
     "sum": ("x", "x: float32 [n, {num_features}]"),
@@ -90,10 +94,14 @@ def _list_metrics(run):
         data = f"{run.evaluation.get('data')}, {run.evaluation.get('split')}"
     else:
         names = [name for name in run.history.names if name.startswith("val_")]
-        found = [(name, name, run.points(name)[-1][1]) for name in names if run.history.rows]
+        found = [(n, _name_log(n), run.points(n)[-1][1]) for n in names if run.history.rows]
         data = str(run.config.get("data") or f"{run.config.get('model')}, validation")
     kept = [one for one in found if one[2] is not None and math.isfinite(one[2])]
     return data, kept
+
+
+def _name_log(name):
+    return f"{facts.describe_metric(name.removeprefix('val_'))[0]}, after the last epoch"
 
 
 def _describe_run(run):
@@ -101,7 +109,7 @@ def _describe_run(run):
     planned = run.record.get("planned_epochs") or run.config.get("epochs")
     of = f" of {_escape(planned)}" if planned else ""
     lines = [
-        f"A {_code(run.model_name)} trained with "
+        f"{_code(run.model_name)}, trained with "
         "[kerasmodes](https://github.com/kerasmodes/kerasmodes) on Keras and TensorFlow.\n",
         "| | |\n| --- | --- |",
         f"| epochs | {len(run.history.rows)}{of} |",
@@ -120,6 +128,7 @@ def _describe_loading(run):
         return "## Load it\n\nThe folder holds no `model.keras`: the run has saved none.\n"
     own = run.config.get("model")
     call = CALLS.get(own, "model.summary()").format_map(_Sizes(run.config))
+    export = EXPORTS.get(own, 'model.export("exported")').format_map(_Sizes(run.config))
     name, words = SERVED.get(own, ("x", "x: what the model takes"))
     return f"""## Load it
 
@@ -137,7 +146,7 @@ model = keras.models.load_model("model.keras")
 alone, export it once:
 
 ```python
-model.export("exported")
+{export}
 ```
 
 ```python

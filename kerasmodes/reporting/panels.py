@@ -5,6 +5,7 @@ How a panel is drawn is in `charts.py`.
 
 import dataclasses
 import math
+import re
 
 from kerasmodes.reporting.run import Run
 
@@ -35,11 +36,10 @@ RATE = "learning_rate"
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A curve: its label, its points (epoch from 1, value or `None`), whether of validation."""
+    """A curve: its label, and its points (epoch from 1, value or `None`)."""
 
     label: str
     points: list[tuple[int, float | None]]
-    is_validation: bool = False
 
 
 @dataclasses.dataclass
@@ -60,11 +60,12 @@ class Panel:
 def list_panels(run: Run) -> list[Panel]:
     """Returns the panels of a run: those of its history, learning rates, and speed."""
     panels, names = {}, [name for name in run.history.names if name != "epoch"]
+    names.sort(key=_find_height)  # Otherwise as in the logs.
     for name in names:
         if any(value is not None for _, value in run.points(name)):
             title, unit, label = _describe(name, names, run.config)
             panel = panels.setdefault(title, Panel(title, unit))
-            panel.lines.append(Line(label, run.points(name), name.startswith(VALIDATION)))
+            panel.lines.append(Line(label, run.points(name)))
     found = list(panels.values())
     found.sort(key=lambda one: ORDER.index(one.title) if one.title in ORDER else len(ORDER))
     return [*found, *_list_recorded_panels(run, "Learning rate" in panels)]
@@ -88,6 +89,12 @@ def _describe(name, names, config):
         unit = config["loss"].replace("_", " ")
     title = own.replace("_", " ")
     return title[:1].upper() + title[1:], unit, _find_side(name)
+
+
+def _find_height(name):
+    """Returns the height of the images of a level of the sliced distance; 0 for another log."""
+    match = re.fullmatch(r"(?:val_)?swd_(\d+)", name)
+    return int(match[1]) if match else 0
 
 
 def _find_side(name):

@@ -14,7 +14,8 @@ from kerasmodes.reporting.panels import list_panels
 from kerasmodes.reporting.run import Run
 
 MOST_ROWS = 1_000
-ARROWS = {"min": "lower is better", "max": "higher is better", "": ""}
+PLACES = {"run", "data_dir", "idx_dir"}  # of one machine: nothing for others to read
+ARROWS = {"min": "↓", "max": "↑", "": ""}
 
 
 def write_header(run: Run) -> Markup:
@@ -82,7 +83,10 @@ def write_quality(run: Run) -> Markup:
         '<th class="number">baseline</th><th></th></tr></thead><tbody>{}</tbody></table></div>'
     ).format(rows)
     words = facts.describe_evaluation(run)
-    note = Markup('<p class="note">{}Baseline: one half of the real images against the other.</p>')
+    note = Markup(
+        '<p class="note">{}Baseline: one half of the real images against the other. '
+        "↓ lower is better, ↑ higher.</p>"
+    )
     return _section("Quality", note.format(f"{words}. " if words else "") + table + _shares(run))
 
 
@@ -103,10 +107,13 @@ def write_pictures(run: Run) -> Markup:
 def write_settings(run: Run) -> Markup:
     """Returns how the run really ran, its settings, and the table of its history."""
     ran = facts.describe_run(run) if run.record else []
-    settings = [(name, _describe_value(value)) for name, value in run.config.items()]
+    own = {name: value for name, value in run.config.items() if name not in PLACES}
+    settings = [(n, _describe_value(value)) for n, value in own.items() if value is not None]
     body = _section("How it ran", _list_pairs(ran)) if ran else Markup("")
     if settings:
-        body += _section("Settings", _list_pairs(settings))
+        words = ", ".join(name for name, value in own.items() if value is None)
+        note = Markup('<p class="note">Not set: {}.</p>').format(words) if words else Markup("")
+        body += _section("Settings", _list_pairs(settings) + note)
     return body + _write_history(run)
 
 

@@ -1,7 +1,9 @@
 """Tests of `kerasmodes report`: the files that it writes, for runs of all kinds."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 from written_runs import write_run
 
@@ -44,7 +46,7 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys, monkeypatch, name):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_trained_has_everything_in_its_report(tmp_path):
+def test_a_run_that_was_trained_has_everything_in_its_report(tmp_path, monkeypatch):
     run = tmp_path / "run"
     words = ["--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager", "--epochs=2"]
     assert cli.main(["train", "sum", *words, f"--run={run}"]) == 0
@@ -55,3 +57,9 @@ def test_a_run_that_was_trained_has_everything_in_its_report(tmp_path):
     last = (run / "history.csv").read_text().splitlines()[-1].split(",")
     assert all(f'<td class="number">{number}</td>' in page for number in last)
     assert "pipeline_tag: tabular-regression" in card and "| mode | `eager` |" in card
+    monkeypatch.chdir(run)
+    names = {"x": np.ones((3, 20), "float32")}
+    for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        exec(block, names)
+    predicted = names["model"].predict(names["x"], verbose=0)
+    np.testing.assert_allclose(names["outputs"], predicted, rtol=1e-5)

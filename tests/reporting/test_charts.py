@@ -64,6 +64,11 @@ def test_text_is_escaped():
     assert label in "".join(figure.itertext())
 
 
+def test_ticks_of_large_numbers_are_short():
+    texts = [one.text for one in draw(0.0, 1.6e6).findall(".//text[@class='tick']")]
+    assert "800k" in texts and "1.6M" in texts
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [
@@ -72,7 +77,8 @@ def test_text_is_escaped():
         (0.123456, "0.1235"),
         (1234.5678, "1,235"),
         (0.00001234, "1.23e-05"),
-        (1e6, "1e+06"),
+        (214_012.3, "214,012"),
+        (1e12, "1e+12"),
         (-2.5, "-2.5"),
         (100.0, "100"),
         (NAN, "NaN"),

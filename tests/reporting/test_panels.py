@@ -25,11 +25,14 @@ def test_validation_stands_with_training(run):
     run = with_history(run, ["loss", "val_loss"], ["2", "3"], ["1", "NA"], loss="mean_error")
     panel = panels.list_panels(run)[0]
     assert (panel.title, panel.unit) == ("Loss", "mean error")
-    assert [(one.label, one.is_validation) for one in panel.lines] == [
-        ("training", False),
-        ("validation", True),
-    ]
+    assert [one.label for one in panel.lines] == ["training", "validation"]
     assert panel.lines[1].points == [(1, 3.0), (2, None)]
+
+
+def test_levels_of_the_sliced_distance_are_in_their_order(run):
+    names = ["val_swd", "val_swd_14", "val_swd_7", "d_loss"]
+    panel = panels.list_panels(with_history(run, names, ["1"] * 4))[-3]
+    assert [one.label for one in panel.lines] == ["mean", "7 pixels high", "14 pixels high"]
 
 
 def test_learning_rates_come_from_the_history_otherwise_from_the_record(run):
