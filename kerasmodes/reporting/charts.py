@@ -10,7 +10,7 @@ from markupsafe import Markup
 from kerasmodes.reporting.panels import Panel, has_log_axis
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 30, 42
+LEFT, RIGHT, TOP, BOTTOM = 68, 12, 30, 42
 MOST_DOTS = 40  # points of a line that get a dot each
 MOST_HINTS = 400
 NUM_COLORS = 6  # each with dashes of its own, in page.css

@@ -152,7 +152,8 @@ alone, export it once:
 ```python
 import tensorflow as tf
 
-outputs = tf.saved_model.load("exported").serve({name})  # {words.format_map(_Sizes(run.config))}
+exported = tf.saved_model.load("exported")
+outputs = exported.serve({name})  # {words.format_map(_Sizes(run.config))}
 ```
 """
 
