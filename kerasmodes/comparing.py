@@ -223,7 +223,7 @@ def _draw_figure(rows):
     # Grey is stock Keras in all pictures, as red is fused.
     own = {BASELINE: figure_style.GREY, "fused": figure_style.RED}
     bars = axes.barh(names, times, color=[own.get(name, figure_style.BLUE) for name in names])
-    axes.bar_label(bars, [f"{value:,.0f}" for value in times], padding=4)
+    axes.bar_label(bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in times], padding=4)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(min(times) / 3, max(times) * 4)

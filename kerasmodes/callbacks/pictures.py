@@ -170,7 +170,8 @@ def _draw_panel(axes, name, curves):
     values = [v for n in own for _, v in curves[n] if math.isfinite(v)]
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
         axes.set_yscale("log")
-    axes.set(xlabel="epoch", ylabel=f"{name} (log axis)" if axes.get_yscale() == "log" else name)
+        axes.set_ylabel("log axis")
+    axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure_style.style_axes(axes)
     figure_style.set_title(axes, name)

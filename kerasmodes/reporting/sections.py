@@ -145,17 +145,17 @@ def _list_tiles(run):
     if speed:
         if speed["microseconds_per_step"] is not None:
             step = format_number(speed["microseconds_per_step"])
-            tiles.append((f"{step} µs", f"a step, median{_without_first(speed)}"))
+            tiles.append((f"{step} µs", f"a step, {_describe_median(speed)}"))
         epoch = facts.format_seconds(speed["seconds_per_epoch"])
-        tiles.append((epoch, f"an epoch, median{_without_first(speed)}"))
+        tiles.append((epoch, f"an epoch, {_describe_median(speed)}"))
         tiles.append((facts.format_seconds(speed["seconds"]), "training, all epochs"))
     if isinstance(run.record.get("parameters"), int):
         tiles.append((f"{run.record['parameters']:,}", "parameters"))
     return tiles
 
 
-def _without_first(speed):
-    return " (with compilation)" if speed["has_first"] else " without the first epoch"
+def _describe_median(speed):
+    return "with compilation" if speed["has_first"] else "median without the first epoch"
 
 
 def _write_message(run):

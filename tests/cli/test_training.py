@@ -65,6 +65,8 @@ def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
     assert json.loads((stopped_run / "config.json").read_text())["epochs"] == 3
     history = np.genfromtxt(stopped_run / "history.csv", delimiter=",", names=True)
     assert list(history["epoch"]) == [0, 1, 2]
+    record = json.loads((stopped_run / "run.json").read_text())
+    assert [row["epoch"] for row in record["epochs"]] == [0, 1, 2]
 
 
 def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
