@@ -57,7 +57,7 @@ def test_it_says_what_the_run_was_and_how_it_ended(run):
     assert "| epochs | 3 of 4 |" in body
     assert "| seed | `7` |" in body
     assert "How training ended: interrupted." in body
-    assert "A step took 1,500 µs, an epoch 3 s (medians)." in body
+    assert "A step took 2,000 µs, an epoch 4 s (medians)." in body
 
 
 @pytest.mark.parametrize("model", ["msggan", "sum", "another", None])

@@ -73,8 +73,8 @@ def test_what_tells_most_stands_first(run):
     assert ("3 of 4", "epochs") in tiles
     assert ("3", "best val_frechet, epoch 3") in tiles
     assert ("3.25", "Fréchet distance, evaluated (baseline 1)") in tiles
-    assert ("1,500 µs", "a step, median without the first epoch") in tiles
-    assert ("15 s", "training, all epochs") in tiles
+    assert ("2,000 µs", "a step, median without the first epoch") in tiles
+    assert ("17 s", "training, all epochs") in tiles
     assert ("1,234,567", "parameters") in tiles
 
 
