@@ -17,7 +17,7 @@ import rich.progress
 import rich.table
 import tensorflow as tf
 
-from kerasmodes import arguments, atomic_files
+from kerasmodes import arguments, atomic_files, figure_style
 from kerasmodes import modes as mode_table
 from kerasmodes.engine import with_modes
 
@@ -212,22 +212,23 @@ def _save(rows, directory):
     with atomic_files.atomic_write(directory / "modes.json") as temporary:
         temporary.write_text(json.dumps(rows, indent=2) + "\n")
     with atomic_files.atomic_write(directory / "modes.png") as temporary:
-        _draw_figure(rows).savefig(temporary, dpi=120)
+        _draw_figure(rows).savefig(temporary)
 
 
 def _draw_figure(rows):
-    import matplotlib.figure
-
-    figure = matplotlib.figure.Figure(figsize=(7, 0.9 + 0.45 * len(rows)), layout="constrained")
+    figure = figure_style.make_figure(7, 0.9 + 0.45 * len(rows))
     axes = figure.add_subplot()
     times = [row["microseconds_per_step"] for row in rows]
-    bars = axes.barh([row["mode"] for row in rows], times, color="#4477aa")
-    axes.bar_label(bars, [f"{value:,.0f}" for value in times], padding=4)
+    names = [row["mode"] for row in rows]
+    # Grey is stock Keras in all pictures, as red is fused.
+    own = {BASELINE: figure_style.GREY, "fused": figure_style.RED}
+    bars = axes.barh(names, times, color=[own.get(name, figure_style.BLUE) for name in names])
+    axes.bar_label(bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in times], padding=4)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(min(times) / 3, max(times) * 4)
     axes.set_xlabel("µs per step (log axis)")
-    axes.spines[["top", "right"]].set_visible(False)
+    figure_style.style_axes(axes, grid="x")
     return figure
 
 

@@ -24,6 +24,7 @@ PLACES = {
     own_callbacks.LossCurves: "path",
     own_callbacks.NaNGuard: "directory",
     own_callbacks.Resume: "directory",
+    own_callbacks.RunRecord: "path",
     own_callbacks.SampleGrid: "directory",
 }
 # They would write elsewhere.
@@ -50,8 +51,8 @@ def trial_run(
     executions to epochs, it is K steps.
 
     Callbacks are called as they are. Those of Keras and of this package that write files
-    (`ModelCheckpoint`, `CSVLogger`, `TensorBoard`, `SampleGrid`, `LossCurves`, `Resume`,
-    `NaNGuard`) write into a temporary folder, which is removed; `BackupAndRestore` and
+    (`ModelCheckpoint`, `CSVLogger`, `TensorBoard`, `SampleGrid`, `LossCurves`, `RunRecord`,
+    `Resume`, `NaNGuard`) write into a temporary folder, which is removed; `BackupAndRestore` and
     `RemoteMonitor` are left out. What a callback of your own writes, it writes.
 
     Args:

@@ -12,11 +12,11 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("arguments", "atomic_files", "quiet_start", "replicas"),
+    ("arguments", "atomic_files", "figure_style", "quiet_start", "replicas"),
     ("modes", "random", "averaging"),
     ("engine",),
     ("models", "data", "metrics", "strategies", "launching"),
-    ("callbacks", "comparing", "tuning"),
+    ("callbacks", "comparing", "reporting", "tuning"),
     ("trial_runs",),
     ("__init__",),
     ("cli",),

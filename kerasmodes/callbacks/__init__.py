@@ -1,5 +1,5 @@
-"""What watches a run or steers it: pictures, metrics of generated images, warnings, stops, resuming
-after them, eager first steps, and Keras's callbacks for one of several optimizers.
+"""What watches a run or steers it: pictures, TensorBoard, a record of the run, metrics of generated
+images, warnings, stops, resuming after them, eager first steps, one of several optimizers.
 
 Each file is one subject. The caller decides how a run is made and from which data.
 """
@@ -12,6 +12,8 @@ from kerasmodes.callbacks.nan_guard import NaNGuard
 from kerasmodes.callbacks.nan_report import NaNReport
 from kerasmodes.callbacks.pictures import LossCurves, SampleGrid
 from kerasmodes.callbacks.resume import Resume
+from kerasmodes.callbacks.run_record import RunRecord
+from kerasmodes.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "EagerSteps",
@@ -22,5 +24,7 @@ __all__ = [
     "NaNGuard",
     "NaNReport",
     "Resume",
+    "RunRecord",
     "SampleGrid",
+    "TensorBoard",
 ]

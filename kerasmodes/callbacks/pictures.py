@@ -11,11 +11,12 @@ import pathlib
 import keras
 import numpy as np
 
-from kerasmodes import arguments, atomic_files, data, random, replicas
+from kerasmodes import arguments, atomic_files, data, figure_style, random, replicas
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
 PANELS_IN_A_ROW = 4
+LOG_RATIO = 100  # largest over smallest value, above which an axis is logarithmic
 CURVES_KEY = "curves"  # names the text in a PNG file that holds its curves
 
 
@@ -64,20 +65,14 @@ class SampleGrid(keras.callbacks.Callback):
         self.paths = []
 
     def on_train_begin(self, logs=None):
-        if not hasattr(self.model, "latent_dim"):
-            raise TypeError(
-                "SampleGrid needs a model that makes images from latents of `latent_dim`. "
-                f"Received: {type(self.model).__name__}"
-            )
+        check_latents(self.model, "SampleGrid")
         self.paths = []
 
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
             return
-        latents = random.normal((self.num_images, self.model.latent_dim), seed=self.seed)
         path = self._make_path(epoch)
-        own_weights = {} if self.averaged else {"averaged": False}
-        scales = self.model(latents, training=False, **own_weights)
+        scales = draw_samples(self.model, self.num_images, self.seed, self.averaged)
         data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
         self.paths.append(path)
 
@@ -130,25 +125,58 @@ class LossCurves(keras.callbacks.Callback):
         _draw_curves(self.curves, self.path)
 
 
-def _draw_curves(curves, path):
-    import matplotlib.figure
+def check_latents(model: keras.Model, name: str) -> None:
+    """Raises a `TypeError` unless a model makes images from latents; `name` is what needs it."""
+    if not hasattr(model, "latent_dim"):
+        raise TypeError(
+            f"{name} needs a model that makes images from latents of `latent_dim`. "
+            f"Received: {type(model).__name__}"
+        )
 
+
+def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool) -> list:
+    """Returns what a model makes of the same latents each time, a batch of images for each scale.
+
+    Args:
+        model: A model with `latent_dim`.
+        num_images: Images in a batch.
+        seed: Fixes the latents.
+        averaged: Whether the averaged weights make them, if the model has an average.
+    """
+    latents = random.normal((num_images, model.latent_dim), seed=seed)
+    own_weights = {} if averaged else {"averaged": False}
+    scales = model(latents, training=False, **own_weights)
+    return list(scales) if isinstance(scales, (list, tuple)) else [scales]
+
+
+def _draw_curves(curves, path):
     names = [n for n in curves if not (n.startswith("val_") and n.removeprefix("val_") in curves)]
     columns = min(len(names), PANELS_IN_A_ROW)
     rows = math.ceil(len(names) / columns)
-    figure = matplotlib.figure.Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    figure = figure_style.make_figure(4 * columns, 3 * rows)
     for place, name in enumerate(names):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        for curve, label in ((name, "training"), (f"val_{name}", "validation")):
-            if curve in curves:
-                axes.plot(*zip(*curves[curve], strict=True), marker=".", label=label)
-        axes.set(title=name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.grid(alpha=0.3)
-        if f"val_{name}" in curves:
-            axes.legend()
+        _draw_panel(figure.add_subplot(rows, columns, place + 1), name, curves)
     with atomic_files.atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=120, metadata={CURVES_KEY: json.dumps(curves)})
+        figure.savefig(temporary, metadata={CURVES_KEY: json.dumps(curves)})
+
+
+def _draw_panel(axes, name, curves):
+    own = [n for n in (name, f"val_{name}") if n in curves]
+    for curve in own:
+        label, line = ("training", "-") if curve == name else ("validation", "--")
+        color = figure_style.COLORS[curve != name]
+        points = zip(*curves[curve], strict=True)
+        axes.plot(*points, ls=line, color=color, marker=".", label=label)
+    values = [v for n in own for _, v in curves[n] if math.isfinite(v)]
+    if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
+        axes.set_yscale("log")
+        axes.set_ylabel("log axis")
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    figure_style.style_axes(axes)
+    figure_style.set_title(axes, name)
+    if len(own) > 1:
+        axes.legend(frameon=False, fontsize=figure_style.SMALL)
 
 
 def _read_curves(path, num_epochs):

@@ -37,6 +37,7 @@ from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
+PLACES = {"run", "resume", "data_dir", "idx_dir"}  # No settings to compare runs by.
 SAMPLE_NOTE = (
     "The data are the sample of Fashion-MNIST in the package, at most 1,024 training images. "
     "For all 60,000: --data fashion_mnist"
@@ -182,12 +183,14 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
         fit(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
         return
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
+    run_record = callbacks.RunRecord(folder / "run.json")
     records = [
         *guards,
         *extra_callbacks,  # Before those that record: they may add to the logs.
         history,
-        keras.callbacks.TensorBoard(folder / "events", write_graph=False),
+        _make_board(model, folder, flags),
         callbacks.LossCurves(folder / run_folders.CURVES),
+        run_record,
         *progress,
     ]
     if flags.fast_dev_run:
@@ -201,7 +204,8 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     try:
         with launching.call_on_sigterm(sys.exit):
             model.fit(**fit_arguments, verbose=verbose, callbacks=records)
-    except (KeyboardInterrupt, SystemExit, FloatingPointError):
+    except (KeyboardInterrupt, SystemExit, FloatingPointError) as error:
+        run_record.end(error)
         if history.csv_file is not None:  # Training has started.
             for record in records:
                 record.on_train_end()
@@ -218,6 +222,23 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
             history.csv_file.close()  # Keras does not close it after an error.
     _save(model, folder)
     console.print(f"Loss curves: {folder}/losses.png")
+
+
+def _make_board(model, folder, flags):
+    """Returns what writes for TensorBoard: curves, the settings, and samples of a GAN."""
+    num_images = None
+    if hasattr(model, "latent_dim"):
+        num_images = (
+            flags.num_classes
+            or inspect.signature(callbacks.SampleGrid).parameters["num_images"].default
+        )
+    settings = {name: value for name, value in flags.as_dict().items() if name not in PLACES}
+    return callbacks.TensorBoard(
+        folder / "events",
+        hparams={**settings, "mode": model.mode},
+        num_images=num_images,
+        write_graph=False,
+    )
 
 
 def _save(model, folder):

@@ -71,6 +71,9 @@ class ModelView:
     def __setattr__(self, name, value):
         setattr(self._model, name, value)
 
+    def __call__(self, *args, **kwargs):
+        return self._model(*args, **kwargs)
+
 
 class OptimizerList:
     """What a callback takes for a `MultiOptimizer`.

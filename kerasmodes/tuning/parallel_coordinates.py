@@ -9,6 +9,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine import hyperparameters
 
+from kerasmodes.figure_style import SMALL, SMALLEST
 from kerasmodes.tuning import importance
 from kerasmodes.tuning import trials as trial_records
 
@@ -20,7 +21,6 @@ MAX_NAMES_IN_A_ROW = 6
 MAX_STEPS = 9  # ticks of an axis
 INACTIVE = -0.16  # where lines cross the axis of a hyperparameter whose condition is not met
 CHOICES = (hyperparameters.Boolean, hyperparameters.Choice)
-NAME_SIZE, TICK_SIZE = 9, 8
 
 
 def draw_parallel_coordinates(
@@ -51,15 +51,15 @@ def draw_parallel_coordinates(
     for place, name in enumerate(names):
         axes.axvline(place, color="black", lw=0.8, zorder=1)
         _write_ticks(axes, place, scales[name][1], 14 if len(names) <= MAX_NAMES_IN_A_ROW else 9)
-    axes.set_xticks(range(len(names)), _break_names(names), fontsize=NAME_SIZE)
+    axes.set_xticks(range(len(names)), _break_names(names), fontsize=SMALL)
     axes.set_yticks([])
     axes.set_xlim(-0.15, len(names) - 0.4)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     colored = matplotlib.cm.ScalarMappable(norm, colors)
     bar = axes.figure.colorbar(colored, ax=axes, fraction=0.03, pad=0.01)
-    bar.set_label(label, fontsize=NAME_SIZE)
-    bar.ax.tick_params(labelsize=TICK_SIZE)
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALLEST)
 
 
 def _make_norm(scores):
@@ -80,7 +80,7 @@ def _write_ticks(axes, place, ticks, length):
             xytext=(4, 0),
             textcoords="offset points",
             va="center",
-            fontsize=TICK_SIZE,
+            fontsize=SMALLEST,
             bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             zorder=5,
         )

@@ -10,18 +10,17 @@ import typing
 import keras_tuner
 import numpy as np
 
-from kerasmodes import atomic_files
+from kerasmodes import atomic_files, figure_style
+from kerasmodes.figure_style import BLUE, GREY, RED, SMALL, SMALLEST, TITLE_SIZE
 from kerasmodes.tuning import importance, parallel_coordinates
 from kerasmodes.tuning import trials as trial_records
 
 if typing.TYPE_CHECKING:  # A plain import of the package must not need matplotlib.
     from matplotlib.figure import Figure
 
-BLUE, RED, GREY = "#4477aa", "#cc3311", "#888888"
 MAX_AXES = 10  # of parallel coordinates: more would not be legible at 1000 pixels
 TIME_UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 WEAK = 0.3  # R² below which the picture warns
-TITLE_SIZE, SMALL, SMALLEST = 11, 9, 8
 
 
 def plot_search(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:
@@ -51,13 +50,11 @@ def plot_search(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:
         raise ValueError(f"`path` must end in .png. Received: path={str(path)!r}")
     figure = draw_search(tuner)
     with atomic_files.atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary)
 
 
 def draw_search(tuner: keras_tuner.Tuner) -> "Figure":
     """Returns the picture of `plot_search` as a figure that needs no display."""
-    from matplotlib.figure import Figure
-
     trial_records.check_completed(tuner)
     scored = trial_records.list_scored_trials(tuner)
     if not scored:
@@ -70,7 +67,7 @@ def draw_search(tuner: keras_tuner.Tuner) -> "Figure":
         *([3.6] if names else []),
         1.0 + 0.28 * max(3, len(measured)) if measured else 0.5,
     ]
-    figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+    figure = figure_style.make_figure(10, sum(heights), dpi=150)
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     rows = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     if all(trial.trial_id in times for trial in scored):
@@ -182,7 +179,7 @@ def _draw_course(axes, tuner, places, xlabel):
         )
     axes.set_xlabel(xlabel, fontsize=SMALL)
     axes.set_ylabel(_describe_objective(tuner), fontsize=SMALL)
-    _style(axes)
+    figure_style.style_axes(axes)
 
 
 def _add_legend(axes):
@@ -197,13 +194,6 @@ def _add_legend(axes):
         handlelength=1.5,
         handletextpad=0.4,
     )
-
-
-def _style(axes):
-    axes.tick_params(labelsize=SMALL)
-    axes.grid(color="#dddddd", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_importance(axes, measured, r_squared):
@@ -238,4 +228,4 @@ def _draw_importance(axes, measured, r_squared):
         textcoords="offset points",
         fontsize=SMALL,
     )
-    _style(axes)
+    figure_style.style_axes(axes)

@@ -13,8 +13,9 @@ import pathlib
 import re
 import statistics
 
-import matplotlib.figure
 from PIL import Image
+
+from kerasmodes import figure_style
 
 RESULTS = pathlib.Path(__file__).resolve().parent
 ROOT = RESULTS.parents[1]
@@ -107,18 +108,18 @@ def modes_in_microseconds(results: dict) -> dict[str, float]:
 def draw_modes(results: dict, path: pathlib.Path) -> None:
     """Draws `modes_in_microseconds` into a PNG, which holds the numbers as text, too."""
     times = modes_in_microseconds(results)
-    figure = matplotlib.figure.Figure(figsize=(7, 2.7), layout="constrained")
+    figure = figure_style.make_figure(7, 2.7)
     axes = figure.add_subplot()
-    colors = ["#888888" if name == STOCK else "#4477aa" for name in times]
-    colors[-1] = "#cc3311"
+    colors = [figure_style.GREY if name == STOCK else figure_style.BLUE for name in times]
+    colors[-1] = figure_style.RED
     bars = axes.barh(list(times), list(times.values()), color=colors)
     axes.bar_label(bars, [_short(value) for value in times.values()], padding=4)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlim(0.1, 4 * max(times.values()))
     axes.set_xlabel("µs per step of the sum regressor, batch size 1 (log axis)")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120, metadata={"Description": describe_modes(results)})
+    figure_style.style_axes(axes, grid="x")
+    figure.savefig(path, metadata={"Description": describe_modes(results)})
 
 
 def describe_modes(results: dict) -> str:

@@ -1,6 +1,7 @@
 """Tests of `kerasmodes train`: metrics, warnings, resumed runs; more in `tests/test_cli.py`."""
 
 import functools
+import json
 import shutil
 import warnings
 
@@ -66,6 +67,8 @@ def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
     assert run_folders.read_config(stopped_run)["epochs"] == 3
     history = np.genfromtxt(stopped_run / "history.csv", delimiter=",", names=True)
     assert list(history["epoch"]) == [0, 1, 2]
+    record = json.loads((stopped_run / "run.json").read_text())
+    assert [row["epoch"] for row in record["epochs"]] == [0, 1, 2]
 
 
 def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
@@ -188,3 +191,12 @@ def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
         cli.main(["train", "msggan", *words, *widths, f"--run={tmp_path / 'run'}"])
     messages = [str(one.message) for one in caught]
     assert any(one.startswith("Epoch 3: the generated images are alike") for one in messages)
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_at_a_nan_records_why(tmp_path):
+    words = [*SUM, '--optimizer={"class_name":"SGD","config":{"learning_rate":1e30}}']
+    assert cli.main([*words, f"--run={tmp_path / 'run'}"]) == 1
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "stopped at a number that is not finite"
+    assert "Training was stopped in epoch 1" in record["message"]

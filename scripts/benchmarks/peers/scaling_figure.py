@@ -1,22 +1,24 @@
 """The picture of the scaling section: times over width for three batch sizes, and fused's gain."""
 
 import matplotlib.colors
-import matplotlib.figure
 import matplotlib.patches
+
+from kerasmodes import figure_style
+from kerasmodes.figure_style import BLUE, GREY, RED
 
 # name in the cells: label, colour, line style, width
 LINES = {
-    "stock": ("stock fit", "#888888", (0, (1, 1.2)), 2.2),
-    "graph": ("graph", "#4477aa", "-", 1.6),
+    "stock": ("stock fit", GREY, (0, (1, 1.2)), 2.2),
+    "graph": ("graph", BLUE, "-", 1.6),
     "JAX": ("JAX scan", "#b8860b", (0, (4, 1.5)), 1.8),
-    "fused": ("fused", "#cc3311", "-", 2.4),
+    "fused": ("fused", RED, "-", 2.4),
 }
 GRIDS = {"graph": "Fused is so many times faster than graph", "JAX": "... than JAX's scan"}
 
 
 def save(section, path):
     """Draws the section's cells into a PNG and returns its path."""
-    figure = matplotlib.figure.Figure(figsize=(9, 7), layout="constrained")
+    figure = figure_style.make_figure(9, 7, dpi=150)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1), hspace=0.04)
     cells = section["cells"]
     batch_sizes = sorted({cell["batch_size"] for cell in cells})
@@ -30,7 +32,7 @@ def save(section, path):
     for axes, (name, title) in zip(lower.subplots(1, 2), GRIDS.items(), strict=True):
         _draw_grid(axes, cells, name, title)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path)
     return path
 
 
@@ -44,8 +46,7 @@ def _draw_lines(axes, cells):
     axes.margins(y=0.13)
     axes.set_xticks(widths, [str(width) for width in widths])
     axes.set_xlabel("width of both hidden layers")
-    axes.grid(axis="y", color="#dddddd", lw=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    figure_style.style_axes(axes, grid="y")
 
 
 def _label_lines(axes, cells):
@@ -70,7 +71,7 @@ def _draw_grid(axes, cells, name, title):
     widths = sorted({cell["width"] for cell in cells})
     batch_sizes = sorted({cell["batch_size"] for cell in cells})
     colors = matplotlib.colors.LinearSegmentedColormap.from_list(
-        "gain", ["#cc3311", "#ffffff", "#2f6f9f"]
+        "gain", [RED, "#ffffff", "#2f6f9f"]
     )
     scale = matplotlib.colors.LogNorm(1 / 32, 32, clip=True)
     for cell in cells:

@@ -2,12 +2,12 @@
 
 import json
 
-import matplotlib.figure
 import numpy as np
 import rich.table
 from PIL import Image
 
 import kerasmodes as km
+from kerasmodes import figure_style
 
 NAMES = {
     "default": "MSGGAN, default",
@@ -146,9 +146,9 @@ def measure_real_spreads():
 
 
 def draw_curves(runs, path):
-    figure = matplotlib.figure.Figure(figsize=(8, 4.5), layout="constrained")
+    figure = figure_style.make_figure(8, 4.5, dpi=110)
     axes = figure.subplots()
-    colours = {name: f"C{place}" for place, name in enumerate(NAMES)}
+    colours = {name: figure_style.COLORS[place] for place, name in enumerate(NAMES)}
     named = set()
     for run in runs:
         name, share = run["recipe"], 1 / run["curve"][-1]["images"]
@@ -156,24 +156,29 @@ def draw_curves(runs, path):
         named.add(name)
         points = [(point["images"] * share, point["frechet"]) for point in run["curve"]]
         axes.plot(*zip(*points, strict=True), marker=".", color=colours[name], label=label)
-    axes.axhline(runs[0]["baselines"]["frechet"], color="grey", linestyle=":", label="real, halves")
+    axes.axhline(
+        runs[0]["baselines"]["frechet"],
+        color=figure_style.GREY,
+        linestyle=":",
+        label="real, halves",
+    )
     axes.set(yscale="log", xlabel="part of the time", ylabel="Fréchet distance (n = 10,000)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
+    figure_style.style_axes(axes)
+    axes.legend(frameon=False)
+    figure.savefig(path)
 
 
 def draw_samples(runs, folder, path):
     """Draws the first seed of each recipe, its largest scale, one row each."""
     first = [run for run in runs if run["seed"] == 0]
-    figure = matplotlib.figure.Figure(figsize=(9, 0.85 * len(first)), layout="constrained")
+    figure = figure_style.make_figure(9, 0.85 * len(first), dpi=110)
     for axes, run in zip(figure.subplots(len(first), squeeze=False)[:, 0], first, strict=True):
         grid = np.asarray(Image.open(folder / f"{run['recipe']}-0.png").convert("L"))
         axes.imshow(grid[-56:], cmap="gray")
         axes.set_axis_off()
         title = f"{NAMES[run['recipe']]}: Fréchet distance {run['curve'][-1]['frechet']:.2f}"
-        axes.set_title(title, fontsize=8, loc="left")
-    figure.savefig(path, dpi=110)
+        axes.set_title(title, fontsize=figure_style.SMALLEST, loc="left")
+    figure.savefig(path)
 
 
 def format_markdown(shown):

@@ -1,0 +1,33 @@
+"""`kerasmodes report`: a run as one page of HTML and as a model card.
+
+What they show is in `kerasmodes/reporting`.
+"""
+
+import pathlib
+
+import jsonargparse
+
+import kerasmodes
+from kerasmodes import reporting
+from kerasmodes.cli import run_folders
+from kerasmodes.cli.flags import Command, console
+
+
+def report(parser: jsonargparse.ArgumentParser) -> Command:
+    """Write a run's report.html and its model card README.md into its folder."""
+    parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train`.")
+
+    def run(flags: jsonargparse.Namespace) -> None:
+        folder = pathlib.Path(flags.run)
+        # A link that leads out of the folder is not followed.
+        files = reporting.RunFiles(folder)
+        config = run_folders.read_config(flags.run) if files.has(run_folders.CONFIG) else {}
+        found = reporting.read_run(folder, config)
+        reporting.write_page(found, folder / "report.html", kerasmodes.__version__)
+        console.print(f"Written: {folder}/report.html")
+        if reporting.write_model_card(found, folder / "README.md"):
+            console.print(f"Written: {folder}/README.md")
+        else:
+            console.print(f"Left as it is: {folder}/README.md, which was changed by hand")
+
+    return run

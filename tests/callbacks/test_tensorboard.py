@@ -1,0 +1,177 @@
+"""Tests of what TensorBoard shows, read back through its own server application."""
+
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard import program
+from tensorboard.plugins.hparams import api_pb2
+from werkzeug.test import Client
+
+import kerasmodes as km
+from kerasmodes.callbacks import pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore:html5lib's sanitizer:DeprecationWarning")
+
+SETTINGS = {"batch_size": 2, "loss": "mine", "units": [20, 10], "seed": None, "flip": True}
+
+
+class TwoRates(km.Model):
+    """Draws images from latents; two optimizers have learning rates of their own."""
+
+    latent_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(16, activation="tanh")
+        self.dense.build((None, self.latent_dim))
+        self.built = True
+
+    def compile(self, **kwargs):
+        super().compile(optimizer=None, **kwargs)
+        self.fast = km.build_optimizer(keras.optimizers.SGD(0.5), self.dense)
+        self.slow = km.build_optimizer(keras.optimizers.SGD(0.25), self.dense)
+
+    def call(self, latents):
+        images = tf.reshape(self.dense(latents), (-1, 4, 4, 1))
+        return [images[:, ::2, ::2], images]
+
+    def train_step(self, data):
+        self.dense.bias.assign_add(0.1 * tf.ones(16))
+        return {"loss": tf.reduce_sum(self.dense.bias)}
+
+
+class _Captured:
+    """Takes the application in place of a server on a port."""
+
+    def __init__(self, app, flags):
+        _Captured.app = app
+
+    def serve_forever(self):
+        pass
+
+    def get_url(self):
+        return ""
+
+
+def open_board(folder):
+    """Returns a client of TensorBoard's application, which has read a folder."""
+    board = program.TensorBoard(server_class=_Captured)
+    flags = ["--load_fast=false", "--reload_interval=0", "--reload_task=blocking"]
+    board.configure(argv=["tensorboard", f"--logdir={folder}", *flags])
+    board.launch()
+    return Client(_Captured.app)
+
+
+def get(client, path):
+    return json.loads(client.get(f"/data/plugin/{path}").data)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("board")
+    model = TwoRates()
+    model.compile(mode="eager")
+    board = km.callbacks.TensorBoard(folder, hparams=SETTINGS, num_images=2, write_graph=False)
+    history = model.fit(np.zeros((4, 1)), batch_size=2, epochs=2, verbose=0, callbacks=[board])
+    return model, history, open_board(folder)
+
+
+@pytest.mark.slow
+def test_logs_and_the_rates_of_both_optimizers_are_scalars(trained):
+    _, history, client = trained
+    tags = get(client, "scalars/tags")
+    rates = {"epoch_learning_rate_fast", "epoch_learning_rate_slow"}
+    assert set(tags["train"]) == {"epoch_loss", *rates}
+    rows = get(client, "scalars/scalars?run=train&tag=epoch_loss")
+    np.testing.assert_allclose([row[2] for row in rows], history.history["loss"], rtol=1e-6)
+    (row, _) = get(client, "scalars/scalars?run=train&tag=epoch_learning_rate_slow")
+    assert row[2] == 0.25
+
+
+@pytest.mark.slow
+def test_samples_of_each_scale_are_images_of_one_size(trained):
+    model, _, client = trained
+    assert set(get(client, "images/tags")["samples"]) == {"samples/2x2", "samples/4x4"}
+    expected = pictures.draw_samples(model, 2, seed=0, averaged=True)
+    for scale, zoom in zip(expected, (8, 4), strict=True):
+        name = f"samples/{scale.shape[1]}x{scale.shape[1]}"
+        rows = get(client, f"images/images?run=samples&tag={name}&sample=0")
+        assert [row["step"] for row in rows] == [0, 1]
+        content = client.get(f"/data/plugin/images/individualImage?{rows[-1]['query']}").data
+        with Image.open(io.BytesIO(content)) as image:
+            grid = km.data.image_grid(scale, zoom=zoom)
+            np.testing.assert_array_equal(np.asarray(image), grid[..., 0])
+
+
+@pytest.mark.slow
+def test_settings_and_last_logs_are_a_session_that_has_ended(trained):
+    _, history, client = trained
+    words = {"startIndex": 0, "sliceSize": 9, "allowedStatuses": ["STATUS_SUCCESS"]}
+    experiment = get(client, "hparams/experiment?request=%7B%7D")
+    infos = [{"name": own["name"]} for own in experiment["metricInfos"]]
+    words["colParams"] = [{"metric": own["name"]} for own in infos]
+    (group,) = get(client, f"hparams/session_groups?request={json.dumps(words)}")["sessionGroups"]
+    assert group["hparams"] == {
+        "batch_size": 2.0,
+        "loss": "mine",
+        "units": "[20, 10]",
+        "flip": True,
+    }
+    (session,) = group["sessions"]
+    assert session["status"] == "STATUS_SUCCESS"
+    values = {one["name"]["tag"]: one["value"] for one in session["metricValues"]}
+    assert values["loss"] == pytest.approx(history.history["loss"][-1])
+
+
+def test_a_fit_that_is_cut_off_has_failed(tmp_path):
+    board = km.callbacks.TensorBoard(tmp_path, hparams={"a": 1}, write_graph=False)
+    board.set_model(km.SumRegressor())
+    board.on_train_begin()
+    board.on_train_end()
+    (path,) = (tmp_path / "hparams").iterdir()
+    assert bytes([api_pb2.STATUS_FAILURE]) in path.read_bytes()
+
+
+def test_without_settings_or_images_only_keras_writes(tmp_path):
+    board = km.callbacks.TensorBoard(tmp_path, write_graph=False)
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode="eager")
+    model.fit(*km.data.sums(4), verbose=0, callbacks=[board])
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
+    board = km.callbacks.TensorBoard(tmp_path / "events", hparams={"a": 1}, write_graph=False)
+    model = TwoRates()
+    model.compile(mode="eager")
+    board.set_model(model)
+    board._is_chief = False  # As on a second worker.
+    board.on_train_begin()
+    board.on_epoch_end(0, {"loss": 1.0})
+    board.on_train_end({})
+    assert not (tmp_path / "events").exists()
+
+
+def test_images_need_a_model_with_latents(tmp_path):
+    board = km.callbacks.TensorBoard(tmp_path, num_images=2, write_graph=False)
+    board.set_model(km.SumRegressor())
+    with pytest.raises(TypeError, match="`num_images` needs a model that makes images from"):
+        board.on_train_begin()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"hparams": [1]}, TypeError, "`hparams` must be a dict of settings, or None."),
+        ({"num_images": 0}, ValueError, "`num_images` must be a positive integer."),
+        ({"seed": -1}, ValueError, "`seed` must be a non-negative integer."),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        km.callbacks.TensorBoard(tmp_path, **arguments)
