@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import time
 
 import keras
 import numpy as np
@@ -17,6 +18,7 @@ FRAME_SECONDS = 0.3
 ZOOM = 4
 PANELS_IN_A_ROW = 4
 LOG_RATIO = 100  # largest over smallest value, above which an axis is logarithmic
+DRAWING_SHARE = 0.05  # of the time of a fit, for its curves
 CURVES_KEY = "curves"  # names the text in a PNG file that holds its curves
 
 
@@ -89,7 +91,10 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 class LossCurves(keras.callbacks.Callback):
-    """After each epoch, draws all values of the logs by epoch, a panel for each quantity.
+    """Draws all values of the logs by epoch, a panel for each quantity.
+
+    It draws after each epoch, or less often where epochs are short: drawing takes at most a
+    twentieth of the time. The last picture is that of the end of training.
 
     Training and validation share a panel. The file also stores the numbers: a fit that starts at a
     later epoch adds to those of earlier epochs. The file is written by an atomic write.
@@ -111,9 +116,19 @@ class LossCurves(keras.callbacks.Callback):
         super().__init__()
         self.path = pathlib.Path(path)
         self.curves = {}
+        self._is_drawn, self._due = True, 0.0
+
+    def get_state(self) -> dict:
+        """Returns the curves, for a fit that resumes this one: the file may lack the last ones."""
+        return {"curves": self.curves}
+
+    def set_state(self, state: dict) -> None:
+        """Takes what `get_state` has returned."""
+        self.curves = state["curves"]
 
     def on_train_begin(self, logs=None):
         self.curves = {}
+        self._is_drawn, self._due = True, 0.0
 
     def on_epoch_end(self, epoch, logs=None):
         if not replicas.is_chief(self.model.distribute_strategy):
@@ -121,8 +136,20 @@ class LossCurves(keras.callbacks.Callback):
         if not self.curves and epoch > 0:
             self.curves = _read_curves(self.path, epoch)
         for name, value in (logs or {}).items():
-            self.curves.setdefault(name, []).append((epoch + 1, float(value)))
+            self.curves.setdefault(name, []).append([epoch + 1, float(value)])
+        self._is_drawn = False
+        if time.perf_counter() >= self._due:
+            self._draw()
+
+    def on_train_end(self, logs=None):
+        if not self._is_drawn:
+            self._draw()
+
+    def _draw(self):
+        start = time.perf_counter()
         _draw_curves(self.curves, self.path)
+        end = time.perf_counter()
+        self._is_drawn, self._due = True, end + (end - start) / DRAWING_SHARE
 
 
 def check_latents(model: keras.Model, name: str) -> None:
@@ -193,7 +220,7 @@ def _read_curves(path, num_epochs):
             f"`path` must be a picture that can be read, or none, to add later epochs to. "
             f"Received: path={str(path)!r}, {error}"
         ) from error
-    kept = {n: [tuple(p) for p in points if p[0] <= num_epochs] for n, points in curves.items()}
+    kept = {n: [p for p in points if p[0] <= num_epochs] for n, points in curves.items()}
     return {name: points for name, points in kept.items() if points}
 
 

@@ -1,5 +1,7 @@
 """Tests of the pictures: which there are after training, and what they show."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -148,15 +150,31 @@ def test_the_number_of_images_must_be_a_positive_integer(tmp_path, num_images):
         km.callbacks.SampleGrid(tmp_path, num_images=num_images)
 
 
+def read_epochs(path):
+    with Image.open(path) as image:
+        return [epoch for epoch, _ in json.loads(image.info["curves"])["loss"]]
+
+
 @pytest.mark.slow
-def test_curves_are_drawn_after_each_epoch(tmp_path):
-    path, sizes = tmp_path / "new" / "curves.png", []
-    look = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: sizes.append(path.stat().st_size)
-    )
-    train_regressor([km.callbacks.LossCurves(path), look])
+def test_short_epochs_are_drawn_at_the_first_and_at_the_end(tmp_path):
+    path, drawn = tmp_path / "new" / "curves.png", []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: drawn.append(read_epochs(path)))
+    train_regressor([km.callbacks.LossCurves(path), look], epochs=3)
+    assert drawn[0] == drawn[1] == [1]
+    assert read_epochs(path) == [1, 2, 3]
     assert [path.name for path in path.parent.iterdir()] == ["curves.png"]
-    assert len(set(sizes)) == 3
+
+
+def test_a_fit_that_resumes_knows_curves_that_were_not_drawn(tmp_path):
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    curves.set_model(km.SumRegressor())
+    for epoch in range(3):
+        curves.on_epoch_end(epoch, {"loss": 0.5})
+    resumed = km.callbacks.LossCurves(tmp_path / "curves.png")
+    resumed.set_model(km.SumRegressor())
+    resumed.set_state(curves.get_state())
+    resumed.on_epoch_end(3, {"loss": 0.5})
+    assert read_epochs(tmp_path / "curves.png") == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
