@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import jsonargparse
 
 import kerasmodes
-from kerasmodes.cli import comparison, evaluation, imaging, launch, search, training
+from kerasmodes.cli import comparison, evaluation, exporting, imaging, launch, search, training
 from kerasmodes.cli.flags import errors
 
 COMMANDS = {
@@ -21,6 +21,7 @@ COMMANDS = {
     "data": {"prepare": imaging.prepare},
     "evaluate": evaluation.evaluate,
     "generate": imaging.generate,
+    "export": exporting.export,
     "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,
 }
