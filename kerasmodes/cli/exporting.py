@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 import kerasmodes as km
-from kerasmodes import arguments, atomic_files
+from kerasmodes import arguments, atomic_files, quiet_start
 from kerasmodes.cli import runs, runtimes
 from kerasmodes.cli.flags import Command, console
 
@@ -38,7 +38,8 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
         model = runs.load_model(flags.run)
         _check_folder(folder, runtime.file, flags.overwrite)
         plain = km.to_keras(model)
-        with atomic_files.atomic_folder(folder) as temporary:
+        hold_back = quiet_start.hold_back(runtimes.NOTICES)
+        with hold_back, atomic_files.atomic_folder(folder) as temporary:
             path = runtime.write(plain, temporary)
             difference = compare(runtime.open(path), model, plain)
         batches = " and ".join(map(str, BATCH_SIZES))
@@ -46,8 +47,8 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
             f"Compared: {runtime.title} and Keras, on batches of {batches}: the results differ by "
             f"{difference:.1e} at most"
         )
-        size = runtimes.measure_size(folder) / 1e6
-        console.print(f"Written:  {folder / runtime.file} ({size:.2g} MB)")
+        size = runtimes.measure_size(folder) / 1e3
+        console.print(f"Written:  {folder / runtime.file} ({size:,.0f} kB)")
 
     return run
 

@@ -7,11 +7,19 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import re
+import warnings
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+# Lines on stderr that nobody can act on.
+NOTICES = [
+    re.compile(rb"W\d{4} .*tf_tfl_flatbuffer_helpers"),
+    re.compile(rb"INFO: Created TensorFlow Lite XNNPACK delegate"),
+]
 
 # What maps arrays by the names of a file's inputs to its outputs, in their order.
 Program = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
@@ -89,7 +97,12 @@ class Runtime:
         """Writes a plain model into an empty folder; returns the path of its file."""
         path = folder / self.file
         target = folder if self.keras_format == "tf_saved_model" else path
-        model.export(str(target), format=self.keras_format, verbose=False, **self.make_options())
+        with warnings.catch_warnings():
+            # Of Keras's repair of tf2onnx for NumPy 2.
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            model.export(
+                str(target), format=self.keras_format, verbose=False, **self.make_options()
+            )
         return path
 
 

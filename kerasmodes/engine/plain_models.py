@@ -93,15 +93,31 @@ def _make_plain(layer, copied):
         return type(layer).from_config(layer.get_config())
     _check_built(layer)
     if _is_sequential(layer):
-        (old,) = layer.inputs
-        inputs = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name)
+        inputs = _copy_input(layer.inputs[0], layer)
         layers = [_convert(one, copied) for one in layer.layers]
         return keras.Sequential([inputs, *layers], name=layer.name)
     if _is_functional(layer):
         graph = keras.Model(layer.input, layer.output, name=layer.name)
     else:
         graph = _trace_call(layer)
-    return keras.models.clone_model(graph, clone_function=lambda one: _convert(one, copied))
+    return keras.models.clone_model(
+        graph,
+        input_tensors=keras.tree.map_structure(lambda one: _copy_input(one, graph), graph.input),
+        clone_function=lambda one: _convert(one, copied),
+    )
+
+
+def _copy_input(tensor, model):
+    """Returns a Keras input that is named as the model's, by which files of other formats name it.
+
+    A tensor's own name is a number, unless it was given.
+    """
+    layers = keras_private.find_layers(model)
+    inputs = [one for one in layers if isinstance(one, keras.layers.InputLayer)]
+    name = next((one.name for one in inputs if one.output is tensor), tensor.name)
+    return keras.Input(
+        batch_shape=tensor.shape, dtype=tensor.dtype, sparse=tensor.sparse, name=name
+    )
 
 
 def _has_plain(layer):
@@ -174,14 +190,15 @@ def _make_inputs(model):
             f"Received: a {type(model).__name__} that does not, {shapes=}. "
             "Give km.Model(inputs, model.call(inputs)) with inputs=keras.Input(...)."
         )
-    return [_make_input(model, shape) for shape in shapes]
+    names = _find_parameters(model)
+    return [_make_input(model, name, shape) for name, shape in zip(names, shapes, strict=False)]
 
 
-def _make_input(model, shape, name=None):
+def _make_input(model, name, shape):
     if isinstance(shape, dict):
-        return {key: _make_input(model, one, key) for key, one in shape.items()}
+        return {key: _make_input(model, key, one) for key, one in shape.items()}
     if any(isinstance(size, (tuple, list)) for size in shape):
-        return [_make_input(model, one) for one in shape]
+        return [_make_input(model, f"{name}_{place}", one) for place, one in enumerate(shape)]
     return keras.Input(batch_shape=(None, *shape[1:]), dtype=model.variable_dtype, name=name)
 
 
