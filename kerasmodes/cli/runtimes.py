@@ -18,6 +18,7 @@ import tensorflow as tf
 # Lines on stderr that nobody can act on.
 NOTICES = [
     re.compile(rb"W\d{4} .*tf_tfl_flatbuffer_helpers"),
+    re.compile(rb"E\d{4} .*node_def_util.* mentions attribute Truncate"),
     re.compile(rb"INFO: Created TensorFlow Lite XNNPACK delegate"),
 ]
 
@@ -100,9 +101,16 @@ class Runtime:
         with warnings.catch_warnings():
             # Of Keras's repair of tf2onnx for NumPy 2.
             warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
-            model.export(
-                str(target), format=self.keras_format, verbose=False, **self.make_options()
-            )
+            try:
+                model.export(
+                    str(target), format=self.keras_format, verbose=False, **self.make_options()
+                )
+            except Exception as error:  # Each converter has its own.
+                raise RuntimeError(
+                    f"`format` must be one for which the model has a converter. Received: "
+                    f"{self.keras_format!r}, whose converter ends in {type(error).__name__}: "
+                    f"{str(error).partition(chr(10))[0]}"
+                ) from error
         return path
 
 

@@ -86,7 +86,8 @@ def test_an_exported_model_serves_what_the_average_makes(tmp_path):
     gan.export(tmp_path / "served", verbose=False)
     latents = km.random.normal((5, 3), seed=km.random.SeedGenerator(5))
     loaded = tf.saved_model.load(tmp_path / "served")
-    for one, other in zip(loaded.serve(latents), gan(latents), strict=True):
+    labels = tf.constant([1, 1, 0, 0, 1])
+    for one, other in zip(loaded.serve([latents, labels]), gan(latents, labels), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 

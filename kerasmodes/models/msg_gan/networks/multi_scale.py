@@ -180,7 +180,7 @@ class MultiScaleNetworks(Model):
         Its inputs are latents `[batch, latent_dim]` and, with `num_classes`, int labels `[batch]`.
         """
         network = self.generator if self.average is None else self.average.network
-        network = plain_models.to_keras(network)
+        network = _state_sizes(plain_models.to_keras(network))
         network.trainable = True
         if self.num_classes is None:
             return network
@@ -213,6 +213,22 @@ class MultiScaleNetworks(Model):
 
     def _draw_latents(self, num_images, seed):
         return random.normal((num_images, self.latent_dim), seed=seed)
+
+
+def _state_sizes(network):
+    """Returns a network with the same layers, and the size of each image after its upsampling.
+
+    Keras's upsampling computes the size when it runs, and LiteRT has no convolution of an image
+    whose height it does not know.
+    """
+
+    def call(layer, *args, **kwargs):
+        outputs = layer(*args, **kwargs)
+        if not isinstance(layer, keras.layers.UpSampling2D):
+            return outputs
+        return keras.layers.Reshape(outputs.shape[1:], dtype=outputs.dtype)(outputs)
+
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 @contextlib.contextmanager
