@@ -1,5 +1,6 @@
 """Tests of `km.to_keras`: the same numbers, in a program that cannot import kerasmodes."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -76,8 +77,8 @@ def make_called(model, *inputs):
     return model
 
 
-def make_gan(preset, num_classes=None):
-    gan = km.MSGGAN((8, 8, 1), 2, 3, num_classes, preset, seed=0)
+def make_gan(preset, num_scales=1, num_classes=None):
+    gan = km.MSGGAN((8, 8, 1), num_scales, 3, num_classes, preset, seed=0)
     for weight in gan.average.network.weights if gan.average else []:
         weight.assign_add(tf.ones_like(weight))
     return gan
@@ -94,8 +95,7 @@ MODELS = {
     "regressor": lambda: (make_called(km.SumRegressor((3, 2)), X), X),
     "tower": lambda: (make_called(Tower(), X), X),
     "towers": lambda: (make_called(Towers(), [X, X[::-1]]), [X, X[::-1]]),
-    "default_gan": lambda: (make_gan(km.presets.Default(8, 8)), LATENTS),
-    "class_gan": lambda: (make_gan(km.presets.Default(8, 8), 3), [LATENTS, LABELS]),
+    "class_gan": lambda: (make_gan(km.presets.Default(8, 8), 3, 3), [LATENTS, LABELS]),
     "tutorial_gan": lambda: (make_gan(km.presets.Tutorial(2, 2)), LATENTS),
     "paper_gan": lambda: (make_gan(km.presets.Paper(4, 4)), LATENTS),
 }
@@ -108,17 +108,21 @@ def flatten(outputs):
     return [np.asarray(output) for output in keras.tree.flatten(outputs)]
 
 
-@pytest.fixture(scope="module")
-def models():
-    """Each model, its plain one, and inputs."""
+SLOW = [name for name in MODELS if name.endswith("gan")]
+PARAMETERS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS]
+
+
+@functools.cache
+def find(name):
+    """Returns a model, its plain one, and inputs."""
     keras.utils.set_random_seed(0)
-    made = {name: make() for name, make in MODELS.items()}
-    return {name: (model, km.to_keras(model), inputs) for name, (model, inputs) in made.items()}
+    model, inputs = MODELS[name]()
+    return model, km.to_keras(model), inputs
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_plain_model_computes_the_same_numbers(models, name):
-    model, plain, inputs = models[name]
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_plain_model_computes_the_same_numbers(name):
+    model, plain, inputs = find(name)
     for one, other in zip(flatten(plain(inputs)), flatten(model(inputs)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
     assert "kerasmodes" not in plain.to_json()
@@ -126,9 +130,9 @@ def test_a_plain_model_computes_the_same_numbers(models, name):
 
 @pytest.mark.slow
 @pytest.mark.workers
-def test_plain_models_are_loaded_where_kerasmodes_is_missing(models, tmp_path):
+def test_plain_models_are_loaded_where_kerasmodes_is_missing(tmp_path):
     for name in DIFFERENT:
-        model, plain, inputs = models[name]
+        model, plain, inputs = find(name)
         plain.save(tmp_path / f"{name}.keras")
         numbers = {f"input{place}": one for place, one in enumerate(flatten(inputs))}
         outputs = flatten(model(inputs))
@@ -140,17 +144,24 @@ def test_plain_models_are_loaded_where_kerasmodes_is_missing(models, tmp_path):
     assert run.stdout.split() == sorted(DIFFERENT), run.stderr
 
 
-def test_inputs_keep_their_names(models):
-    names = {name: [one.name for one in plain.inputs] for name, (_, plain, _) in models.items()}
-    assert names["regressor"] == ["x"]
-    assert names["towers"] == ["pair_0", "pair_1"]
-    assert names["class_gan"] == ["latents", "labels"]
+def find_names(name):
+    return [one.name for one in find(name)[1].inputs]
+
+
+def test_inputs_keep_their_names():
+    assert find_names("regressor") == ["x"]
+    assert find_names("towers") == ["pair_0", "pair_1"]
     for name in ("functional", "sequential", "unnamed"):
-        assert names[name][0].startswith("input_layer")
+        assert find_names(name)[0].startswith("input_layer")
 
 
-def test_a_plain_model_has_its_own_weights(models):
-    model, plain, x = models["tower"]
+@pytest.mark.slow
+def test_inputs_of_a_gan_are_latents_and_labels():
+    assert find_names("class_gan") == ["latents", "labels"]
+
+
+def test_a_plain_model_has_its_own_weights():
+    model, plain, x = find("tower")
     before = flatten(model(x))[0]
     plain.set_weights([weight + 1 for weight in plain.get_weights()])
     np.testing.assert_array_equal(flatten(model(x))[0], before)
@@ -158,20 +169,21 @@ def test_a_plain_model_has_its_own_weights(models):
     plain.set_weights([weight - 1 for weight in plain.get_weights()])
 
 
-def test_a_network_that_is_used_twice_is_one_network(models):
-    model, plain, *_ = models["towers"]
+def test_a_network_that_is_used_twice_is_one_network():
+    model, plain, *_ = find("towers")
     assert len(plain.weights) == len(model.weights)
 
 
-def test_dropout_stays_and_is_that_of_keras(models):
-    _, plain, x = models["tower"]
+def test_dropout_stays_and_is_that_of_keras():
+    _, plain, x = find("tower")
     (dropout,) = [layer for layer in plain.layers if isinstance(layer, keras.layers.Dropout)]
     assert (dropout.rate, type(dropout)) == (0.5, keras.layers.Dropout)
     assert np.mean(flatten(plain(x, training=True))[0] == 0) > 0.1
 
 
+@pytest.mark.slow
 def test_a_class_that_is_none_gives_nan():
-    plain = km.to_keras(make_gan(km.presets.Default(8, 8), 3))
+    _, plain, _ = find("class_gan")
     images = flatten(plain([LATENTS[:3], np.array([0, 3, -1])]))[-1]
     assert [bool(np.isnan(image).any()) for image in images] == [False, True, True]
 
@@ -260,7 +272,11 @@ def make_without_call():
         (lambda: make_called(WithWeight(), X), "keep its weights in layers. .*'.*scale' of its"),
         (lambda: keras.Sequential([keras.Input((4,)), Noise()]), "the SeedGenerator '.*' of keras"),
         (lambda: keras.Sequential([keras.Input((4,)), Mask(0.5)]), "with the Mask 'mask.*' of ker"),
-        (lambda: make_gan(km.presets.Paper(4, 4)).discriminator, "MinibatchStandardDeviation"),
+        pytest.param(
+            lambda: find("paper_gan")[0].discriminator,
+            "MinibatchStandardDeviation",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_keras_could_not_load_is_refused(make, words):

@@ -177,7 +177,8 @@ class MultiScaleNetworks(Model):
     def make_plain(self):
         """Returns what `km.to_keras` does: the generator with the averaged weights.
 
-        Its inputs are latents `[batch, latent_dim]` and, with `num_classes`, int labels `[batch]`.
+        Its inputs are latents `[batch, latent_dim]` and, with `num_classes`, int labels `[batch]`;
+        with one scale, its output is a tensor, no list.
         """
         network = self.generator if self.average is None else self.average.network
         network = _state_sizes(plain_models.to_keras(network))
