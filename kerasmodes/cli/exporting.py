@@ -37,6 +37,11 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
         folder = pathlib.Path(flags.directory or pathlib.Path(flags.run, "exported", flags.format))
         model = runs.load_model(flags.run)
         _check_folder(folder, runtime.file, flags.overwrite)
+        if flags.format != "saved_model" and model.compute_dtype != "float32":
+            raise ValueError(
+                f"`format` must be 'saved_model' for a model that computes in "
+                f"{model.compute_dtype}. Received: format={flags.format!r}"
+            )
         plain = km.to_keras(model)
         hold_back = quiet_start.hold_back(runtimes.NOTICES)
         with hold_back, atomic_files.atomic_folder(folder) as temporary:

@@ -99,3 +99,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
     assert cli.main(["export", str(tmp_path)]) == 1
     assert "`run` must hold a model.keras" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_mixed_precision_is_for_tensorflow_only(tmp_path, capsys):
+    model = km.SumRegressor((), dtype="mixed_float16")
+    model.build((None, 4))
+    model.save(tmp_path / "model.keras")
+    assert cli.main(["export", str(tmp_path), "--format=onnx"]) == 1
+    shown = capsys.readouterr().err
+    assert "`format` must be 'saved_model' for a model that computes in float16. Received" in shown
