@@ -16,12 +16,12 @@ import importlib
 
 from kerasmodes import quiet_start
 
-quiet_start.import_tensorflow()
+quiet_start.import_keras()
 
 from kerasmodes import callbacks, data, launching, metrics, random
 from kerasmodes.averaging import average_loss, global_mean
 from kerasmodes.comparing import compare_modes
-from kerasmodes.engine import Model, ModesMixin, build_optimizer, with_modes
+from kerasmodes.engine import Model, ModesMixin, build_optimizer, to_keras, with_modes
 from kerasmodes.models import MSGGAN, SumRegressor
 from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
 from kerasmodes.strategies import get_strategy, is_chief
@@ -49,6 +49,7 @@ __all__ = [
     "penalties",
     "presets",
     "random",
+    "to_keras",
     "trial_run",
     "tuning",
     "with_modes",

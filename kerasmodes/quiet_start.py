@@ -1,4 +1,5 @@
-"""Imports TensorFlow without the notices that nobody can act on, once a process and first of all.
+"""Imports TensorFlow without the notices that nobody can act on, once a process and first of all;
+then Keras, which must run on it.
 
 Later messages of TensorFlow stay as they are, except for the default of their level.
 """
@@ -15,6 +16,8 @@ from collections.abc import Iterator, Sequence
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # TensorFlow's other variables for its messages: a user who sets one wants to see more.
 OTHER_VARIABLES = ("TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
+BACKEND = "KERAS_BACKEND"
+NEEDS = "kerasmodes needs Keras's TensorFlow backend."
 
 # Messages at the start ignore the level: how they begin, and the level from which they are hidden.
 NOTICES = {
@@ -26,6 +29,26 @@ NOTICES = {
 # TensorFlow with CUDA calls a machine without a GPU an error.
 NO_GPU = re.compile(rb"E\d{4} \d\d:\d\d:.* failed call to cuInit")
 GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
+
+
+def import_keras() -> None:
+    """Imports TensorFlow and Keras.
+
+    Raises:
+        ImportError: If Keras runs on another backend than TensorFlow, by the environment, by its
+            file of settings, or since it was imported so.
+    """
+    name = os.environ.get(BACKEND) or "tensorflow"
+    if "keras" not in sys.modules and name != "tensorflow":  # Before anything is imported.
+        raise ImportError(f"{NEEDS} Received: {BACKEND}={name}")
+    import_tensorflow()
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise ImportError(
+            f"{NEEDS} Received: Keras on {keras.config.backend()!r}. Set {BACKEND}=tensorflow "
+            "before Keras is imported."
+        )
 
 
 def import_tensorflow() -> None:

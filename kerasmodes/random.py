@@ -185,6 +185,10 @@ class Dropout(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed_generator.seed}
 
+    def make_plain(self):
+        """Returns Keras's layer for `km.to_keras`; it draws other masks."""
+        return keras.layers.Dropout(self.rate, name=self.name, dtype=self.dtype_policy)
+
 
 def _next_seed(seed):
     if isinstance(seed, SeedGenerator):

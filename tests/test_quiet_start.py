@@ -52,6 +52,26 @@ def test_who_asks_for_all_messages_gets_them(tmp_path):
     assert re.search(r"^I\d{4} ", process.stderr, re.MULTILINE)
 
 
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend_in_the_environment_is_refused_at_once(backend, tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run("import kerasmodes", tmp_path, KERAS_BACKEND=backend)
+    *_, last = failed.value.stderr.splitlines()
+    assert last == (
+        "ImportError: kerasmodes needs Keras's TensorFlow backend. "
+        f"Received: KERAS_BACKEND={backend}"
+    )
+
+
+@pytest.mark.slow
+def test_another_backend_in_the_settings_of_keras_is_refused(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "numpy"}')
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run("import kerasmodes", tmp_path, KERAS_HOME=str(tmp_path), KERAS_BACKEND="")
+    *_, last = failed.value.stderr.splitlines()
+    assert "TensorFlow backend. Received: Keras on 'numpy'. Set KERAS_BACKEND=tensorflow" in last
+
+
 def test_a_tensorflow_that_runs_already_is_left_alone(monkeypatch):
     assert "tensorflow" in sys.modules
     for name in (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES):

@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 import jsonargparse
 
 import kerasmodes
-from kerasmodes.cli import comparison, evaluation, imaging, launch, reporting, search, training
+from kerasmodes.cli import (
+    comparison,
+    evaluation,
+    exporting,
+    imaging,
+    launch,
+    reporting,
+    search,
+    training,
+)
 from kerasmodes.cli.config_files import ConfigFile, put_config_first
 from kerasmodes.cli.flags import Command, console, errors
 from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
@@ -23,6 +32,7 @@ COMMANDS = {
     "data": {"prepare": imaging.prepare},
     "evaluate": evaluation.evaluate,
     "generate": imaging.generate,
+    "export": exporting.export,
     "report": reporting.report,
     "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,

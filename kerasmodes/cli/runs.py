@@ -30,21 +30,30 @@ def add_images_arguments(parser: jsonargparse.ArgumentParser) -> None:
     add_arguments(parser, "data", data.images, skip=skip)
 
 
+def load_model(run: str) -> keras.Model:
+    """Returns the model in a run's folder.
+
+    Raises:
+        ValueError: If the folder holds no model, or one that cannot be read.
+    """
+    path = pathlib.Path(run) / "model.keras"
+    if not path.is_file():
+        raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # A damaged file may end in any error of its readers.
+        raise ValueError(
+            f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
+        ) from error
+
+
 def load_gan(run: str) -> models.MSGGAN:
     """Returns the MSGGAN in a run's folder.
 
     Raises:
         ValueError: If the folder holds no model, another one, or one that cannot be read.
     """
-    path = pathlib.Path(run) / "model.keras"
-    if not path.is_file():
-        raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
-    try:
-        gan = keras.models.load_model(path)
-    except Exception as error:  # A damaged file may end in any error of its readers.
-        raise ValueError(
-            f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
-        ) from error
+    gan = load_model(run)
     if not isinstance(gan, models.MSGGAN):
         raise ValueError(
             f"`run` must hold an MSGGAN. Received: run={run!r} with {type(gan).__name__}"

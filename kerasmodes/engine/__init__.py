@@ -4,8 +4,9 @@ from kerasmodes.engine import tensorflow_settings
 from kerasmodes.engine.model import Model, with_modes
 from kerasmodes.engine.modes_mixin import ModesMixin
 from kerasmodes.engine.optimizers import build_optimizer
+from kerasmodes.engine.plain_models import to_keras
 
-__all__ = ["Model", "ModesMixin", "build_optimizer", "with_modes"]
+__all__ = ["Model", "ModesMixin", "build_optimizer", "to_keras", "with_modes"]
 
 tensorflow_settings.set_graph_options()
 tensorflow_settings.set_xla_cpu_flags()

@@ -1,4 +1,8 @@
-"""Files that a model saves: written aside, and put in their place when they are complete."""
+"""Files that a model saves: written aside, and put in their place when they are complete.
+
+`load_model` finds the classes in them after `import kerasmodes` only ("Could not locate class").
+For a program without it there is `plain_models.py`.
+"""
 
 import contextlib
 import os

@@ -5,6 +5,7 @@ What a network does with them is in the `networks/`.
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -54,6 +55,16 @@ def is_one_hot(labels: Any, num_classes: int | None):
     shape = tf.TensorShape(labels.shape)
     is_column = shape[1:] == [1] and tf.as_dtype(labels.dtype).is_integer
     return shape.rank == 2 and shape[1] == num_classes and not is_column
+
+
+def make_one_hot(labels: Any, num_classes: int):
+    """Returns one-hot labels of symbolic ones `[batch]`, in operations that each format knows.
+
+    As in `one_hot`, an integer that is no class becomes a row of NaN.
+    """
+    is_class = keras.ops.logical_and(labels >= 0, labels < num_classes)
+    is_class = keras.ops.expand_dims(is_class, -1)
+    return keras.ops.where(is_class, keras.ops.one_hot(labels, num_classes), float("nan"))
 
 
 def append_labels(inputs: Any, labels: Any, num_classes: int | None):

@@ -9,6 +9,8 @@ import math
 import keras
 import tensorflow as tf
 
+from kerasmodes.engine import plain_models
+
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -70,6 +72,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and inputs.shape.rank in (2, 4)
             and self.axis in (-1, inputs.shape.rank - 1)
         )
+
+    def make_plain(self):
+        """Returns Keras's layer for `km.to_keras`, of one replica: other backends have no other."""
+        config = {**self.get_config(), "synchronized": False}
+        return plain_models.make_copy(self, keras.layers.BatchNormalization, config)
 
     def _follow(self, moving, value):
         moving.assign(moving * self.momentum + value * (1 - self.momentum))
@@ -163,3 +170,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         shape = tf.concat([tf.shape(inputs)[:-1], [filters]], axis=0)
         outputs = tf.nn.conv2d_transpose(sent, receivers, shape, 1) + self.bias
         return self.activation(outputs)
+
+    def make_plain(self):
+        """Returns Keras's layer for `km.to_keras`."""
+        return plain_models.make_copy(self, keras.layers.Conv2DTranspose, self.get_config())

@@ -7,9 +7,12 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from kerasmodes import replicas
+from kerasmodes.engine import plain_models
 
 GROUP_SIZE = 4
 RELU_GAIN = math.sqrt(2)  # Keeps the variance through a leaky ReLU.
@@ -17,6 +20,17 @@ RELU_GAIN = math.sqrt(2)  # Keeps the variance through a leaky ReLU.
 
 def _normal():
     return keras.initializers.RandomNormal(stddev=1.0)
+
+
+def _scale_kernel(layer, scale):
+    """Returns the weights of a layer, the first of which is its kernel, with that multiplied."""
+    kernel, *others = layer.get_weights()
+    return [kernel * np.asarray(scale, kernel.dtype), *others]
+
+
+def _normalize_pixels(inputs):
+    square = ops.mean(ops.square(ops.cast(inputs, "float32")), axis=-1, keepdims=True)
+    return inputs * ops.cast(ops.rsqrt(square + 1e-8), inputs.dtype)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -46,6 +60,12 @@ class EqualizedDense(keras.layers.Dense):
     def get_config(self):
         return {**super().get_config(), "gain": self.gain}
 
+    def make_plain(self):
+        """Returns Keras's layer for `km.to_keras`, whose kernel is multiplied already."""
+        scale = self.gain / math.sqrt(self.kernel.shape[0])
+        weights = _scale_kernel(self, scale)
+        return plain_models.make_copy(self, keras.layers.Dense, super().get_config(), weights)
+
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class EqualizedConv2D(keras.layers.Conv2D):
@@ -68,6 +88,12 @@ class EqualizedConv2D(keras.layers.Conv2D):
     def get_config(self):
         return {**super().get_config(), "gain": self.gain}
 
+    def make_plain(self):
+        """Returns Keras's layer for `km.to_keras`, whose kernel is multiplied already."""
+        scale = self.gain / math.sqrt(math.prod(self.kernel.shape[:-1]))
+        weights = _scale_kernel(self, scale)
+        return plain_models.make_copy(self, keras.layers.Conv2D, super().get_config(), weights)
+
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
 class PixelNormalization(keras.layers.Layer):
@@ -83,6 +109,10 @@ class PixelNormalization(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def make_plain(self):
+        """Returns the same formula in operations of Keras, for `km.to_keras`."""
+        return _normalize_pixels
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

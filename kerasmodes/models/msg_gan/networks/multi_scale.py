@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, random, replicas
-from kerasmodes.engine import Model
+from kerasmodes.engine import Model, plain_models
 from kerasmodes.models.msg_gan import augmentation as augmenting
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import presets
@@ -160,17 +160,35 @@ class MultiScaleNetworks(Model):
         return [tf.concat(scale, axis=0).numpy() for scale in zip(*batches, strict=True)]
 
     def export(self, filepath, *args, input_signature=None, **kwargs):
-        """As Keras's `export`: a SavedModel that maps latents to the images of all scales.
+        """As Keras's `export`, of what `km.to_keras` makes: latents to images of all scales.
 
-        Its weights are the averaged ones; with `num_classes`, it takes the classes in turn.
+        Its weights are the averaged ones; with `num_classes`, labels are a second input.
 
         Args:
             filepath, *args, **kwargs: As in Keras.
-            input_signature: As in Keras; `None` is latents `[batch, latent_dim]`, float32.
+            input_signature: As in Keras, for `call`; `None` is latents `[batch, latent_dim]`,
+                float32, and with `num_classes` labels `[batch]`, int32, in one list.
         """
         if input_signature is None:
-            input_signature = [tf.TensorSpec((None, self.latent_dim), tf.float32, "latents")]
-        super().export(filepath, *args, input_signature=input_signature, **kwargs)
+            plain_models.to_keras(self).export(filepath, *args, **kwargs)
+        else:
+            super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+    def make_plain(self):
+        """Returns what `km.to_keras` does: the generator with the averaged weights.
+
+        Its inputs are latents `[batch, latent_dim]` and, with `num_classes`, int labels `[batch]`;
+        with one scale, its output is a tensor, no list.
+        """
+        network = self.generator if self.average is None else self.average.network
+        network = _state_sizes(plain_models.to_keras(network))
+        network.trainable = True
+        if self.num_classes is None:
+            return network
+        latents = keras.Input((self.latent_dim,), name="latents")
+        labels = keras.Input((), dtype="int32", name="labels")
+        classes = image_labels.make_one_hot(labels, self.num_classes)
+        return keras.Model([latents, labels], network([latents, classes]), name=self.name)
 
     def get_config(self):
         names = ("image_shape", "num_scales", "latent_dim", "num_classes", "seed")
@@ -196,6 +214,22 @@ class MultiScaleNetworks(Model):
 
     def _draw_latents(self, num_images, seed):
         return random.normal((num_images, self.latent_dim), seed=seed)
+
+
+def _state_sizes(network):
+    """Returns a network with the same layers, and the size of each image after its upsampling.
+
+    Keras's upsampling computes the size when it runs, and LiteRT has no convolution of an image
+    whose height it does not know.
+    """
+
+    def call(layer, *args, **kwargs):
+        outputs = layer(*args, **kwargs)
+        if not isinstance(layer, keras.layers.UpSampling2D):
+            return outputs
+        return keras.layers.Reshape(outputs.shape[1:], dtype=outputs.dtype)(outputs)
+
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 @contextlib.contextmanager
