@@ -19,7 +19,7 @@ TOLERANCE = 1e-4  # Of the largest result, if that is above 1.
 
 
 def export(parser: jsonargparse.ArgumentParser) -> Command:
-    """Write a run's model for another runtime, run it there, and compare it with Keras."""
+    """Write a run's model for a runtime, and check it there."""
     parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train`.")
     formats = {"choices": [*runtimes.RUNTIMES], "default": "saved_model"}
     add_flag(parser, "export", "format", kinds.NAME, help="What to write.", **formats)

@@ -24,13 +24,9 @@ CALLS = {
     "msggan": "scales = model.generate(8, seed=0)  # a batch of images for each scale, in [-1, 1]",
     "sum": "model.predict(x)  # x: float32 [n, {num_features}] to sums [n, 1]",
 }
-EXPORTS = {
-    "sum": 'signature = keras.InputSpec("float32", (None, {num_features}))\n'
-    'model.export("exported", input_signature=[signature])',
-}
-SERVED = {
-    "msggan": ("latents", "latents: float32 [n, {latent_dim}]"),
-    "sum": ("x", "x: float32 [n, {num_features}]"),
+PLAIN_CALLS = {
+    "msggan": "scales = plain.predict(latents)  # float32 [n, {latent_dim}]; or [latents, labels]",
+    "sum": "outputs = plain.predict(x)",
 }
 
 
@@ -128,8 +124,7 @@ def _describe_loading(run):
         return "## Load it\n\nThe folder holds no `model.keras`: the run has saved none.\n"
     own = run.config.get("model")
     call = CALLS.get(own, "model.summary()").format_map(_Sizes(run.config))
-    export = EXPORTS.get(own, 'model.export("exported")').format_map(_Sizes(run.config))
-    name, words = SERVED.get(own, ("x", "x: what the model takes"))
+    plain_call = PLAIN_CALLS.get(own, "plain.summary()").format_map(_Sizes(run.config))
     return f"""## Load it
 
 With kerasmodes (`pip install git+https://github.com/kerasmodes/kerasmodes`):
@@ -142,18 +137,18 @@ model = keras.models.load_model("model.keras")
 {call}
 ```
 
-`model.keras` does not load without kerasmodes. For programs that have TensorFlow
-alone, export it once:
+`model.keras` does not load without kerasmodes. For programs with Keras alone, write a
+plain model once:
 
 ```python
-{export}
+km.to_keras(model).save("plain.keras")
 ```
 
 ```python
-import tensorflow as tf
+import keras
 
-exported = tf.saved_model.load("exported")
-outputs = exported.serve({name})  # {words.format_map(_Sizes(run.config))}
+plain = keras.models.load_model("plain.keras")
+{plain_call}
 ```
 """
 
