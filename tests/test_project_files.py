@@ -3,6 +3,8 @@
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PYTHON = re.compile(r"\b3\.1\d\b")
 FILE = re.compile(r"`((?:kerasmodes|scripts|tests)/[\w./]*)`")
@@ -22,6 +24,15 @@ def test_the_versions_of_python_agree():
     assert find_versions(matrix) == classifiers
     error = next(line for line in read("scripts/install").splitlines() if "is needed" in line)
     assert find_versions(error) == classifiers
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "keras"])
+def test_each_version_that_the_pins_allow_is_tested(name):
+    tested = re.findall(rf"\b{name} (\d)\.(\d+)\b", read("scripts/versions"))
+    pins = re.search(rf"^    {name}>=(\d)\.(\d+),<(\d)\.(\d+)$", read("setup.cfg"), re.MULTILINE)
+    major, first, last_major, end = pins.groups()
+    assert major == last_major
+    assert tested == [(major, str(minor)) for minor in range(int(first), int(end))]
 
 
 def test_the_workflow_runs_commands_that_exist():

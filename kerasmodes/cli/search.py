@@ -156,8 +156,12 @@ def _find_seed(flags):
 
 def _take_role(flags):
     """Opens the role that the flags ask for, or the one that `launch_workers` has given."""
-    is_started = workers.find_role() is not None
-    return workers.take_role(**({} if is_started else pick(flags, ("chief", "join", "worker_id"))))
+    if workers.find_role() is not None:
+        return workers.take_role()
+    role = pick(flags, ("chief", "join", "worker_id"))
+    if role["worker_id"] is not None:  # Of "0", SLURM's first number, the command has made an int.
+        role["worker_id"] = str(role["worker_id"])
+    return workers.take_role(**role)
 
 
 def _repeat_command(name, flags):

@@ -115,6 +115,7 @@ def test_commands_that_join_need_a_seed(capsys):
         ),
         (["--worker-id=a"], "`worker_id` must be a name without 'chief', and be given with `join`"),
         (["--join=somewhere"], "`join` must be ADDRESS:PORT"),
+        (["--join=somewhere", "--worker-id=0"], "`join` must be ADDRESS:PORT"),
         (["--chief=a:1", "--join=b:1"], "`join` must be left out with `chief`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

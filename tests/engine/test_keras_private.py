@@ -1,6 +1,7 @@
 """Tests of what is used of Keras beyond its documentation: it is there, or its absence is named."""
 
 import ast
+import importlib.util
 import pathlib
 
 import keras
@@ -70,3 +71,11 @@ def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
     words = rf"Keras must have Model._make_gone, .*3.15.1.*Received: Keras {keras.__version__}"
     with pytest.raises(RuntimeError, match=words):
         model.compile("sgd")
+
+
+def test_a_name_that_keras_dropped_is_named_at_import(monkeypatch):
+    monkeypatch.delattr("keras.src.trainers.compile_utils.CompileMetrics")
+    spec = importlib.util.spec_from_file_location("imported_again", keras_private.__file__)
+    words = rf"what the modes are built on .*CompileMetrics.*Received: Keras {keras.__version__}"
+    with pytest.raises(ImportError, match=words):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
