@@ -1,0 +1,135 @@
+"""What a verification has found: a table, a file, and an error for a test."""
+
+import dataclasses
+import io
+import json
+import os
+
+import rich.console
+import rich.markup
+import rich.table
+
+from kerasmodes import atomic_files
+
+AGREES, ROUNDING, DIFFERS, FAILED = "agrees", "agrees (rounding)", "differs", "fails"
+WIDTH = 110
+STYLES = {AGREES: "green", ROUNDING: "yellow", DIFFERS: "red", FAILED: "red"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What was found of one way of running the steps.
+
+    Args:
+        way: A mode, `"2 replicas"`, `"saved and loaded"` or `"data"`.
+        verdict: `"agrees"`; `"agrees (rounding)"` where a start that is moved by one part in ten
+            million is as far away; `"differs"`; or `"fails"` where it raised.
+        difference: The largest difference of a weight or log from the first way, relative to the
+            largest number in it; `None` where there is none to tell.
+        step: The first step, from 1, after which it differs; 0 is before the first; or `None`.
+        where: Names of the variables and logs that differ then.
+        cause: The kind of the cause, one of `causes.KINDS`, or `None`.
+        words: The cause in words, and what to change.
+    """
+
+    way: str
+    verdict: str
+    difference: float | None = None
+    step: int | None = None
+    where: tuple = ()
+    cause: str | None = None
+    words: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the numbers are those of the first way, within rounding."""
+        return self.verdict in (AGREES, ROUNDING)
+
+
+@dataclasses.dataclass(frozen=True)
+class VerificationReport:
+    """What `km.verify` has found. `str()` of it is a table.
+
+    Args:
+        model: Name of the model's class.
+        reference: The way to which the others are compared.
+        steps: Steps that each way has run.
+        findings: Tuple of `Finding`, one for each way.
+    """
+
+    model: str
+    reference: str
+    steps: int
+    findings: tuple
+
+    @property
+    def ok(self) -> bool:
+        """Whether all ways have the same numbers, within rounding."""
+        return all(finding.is_ok for finding in self.findings)
+
+    @property
+    def causes(self) -> set:
+        """The kinds of all causes that were found of what is not the same."""
+        return {one.cause for one in self.findings if not one.is_ok}
+
+    def __getitem__(self, way: str) -> Finding:
+        return next(one for one in self.findings if one.way == way)
+
+    def __str__(self) -> str:
+        file = io.StringIO()
+        rich.console.Console(file=file, width=WIDTH).print(self)
+        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+    def __rich__(self) -> rich.table.Table:
+        words = "the numbers are the same" if self.ok else "the numbers are NOT the same"
+        table = rich.table.Table(
+            title=f"{self.model}, {self.steps} steps: {words}", show_lines=True
+        )
+        for heading in ("way", "verdict", "difference", "step", "first in", "cause"):
+            table.add_column(heading, justify="right" if heading == "difference" else "left")
+        for one in self.findings:
+            is_reference = one.way == self.reference and one.is_ok
+            table.add_row(
+                one.way,
+                f"[{STYLES[one.verdict]}]{one.verdict}[/]",
+                "reference" if is_reference else _format(one.difference),
+                "" if one.step is None else str(one.step),
+                _list(one.where),
+                rich.markup.escape(one.words),
+            )
+        return table
+
+    def check(self) -> None:
+        """Raises an `AssertionError` with the table if the numbers are not the same; for a test.
+
+        Example:
+
+        ```python
+        x, y = km.data.sums(num_samples=100)
+        km.verify(km.SumRegressor, (x, y), modes=("eager", "graph"), replicas=1).check()
+        ```
+        """
+        if not self.ok:
+            raise AssertionError(f"The numbers are not the same in every way.\n{self}")
+
+    def to_dict(self) -> dict:
+        """Returns the report as nested dicts, lists, numbers and strings."""
+        return {"ok": self.ok, **dataclasses.asdict(self)}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the report to a JSON file.
+
+        Args:
+            path: The file; an older one is replaced.
+        """
+        with atomic_files.atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+
+def _format(difference):
+    return "" if difference is None else f"{difference:.1e}"
+
+
+def _list(names):
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return rich.markup.escape(f"{names[0]}{more}") if names else ""
