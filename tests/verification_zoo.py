@@ -47,9 +47,13 @@ def verify(case, **arguments):
 class OwnStep(km.Model):
     """A network with a step of its own; subclasses change what is in it."""
 
+    regularizer = None
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.network = keras.Sequential([keras.Input((4,)), Dense(3, "tanh"), Dense(1)])
+        self.network = keras.Sequential(
+            [keras.Input((4,)), Dense(1, kernel_regularizer=self.regularizer)]
+        )
         self.prepare()
 
     def prepare(self):
@@ -79,10 +83,7 @@ class PlainMean(OwnStep):
 
 
 class CountedPenalty(OwnStep):
-    def prepare(self):
-        self.network = keras.Sequential(
-            [keras.Input((4,)), Dense(3, "tanh", kernel_regularizer="l2"), Dense(1)]
-        )
+    regularizer = "l2"
 
     def compute(self, x, y):
         return super().compute(x, y) + tf.add_n(self.losses)
@@ -301,6 +302,9 @@ FAULTS = {
     "optimizer not built": Case(UnbuiltPair, {}, REPLICAS, causes.LATE, ("km.build_optimizer",)),
     "variable that is in no file": Case(
         LostVariable, {"optimizer": "sgd"}, RESUMED, causes.LOST, ("scale", "add_weight")
+    ),
+    "chaos": Case(
+        Chaos, {"optimizer": "sgd"}, {"modes": ("eager", "graph", "xla")}, causes.ROUNDING
     ),
     "hidden NaN": Case(
         HiddenNaN, {"optimizer": "sgd"}, {"modes": ("eager", "xla")}, causes.NOT_FINITE, ()

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 import jsonargparse
 
 import kerasmodes
-from kerasmodes.cli import comparison, evaluation, imaging, launch, search, training
+from kerasmodes.cli import (
+    comparison,
+    evaluation,
+    imaging,
+    launch,
+    search,
+    training,
+    verification,
+)
 from kerasmodes.cli.flags import errors
 
 COMMANDS = {
@@ -23,6 +31,7 @@ COMMANDS = {
     "generate": imaging.generate,
     "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,
+    "verify": verification.verify,
 }
 SUMMARIES = {
     "train": "Train a model in a new run folder.",

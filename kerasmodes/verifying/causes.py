@@ -5,7 +5,7 @@ What is compared is in `comparison.py`; the experiments on replicas are in `repl
 
 import dataclasses
 
-from kerasmodes.verifying import python_states, random_draws
+from kerasmodes.verifying import python_states
 from kerasmodes.verifying.comparison import Difference
 from kerasmodes.verifying.runs import Record
 from kerasmodes.verifying.studies import Study
@@ -45,6 +45,10 @@ MADE_TOO_LATE = (
     "tried to create variables",
     "not created on first call",
 )
+MAKE_EARLIER = (
+    "A variable or an optimizer that is made in a step is made too late: make it in `__init__`, "
+    "`build` or `compile`; an optimizer there with km.build_optimizer."
+)
 MOST_NAMES = 3
 
 
@@ -70,12 +74,17 @@ def explain_error(error: str) -> Cause:
     first = " ".join(error.split())
     first = first if len(first) < 300 else first[:300] + " ..."
     if any(words in error for words in MADE_TOO_LATE):
-        return Cause(
-            LATE,
-            f"A variable or an optimizer is made in the step, which is too late: {first} Make it in "
-            "`__init__`, `build` or `compile`; an optimizer with km.build_optimizer.",
-        )
+        return Cause(LATE, f"{MAKE_EARLIER} Received: {first}")
     return Cause(ERROR, first)
+
+
+def explain_late(names: list[str]) -> Cause:
+    """Returns that variables or optimizers are made by the first step.
+
+    Args:
+        names: Their names.
+    """
+    return Cause(LATE, f"The first step makes {list_names(names)}. {MAKE_EARLIER}")
 
 
 def explain_repeat(study: Study) -> Cause:
@@ -152,10 +161,10 @@ def explain_draws(study: Study, what: str) -> Cause:
         study: The runs of the model.
         what: What is wrong with the numbers, after the names of layers.
     """
-    idle = study.find_idle_generators()
+    idle = study.find_idle_layers()
     draws = [one for one in study.draws if one.layer not in idle] or study.draws
-    names = list(dict.fromkeys(map(str, draws)))
-    is_dropout = any(one.layer_class == "Dropout" for one in draws)
+    names = list(map(str, draws))
+    is_dropout = any(name.startswith("Dropout ") for name in names)
     use = "km.random.Dropout and km.random" if is_dropout else "km.random"
     return Cause(
         RANDOM,
@@ -172,7 +181,7 @@ def explain_broken(step: int, name: str) -> Cause:
     )
 
 
-def find_late(record: Record, own: str = "") -> list[str]:
+def find_late(record: Record) -> list[str]:
     """Returns the names of the variables that the steps have made, optimizers' own aside."""
     return [
         name
@@ -187,18 +196,3 @@ def list_names(names: list) -> str:
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
-
-__all__ = [
-    "KINDS",
-    "Cause",
-    "explain_broken",
-    "explain_compilation",
-    "explain_draws",
-    "explain_error",
-    "explain_repeat",
-    "explain_rounding",
-    "explain_tracing",
-    "find_late",
-    "list_names",
-    "random_draws",
-]

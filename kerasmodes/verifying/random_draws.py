@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kerasmodes import random
 from kerasmodes.engine import code_places, keras_private
+from kerasmodes.verifying.recipes import Recipe
 from kerasmodes.verifying.runs import Run, Way
 
 STATEFUL = ("Random", "Truncated", "Multinomial", "Parameterized")
@@ -26,15 +27,15 @@ class Draw(typing.NamedTuple):
 
     Args:
         operation: TensorFlow's name of its kind.
-        layer: Path of the innermost layer in which it ran, or `None`.
-        layer_class: The class of that layer, or `None`.
-        place: The line of the program, in words.
+        layer: The place of the innermost layer in which it ran among the model's, or `None`.
+        layer_name: The class and the name of that layer, or `None`.
+        code: The line of the program, in words.
     """
 
     operation: str
-    layer: str | None
-    layer_class: str | None
-    place: str
+    layer: int | None
+    layer_name: str | None
+    code: str
 
     @property
     def is_stateful(self) -> bool:
@@ -42,19 +43,22 @@ class Draw(typing.NamedTuple):
         return self.operation.startswith(STATEFUL) or self.operation in PYTHON
 
     def __str__(self) -> str:
-        if self.layer:
-            return f"{self.layer_class} {self.layer!r}"
-        return f"{self.operation} in {self.place}" if self.place else self.operation
+        if self.layer_name:
+            return self.layer_name
+        return f"{self.operation} in {self.code}" if self.code else self.operation
 
 
-def find_draws(recipe) -> list[Draw]:
+def find_draws(recipe: Recipe, model: keras.Model) -> list[Draw]:
     """Returns what draws random numbers in the first step of a recipe, each once.
 
     Args:
-        recipe: A `recipes.Recipe`.
+        recipe: How models are made and fed.
+        model: One of them, by whose names layers are named.
     """
     found = {}
     run = Run(recipe, Way("eager"))
+    named = keras_private.find_layers(model)
+    places = {id(layer): place for place, layer in enumerate(keras_private.find_layers(run.model))}
 
     def look(op_type, inputs, attrs, outputs, op_name=None, graph=None):
         name = op_type.decode() if isinstance(op_type, bytes) else op_type
@@ -62,9 +66,9 @@ def find_draws(recipe) -> list[Draw]:
         if is_draw or name in PYTHON:
             layer, is_own = _find_layer()
             if not is_own:
-                place, _ = code_places.find_place()
-                path = layer and (layer.path or layer.name)
-                draw = Draw(name, path, layer and type(layer).__name__, str(place))
+                code, _ = code_places.find_place()
+                place = places.get(id(layer))
+                draw = Draw(name, place, _name_layer(named, place), str(code))
                 found[draw] = None
 
     runs_eagerly = tf.config.functions_run_eagerly()
@@ -78,19 +82,25 @@ def find_draws(recipe) -> list[Draw]:
     return list(found)
 
 
-def find_seed_generators(model: keras.Model) -> dict[str, keras.random.SeedGenerator]:
-    """Returns Keras's generators of seeds in a model, by the path of their layer.
+def find_seed_generators(model: keras.Model) -> dict[int, keras.random.SeedGenerator]:
+    """Returns Keras's generators of seeds in a model, by the place of their layer among all.
 
     Those of `km.random` are left out.
     """
     found = {}
-    for layer in keras_private.find_layers(model):
+    for place, layer in enumerate(keras_private.find_layers(model)):
         if isinstance(layer, random.SeedGenerator):
             continue
         for name, value in vars(layer).items():
             if isinstance(value, keras.random.SeedGenerator) and not name.startswith("_self_"):
-                found.setdefault(layer.path or layer.name, value)
+                found.setdefault(place, value)
     return found
+
+
+def _name_layer(layers, place):
+    if place is None or place >= len(layers):
+        return None
+    return f"{type(layers[place]).__name__} {layers[place].name!r}"
 
 
 def _find_layer():

@@ -10,17 +10,18 @@ import tensorflow as tf
 from kerasmodes.engine import model_state
 from kerasmodes.verifying import causes, runs
 from kerasmodes.verifying.causes import Cause
-from kerasmodes.verifying.comparison import Difference
 from kerasmodes.verifying.replica_process import Replicas
 from kerasmodes.verifying.runs import Record, Run, Way
 from kerasmodes.verifying.studies import Study
 
 # How far a ratio of gradients may be from a whole number, and a gradient from a multiple.
 TOLERANCE = 0.03
+# A penalty may be a small part of a gradient.
+PENALTY_TOLERANCE = 1e-4
 
 
 def explain_replicas(
-    study: Study, replicas: Replicas, num_replicas: int, difference: Difference
+    study: Study, replicas: Replicas, num_replicas: int, record: Record
 ) -> list[Cause]:
     """Returns all causes that are found of other numbers on replicas than on one device.
 
@@ -28,21 +29,20 @@ def explain_replicas(
         study: The runs on one device.
         replicas: Where those on replicas run.
         num_replicas: How many there are.
-        difference: How far they are from one device.
+        record: What these have left behind.
     """
     found = []
-    layers = runs.find_unsynchronized(study.get_run("graph").model)
+    layers = runs.find_unsynchronized(study.get_run(study.reference).model)
     if layers:
         way = Way("graph", num_replicas, is_synchronized=True)
-        record = replicas.run(way, study.start, study.recipe.steps)
-        after = study.compare_record(record, study.get_record("graph"))
-        if not after.is_fault or _is_first(layers, difference, after):
+        synchronized = replicas.run(way, study.start, study.recipe.steps)
+        if study.compare_record(synchronized, record).is_fault:
             found.append(_explain_normalization(layers))
-        if not after.is_fault:
+        if not study.compare_record(synchronized, study.get_record("graph")).is_fault:
             return found
     gradients = _compare_gradients(study, replicas, num_replicas, bool(layers))
     found += _explain_gradients(study, gradients, num_replicas)
-    if study.draws and not found:
+    if study.draws:
         found.append(causes.explain_draws(study, "are the same on each replica"))
     return found or [
         Cause(
@@ -54,15 +54,8 @@ def explain_replicas(
     ]
 
 
-def _is_first(layers, difference, after):
-    """Returns whether the statistics of layers differ first, and with synchronized ones do not."""
-    paths = {variable.path for layer in layers for variable in layer.non_trainable_variables}
-    names = set(difference.names)
-    return bool(names & paths) and not paths & set(after.names)
-
-
 def _explain_normalization(layers):
-    names = causes.list_names([layer.path or layer.name for layer in layers])
+    names = causes.list_names([repr(layer.name) for layer in layers])
     return Cause(
         causes.BATCH_NORMALIZATION,
         f"Batch normalization takes each replica's own statistics: {names}. Make it "
@@ -106,7 +99,7 @@ def _explain_gradients(study, gradients, num_replicas):
                 "it with km.average_loss.",
             )
         ]
-    others = [name for name, (ratio, rest) in ratios.items() if abs(ratio - 1) + rest > TOLERANCE]
+    others = [name for name, (ratio, rest) in ratios.items() if abs(ratio - 1) + rest > PENALTY_TOLERANCE]
     if others and _is_penalty(study, gradients, num_replicas):
         return [
             Cause(
@@ -148,4 +141,4 @@ def _is_penalty(study, gradients, num_replicas):
     if not np.any(flat[0]):
         return False
     ratio, rest = _fit(*flat)
-    return ratio > TOLERANCE and rest < 5 * TOLERANCE
+    return ratio > PENALTY_TOLERANCE and rest < 5 * TOLERANCE

@@ -80,13 +80,15 @@ class VerificationReport:
         rich.console.Console(file=file, width=WIDTH).print(self)
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
-    def __rich__(self) -> rich.table.Table:
+    def __rich__(self) -> rich.console.Group:
+        return rich.console.Group(self._make_table(), *self._list_causes())
+
+    def _make_table(self):
         words = "the numbers are the same" if self.ok else "the numbers are NOT the same"
-        table = rich.table.Table(
-            title=f"{self.model}, {self.steps} steps: {words}", show_lines=True
-        )
+        table = rich.table.Table(title=f"{self.model}, {self.steps} steps: {words}")
         for heading in ("way", "verdict", "difference", "step", "first in", "cause"):
-            table.add_column(heading, justify="right" if heading == "difference" else "left")
+            is_number = heading in ("difference", "step")
+            table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
         for one in self.findings:
             is_reference = one.way == self.reference and one.is_ok
             table.add_row(
@@ -95,9 +97,19 @@ class VerificationReport:
                 "reference" if is_reference else _format(one.difference),
                 "" if one.step is None else str(one.step),
                 _list(one.where),
-                rich.markup.escape(one.words),
+                one.cause or "",
             )
         return table
+
+    def _list_causes(self):
+        """Returns a paragraph for each cause, behind the ways that have it."""
+        ways = {}
+        for one in self.findings:
+            if one.words:
+                ways.setdefault(one.words, []).append(one.way)
+        return [
+            rich.markup.escape(f"{', '.join(those)}: {words}") for words, those in ways.items()
+        ]
 
     def check(self) -> None:
         """Raises an `AssertionError` with the table if the numbers are not the same; for a test.
@@ -131,5 +143,7 @@ def _format(difference):
 
 
 def _list(names):
+    if not names:
+        return ""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return rich.markup.escape(f"{names[0]}{more}") if names else ""
+    return rich.markup.escape("/".join(names[0].split("/")[-2:]) + more)

@@ -6,7 +6,7 @@ import tempfile
 import keras
 import numpy as np
 
-from kerasmodes.engine import keras_private, model_state, with_modes
+from kerasmodes.engine import keras_private, model_state, optimizers, with_modes
 from kerasmodes.verifying import causes, comparison, python_states
 from kerasmodes.verifying.causes import Cause
 from kerasmodes.verifying.reports import AGREES, DIFFERS, FAILED, Finding
@@ -26,13 +26,16 @@ def verify_resume(study: Study, mode: str) -> Finding:
     recipe = study.recipe
     middle = max(1, recipe.steps // 2)
     run = Run(recipe, Way(mode), study.start)
-    error = run.train(0, middle).error
-    if error is not None:
-        return _make_finding(FAILED, causes.explain_error(error))
+    found = optimizers.find_optimizers(run.model)
+    record = run.train(0, middle)
+    if record.error is not None:
+        return _make_finding(FAILED, causes.explain_error(record.error))
+    made = [name for name in optimizers.find_optimizers(run.model) if name not in found]
+    made += causes.find_late(record)
     try:
         loaded = Run.continue_with(recipe, Way(mode), save_and_load(run.model, mode))
     except Exception as failure:  # Whatever a file lacks belongs into the report.
-        return _make_finding(FAILED, _explain_file(failure))
+        return _make_finding(FAILED, _explain_file(failure, made))
     lost = _find_lost(run.model, loaded.model)
     python = python_states.find_differences(run.model, loaded.model)
     records = [one.train(middle, max(recipe.steps, middle + 1)) for one in (run, loaded)]
@@ -41,7 +44,7 @@ def verify_resume(study: Study, mode: str) -> Finding:
     difference = comparison.compare(records[1], records[0])
     if difference.step is None:
         return Finding(WAY, AGREES, difference.largest)
-    cause = _explain(lost, python, study)
+    cause = _explain(lost, made, python, study)
     step = middle if lost else middle + difference.step
     names = tuple(lost) or difference.names
     return Finding(WAY, DIFFERS, difference.largest, step, names, cause.kind, cause.words)
@@ -80,7 +83,9 @@ def _find_lost(model, loaded):
     return [name for name, is_same in zip(names, same, strict=True) if not is_same]
 
 
-def _explain(lost, python, study):
+def _explain(lost, made, python, study):
+    if lost and made:
+        return causes.explain_late(made)
     if lost and all("seed_generator_state" in name for name in lost):
         return causes.explain_draws(study, "begin again after loading: their state is in no file")
     if lost:
@@ -105,8 +110,10 @@ def _explain(lost, python, study):
     )
 
 
-def _explain_file(failure):
+def _explain_file(failure, made):
     cause = causes.explain_error(f"{type(failure).__name__}: {failure}")
+    if made:
+        cause = causes.explain_late(made)
     kind = causes.LOST if cause.kind == causes.ERROR else cause.kind
     return Cause(kind, f"The model cannot be saved and loaded. {cause.words}")
 

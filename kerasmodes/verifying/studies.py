@@ -1,5 +1,6 @@
 """The runs of one model: each made when it is asked for, and kept."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -35,13 +36,18 @@ class Study:
             way = Way(mode, steps_per_execution=steps)
             try:
                 run = self._runs[mode] = Run(self.recipe, way, self.start)
-                self._records[mode] = run.train()
+                self._records[mode] = self._name(run.train())
             except (TypeError, ValueError, RuntimeError) as failure:
                 if mode == self.reference:
                     raise
                 words = f"{type(failure).__name__}: {failure}"
                 self._records[mode] = Record(way, error=words)
         return self._records[mode]
+
+    def _name(self, record):
+        """Returns a record with the names that the reference has, which Keras has numbered first."""
+        names = self._records[self.reference].names if self._records else record.names
+        return dataclasses.replace(record, names=names) if len(names) == len(record.names) else record
 
     @property
     def start(self) -> list | None:
@@ -101,10 +107,11 @@ class Study:
     @functools.cached_property
     def draws(self) -> list[random_draws.Draw]:
         """What draws random numbers in a step, other than `km.random`."""
-        return random_draws.find_draws(self.recipe)
+        return random_draws.find_draws(self.recipe, self.get_run(self.reference).model)
 
-    def find_idle_generators(self) -> set[str]:
-        """Returns the layers whose draws do not matter: with other ones, a step has its numbers."""
+    def find_idle_layers(self) -> set[int]:
+        """Returns the places of layers whose draws do not matter: with others, a step is the same.
+        """
         run = self.get_run("graph")
         if self.get_record("graph").error is not None or not run.rewind():
             return set()
@@ -112,13 +119,13 @@ class Study:
         if len(generators) < 2:  # Of one alone it is clear.
             return set()
         expected, idle = run.train(0, 1), set()
-        for path, generator in generators.items():
+        for place, generator in generators.items():
             run.rewind()
             before = generator.state.numpy()
             generator.state.assign(before + np.array([7, 0], before.dtype))
             record = run.train(0, 1)
-            weights = [place for place, kind in enumerate(record.kinds) if kind == "weight"]
-            values, others = record.steps[1], expected.steps[1]
-            if all(np.array_equal(values[place], others[place]) for place in weights):
-                idle.add(path)
+            trained = [kind == "weight" for kind in record.kinds]
+            triples = zip(trained, record.steps[1], expected.steps[1], strict=True)
+            if all(np.array_equal(one, other) for is_trained, one, other in triples if is_trained):
+                idle.add(place)
         return idle

@@ -97,7 +97,7 @@ def verify(
         study.get_record(reference)
         for mode in modes:
             progress.update(task, description=f"verifying {mode}")
-            findings.append(_verify_mode(study, mode))
+            findings.append(_verify_mode(study, mode, modes))
             progress.advance(task)
         if others:
             progress.update(task, description=f"verifying {replicas} replicas")
@@ -115,13 +115,14 @@ def verify(
     return VerificationReport(name, reference, steps, tuple(findings))
 
 
-def _verify_mode(study, mode):
+def _verify_mode(study, mode, modes):
     record = study.get_record(mode)
     if record.error is not None:
         return _fail(mode, causes.explain_error(record.error))
-    repeated = study.repeat(mode)
-    if repeated is not None and repeated.step is not None:
-        return _differ(mode, repeated, causes.explain_repeat(study))
+    if mode != "eager" or len(modes) == 1:
+        repeated = study.repeat(mode)
+        if repeated is not None and repeated.step is not None:
+            return _differ(mode, repeated, causes.explain_repeat(study))
     if mode == study.reference:
         broken = comparison.find_broken_step(record)
         if broken is None:
@@ -142,6 +143,9 @@ def _verify_mode(study, mode):
 def _explain(study, mode, difference):
     """Returns why a mode on one device has other numbers than the reference."""
     if study.reference == "eager":
+        repeated = study.repeat("eager")
+        if repeated.step is not None:
+            return causes.explain_repeat(study)
         if mode == "graph":
             return causes.explain_tracing(study)
         if study.get_record("graph").error is None and study.compare("graph", "eager").is_fault:
@@ -162,7 +166,7 @@ def _verify_replicas(study, others, number):
         return Finding(str(way), AGREES, difference.largest)
     if difference.is_rounding:
         return _differ(str(way), difference, causes.explain_rounding(), ROUNDING)
-    found = replica_causes.explain_replicas(study, others, number, difference)
+    found = replica_causes.explain_replicas(study, others, number, record)
     words = " ".join(cause.words for cause in found)
     return _differ(str(way), difference, causes.Cause(found[0].kind, words))
 
