@@ -66,7 +66,7 @@ def find_draws(recipe: Recipe, model: keras.Model) -> list[Draw]:
         if is_draw or name in PYTHON:
             layer, is_own = _find_layer()
             if not is_own:
-                code, _ = code_places.find_place()
+                code, _ = code_places.find_place(sys._getframe(1))
                 place = places.get(id(layer))
                 draw = Draw(name, place, _name_layer(named, place), str(code))
                 found[draw] = None

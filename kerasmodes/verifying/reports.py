@@ -28,8 +28,8 @@ class Finding:
             largest number in it; `None` where there is none to tell.
         step: The first step, from 1, after which it differs; 0 is before the first; or `None`.
         where: Names of the variables and logs that differ then.
-        cause: The kind of the cause, one of `causes.KINDS`, or `None`.
-        words: The cause in words, and what to change.
+        causes: Tuple of the kinds of the causes, of `causes.KINDS`, the first one found first.
+        words: The causes in words, and what to change.
     """
 
     way: str
@@ -37,7 +37,7 @@ class Finding:
     difference: float | None = None
     step: int | None = None
     where: tuple = ()
-    cause: str | None = None
+    causes: tuple = ()
     words: str = ""
 
     @property
@@ -68,12 +68,15 @@ class VerificationReport:
         return all(finding.is_ok for finding in self.findings)
 
     @property
-    def causes(self) -> set:
+    def causes(self) -> set[str]:
         """The kinds of all causes that were found of what is not the same."""
-        return {one.cause for one in self.findings if not one.is_ok}
+        return {cause for one in self.findings if not one.is_ok for cause in one.causes}
 
     def __getitem__(self, way: str) -> Finding:
-        return next(one for one in self.findings if one.way == way)
+        found = {one.way: one for one in self.findings}
+        if way not in found:
+            raise KeyError(f"`way` must be one of {[*found]}. Received: way={way!r}")
+        return found[way]
 
     def __str__(self) -> str:
         file = io.StringIO()
@@ -97,7 +100,7 @@ class VerificationReport:
                 "reference" if is_reference else _format(one.difference),
                 "" if one.step is None else str(one.step),
                 _list(one.where),
-                one.cause or "",
+                ", ".join(one.causes),
             )
         return table
 

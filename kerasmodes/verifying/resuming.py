@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kerasmodes.engine import keras_private, model_state, optimizers, with_modes
-from kerasmodes.verifying import causes, comparison, python_states
+from kerasmodes.verifying import causes, comparison, python_states, random_draws
 from kerasmodes.verifying.causes import Cause
 from kerasmodes.verifying.reports import AGREES, DIFFERS, FAILED, Finding
 from kerasmodes.verifying.runs import COMPARED, Run, Way, copy_values
@@ -36,18 +36,19 @@ def verify_resume(study: Study, mode: str) -> Finding:
         loaded = Run.continue_with(recipe, Way(mode), save_and_load(run.model, mode))
     except Exception as failure:  # Whatever a file lacks belongs into the report.
         return _make_finding(FAILED, _explain_file(failure, made))
-    lost = _find_lost(run.model, loaded.model)
+    _copy_idle_seeds(run, loaded)
+    lost = _find_lost(run.model, loaded.model, study.name(record).names)
     python = python_states.find_differences(run.model, loaded.model)
     records = [one.train(middle, max(recipe.steps, middle + 1)) for one in (run, loaded)]
     if records[1].error is not None:
         return _make_finding(FAILED, causes.explain_error(records[1].error))
-    difference = comparison.compare(records[1], records[0])
+    difference = comparison.compare(records[1], study.name(records[0]))
     if difference.step is None:
         return Finding(WAY, AGREES, difference.largest)
     cause = _explain(lost, made, python, study)
     step = middle if lost else middle + difference.step
     names = tuple(lost) or difference.names
-    return Finding(WAY, DIFFERS, difference.largest, step, names, cause.kind, cause.words)
+    return Finding(WAY, DIFFERS, difference.largest, step, names, (cause.kind,), cause.words)
 
 
 def save_and_load(model: keras.Model, mode: str) -> keras.Model:
@@ -70,14 +71,28 @@ def save_and_load(model: keras.Model, mode: str) -> keras.Model:
     return loaded
 
 
-def _find_lost(model, loaded):
+def _copy_idle_seeds(run, loaded):
+    """Gives a loaded model the state of Keras's generators from which no step has drawn.
+
+    Layers such as `GRU` have one, for a dropout that they may not have; it is in no file.
+    """
+    parts = [part for variable in run.state.variables for part in variable.parts]
+    start = {id(part): value for part, value in zip(parts, run.start, strict=True)}
+    others = random_draws.find_seed_generators(loaded.model)
+    for place, generator in random_draws.find_seed_generators(run.model).items():
+        state = generator.state.value
+        if place in others and np.array_equal(start.get(id(state)), state):
+            others[place].state.assign(state)
+
+
+def _find_lost(model, loaded, names):
     """Returns the names of the variables that a loaded model lacks, or has with other values."""
     own, others = (model_state.ModelState(one, COMPARED) for one in (model, loaded))
     values, other_values = copy_values(own), copy_values(others)
-    names = [one.name for one in own.variables]
     if len(values) != len(other_values):
         known = {one.name for one in others.variables}
-        return [name for name in names if name not in known] or names
+        lost = (one.name not in known for one in own.variables)
+        return [name for name, is_lost in zip(names, lost, strict=True) if is_lost] or names
     pairs = zip(values, other_values, strict=True)
     same = [np.array_equal(*pair, equal_nan=pair[0].dtype.kind == "f") for pair in pairs]
     return [name for name, is_same in zip(names, same, strict=True) if not is_same]
@@ -119,4 +134,4 @@ def _explain_file(failure, made):
 
 
 def _make_finding(verdict, cause):
-    return Finding(WAY, verdict, cause=cause.kind, words=cause.words)
+    return Finding(WAY, verdict, causes=(cause.kind,), words=cause.words)

@@ -36,7 +36,7 @@ class Study:
             way = Way(mode, steps_per_execution=steps)
             try:
                 run = self._runs[mode] = Run(self.recipe, way, self.start)
-                self._records[mode] = self._name(run.train())
+                self._records[mode] = self.name(run.train())
             except (TypeError, ValueError, RuntimeError) as failure:
                 if mode == self.reference:
                     raise
@@ -44,10 +44,11 @@ class Study:
                 self._records[mode] = Record(way, error=words)
         return self._records[mode]
 
-    def _name(self, record):
-        """Returns a record with the names that the reference has, which Keras has numbered first."""
+    def name(self, record: Record) -> Record:
+        """Returns a record with the names of the reference: Keras numbers those of each model."""
         names = self._records[self.reference].names if self._records else record.names
-        return dataclasses.replace(record, names=names) if len(names) == len(record.names) else record
+        is_alike = len(names) == len(record.names)
+        return dataclasses.replace(record, names=names) if is_alike else record
 
     @property
     def start(self) -> list | None:
@@ -62,6 +63,7 @@ class Study:
 
     def compare_record(self, record: Record, other: Record) -> Difference:
         """Returns how far a record is from that of a mode; rounding is measured if it matters."""
+        record, other = self.name(record), self.name(other)
         difference = comparison.compare(record, other)
         if difference.step is None:
             return difference

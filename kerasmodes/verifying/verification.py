@@ -128,12 +128,12 @@ def _verify_mode(study, mode, modes):
         if broken is None:
             return Finding(mode, AGREES, 0.0)
         cause = causes.explain_broken(*broken)
-        return Finding(mode, DIFFERS, None, broken[0], broken[1:], cause.kind, cause.words)
+        return Finding(mode, DIFFERS, None, broken[0], broken[1:], (cause.kind,), cause.words)
     difference = study.compare(mode, study.reference)
     if difference.step is None:
         return Finding(mode, AGREES, difference.largest)
     if difference.is_rounding:
-        return _differ(mode, difference, causes.explain_rounding(), ROUNDING)
+        return _differ(mode, difference, causes.explain_rounding(), verdict=ROUNDING)
     cause = _explain(study, mode, difference)
     if mode == "fused":
         difference = study.locate(difference)
@@ -165,10 +165,9 @@ def _verify_replicas(study, others, number):
     if difference.step is None:
         return Finding(str(way), AGREES, difference.largest)
     if difference.is_rounding:
-        return _differ(str(way), difference, causes.explain_rounding(), ROUNDING)
+        return _differ(str(way), difference, causes.explain_rounding(), verdict=ROUNDING)
     found = replica_causes.explain_replicas(study, others, number, record)
-    words = " ".join(cause.words for cause in found)
-    return _differ(str(way), difference, causes.Cause(found[0].kind, words))
+    return _differ(str(way), difference, *found)
 
 
 def _verify_order(data, steps):
@@ -179,12 +178,12 @@ def _verify_order(data, steps):
         start = datasets.DataStart(data)
     except ValueError as error:
         words = f"{words} {error}"
-        return [Finding("data", DIFFERS, cause=causes.ORDER, words=words)]
+        return [Finding("data", DIFFERS, causes=(causes.ORDER,), words=words)]
     first = _read(data, steps)
     start.restore(data)
     for step, (one, other) in enumerate(zip(first, _read(data, steps), strict=True), 1):
         if one != other:
-            return [Finding("data", DIFFERS, None, step, (), causes.ORDER, words)]
+            return [Finding("data", DIFFERS, None, step, (), (causes.ORDER,), words)]
     return [Finding("data", AGREES)]
 
 
@@ -196,18 +195,18 @@ def _read(data, steps):
 
 
 def _fail(way, cause):
-    return Finding(way, FAILED, cause=cause.kind, words=cause.words)
+    return Finding(way, FAILED, causes=(cause.kind,), words=cause.words)
 
 
-def _differ(way, difference, cause, verdict=DIFFERS):
+def _differ(way, difference, *found, verdict=DIFFERS):
     return Finding(
         way,
         verdict,
         difference.largest,
         difference.step,
         difference.names,
-        cause.kind,
-        cause.words,
+        tuple(cause.kind for cause in found),
+        " ".join(cause.words for cause in found),
     )
 
 
