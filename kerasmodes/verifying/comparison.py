@@ -108,7 +108,7 @@ def _list_values(record, other, shifted, step):
     logs, others = record.logs[step], other.logs[step]
     for name in others:
         if name not in logs:
-            yield _Value(name, True, is_equal=False)
+            yield _Value(f"log {name!r}", True, is_equal=False)
             continue
         moved = 0.0
         if shifted and all(name in one.logs.get(step, ()) for one in shifted):
