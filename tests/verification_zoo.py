@@ -344,9 +344,7 @@ SOUND = {
     "sequential": Case(make_sequential(lambda: Dense(3)), PLAIN),
     "own step": Case(OwnStep, {"optimizer": "adam"}),
     "two optimizers": Case(Pair),
-    "dropout of km.random": Case(
-        make_sequential(lambda: km.random.Dropout(0.5, seed=1)), PLAIN
-    ),
+    "dropout of km.random": Case(make_sequential(lambda: km.random.Dropout(0.5, seed=1)), PLAIN),
     "synchronized batch normalization": Case(
         make_sequential(lambda: BatchNormalization(synchronized=True)),
         {"optimizer": "adam", "loss": "mse"},
@@ -382,6 +380,4 @@ SOUND = {
 CHAOS = Case(Chaos, {"optimizer": "sgd"})
 UNTRACEABLE = Case(Untraceable, {"optimizer": "sgd"})
 BROKEN = Case(Broken, {"optimizer": "sgd"})
-TWO_FAULTS = Case(
-    make_sequential(BatchNormalization, lambda: Dropout(0.5)), PLAIN
-)
+TWO_FAULTS = Case(make_sequential(BatchNormalization, lambda: Dropout(0.5)), PLAIN)

@@ -195,4 +195,3 @@ def list_names(names: list) -> str:
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
-

@@ -81,7 +81,8 @@ def _find_own_classes(layer):
     return [
         cls
         for cls in type(layer).__mro__
-        if not cls.__module__.startswith(LIBRARIES) and cls.__module__ != "builtins"
+        if not cls.__module__.startswith(LIBRARIES)
+        and cls.__module__ != "builtins"
         # `with_modes` makes a class in the name of the module of another.
         and any(isinstance(one, types.FunctionType) for one in vars(cls).values())
     ]

@@ -76,9 +76,9 @@ class Recipe:
             part = given["x"].skip(first).take(last - first)
             given["x"] = part.apply(tf.data.experimental.assert_cardinality(last - first))
             return given
+        place = slice(first * self.batch_size, last * self.batch_size)
         for name in given.keys() & {"x", "y", "sample_weight"}:
-            start, stop = first * self.batch_size, last * self.batch_size
-            given[name] = keras.tree.map_structure(lambda one: one[start:stop], given[name])
+            given[name] = keras.tree.map_structure(lambda one: one[place], given[name])
         return given
 
     @property
@@ -149,9 +149,7 @@ def find_function(name: str) -> Callable:
     """
     module, colon, function = name.partition(":")
     if not (module and colon and function):
-        raise ValueError(
-            f"A function must be named as 'module:function'. Received: {name!r}"
-        )
+        raise ValueError(f"A function must be named as 'module:function'. Received: {name!r}")
     try:
         found = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:

@@ -99,7 +99,9 @@ def _explain_gradients(study, gradients, num_replicas):
                 "it with km.average_loss.",
             )
         ]
-    others = [name for name, (ratio, rest) in ratios.items() if abs(ratio - 1) + rest > PENALTY_TOLERANCE]
+    others = [
+        name for name, (ratio, rest) in ratios.items() if abs(ratio - 1) + rest > PENALTY_TOLERANCE
+    ]
     if others and _is_penalty(study, gradients, num_replicas):
         return [
             Cause(
@@ -135,9 +137,10 @@ def _is_penalty(study, gradients, num_replicas):
     paths = [weight.path for weight in weights]
     if len(paths) != len(excess):
         return False
-    flat = [np.concatenate([np.ravel(one) for one in part]) for part in (
-        [expected[path] for path in paths], excess
-    )]
+    flat = [
+        np.concatenate([np.ravel(one) for one in part])
+        for part in ([expected[path] for path in paths], excess)
+    ]
     if not np.any(flat[0]):
         return False
     ratio, rest = _fit(*flat)

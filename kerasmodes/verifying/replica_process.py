@@ -4,6 +4,7 @@ TensorFlow makes logical devices of a CPU only before it starts.
 """
 
 import multiprocessing
+import os
 import tempfile
 import traceback
 from typing import Any
@@ -14,6 +15,9 @@ from kerasmodes import strategies
 from kerasmodes.verifying import recipes
 from kerasmodes.verifying.runs import Record, Run, Way
 
+# Tells the process, which reads the program of the user first, to make its devices when it imports
+# this.
+NUM_DEVICES = "KERASMODES_NUM_CPU_DEVICES"
 GUARD = (
     "If km.verify is called in a script, put the call under `if __name__ == '__main__':`: the "
     "process reads the script, too."
@@ -88,7 +92,11 @@ class Replicas:
         self._process = context.Process(
             target=_answer, args=(theirs, shipped, self._num_replicas), daemon=True
         )
-        self._process.start()
+        os.environ[NUM_DEVICES] = str(self._num_replicas)
+        try:
+            self._process.start()
+        finally:
+            del os.environ[NUM_DEVICES]
         theirs.close()
 
 
@@ -102,9 +110,8 @@ def run_request(recipe: recipes.Recipe, way: Way, start: list | None, steps: int
 
 def _answer(pipe: Any, shipped: bytes, num_replicas: int) -> None:
     """Answers requests in a process of its own, until the pipe is closed."""
-    tf.config.set_visible_devices([], "GPU")  # They have another process.
-    strategies.get_strategy(f"cpu:{num_replicas}")
     try:
+        strategies.get_strategy(f"cpu:{num_replicas}")
         recipe, failure = recipes.unpack_recipe(shipped), None
     except Exception as error:
         recipe, failure = None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
@@ -117,3 +124,10 @@ def _answer(pipe: Any, shipped: bytes, num_replicas: int) -> None:
             pipe.send(Record(way, error=failure))
         else:
             pipe.send(run_request(recipe, way, start, steps))
+
+
+if NUM_DEVICES in os.environ:
+    tf.config.set_visible_devices(
+        [], "GPU"
+    )  # They belong to the process that has started this one.
+    strategies.get_strategy(f"cpu:{os.environ.pop(NUM_DEVICES)}")

@@ -110,9 +110,7 @@ class VerificationReport:
         for one in self.findings:
             if one.words:
                 ways.setdefault(one.words, []).append(one.way)
-        return [
-            rich.markup.escape(f"{', '.join(those)}: {words}") for words, those in ways.items()
-        ]
+        return [rich.markup.escape(f"{', '.join(those)}: {words}") for words, those in ways.items()]
 
     def check(self) -> None:
         """Raises an `AssertionError` with the table if the numbers are not the same; for a test.

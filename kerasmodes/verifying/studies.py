@@ -112,8 +112,7 @@ class Study:
         return random_draws.find_draws(self.recipe, self.get_run(self.reference).model)
 
     def find_idle_layers(self) -> set[int]:
-        """Returns the places of layers whose draws do not matter: with others, a step is the same.
-        """
+        """Returns the places of layers whose draws do not matter to the numbers of a step."""
         run = self.get_run("graph")
         if self.get_record("graph").error is not None or not run.rewind():
             return set()

@@ -16,7 +16,9 @@ def make_record(*weights, losses=(1.0, 1.0), iterations=(1, 2)):
         for step, (weight, number) in enumerate(zip(weights, iterations, strict=True), 1)
     }
     logs = {step: {"loss": np.array(loss)} for step, loss in enumerate(losses, 1)}
-    return Record(Way("graph"), ["kernel", "iteration"], ["weight", "optimizer"], START, steps, logs)
+    return Record(
+        Way("graph"), ["kernel", "iteration"], ["weight", "optimizer"], START, steps, logs
+    )
 
 
 ONE = make_record([1.0, 2.0], [2.0, 4.0])

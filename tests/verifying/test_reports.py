@@ -51,7 +51,12 @@ def test_check_raises_the_table():
 def test_a_file_holds_all_that_was_found(tmp_path):
     make_report(GOOD, BAD).save(tmp_path / "report.json")
     read = json.loads((tmp_path / "report.json").read_text())
-    assert (read["ok"], read["model"], read["reference"], read["steps"]) == (False, "Model", "graph", 5)
+    assert (read["ok"], read["model"], read["reference"], read["steps"]) == (
+        False,
+        "Model",
+        "graph",
+        5,
+    )
     assert read["findings"][1] == {
         "way": "xla",
         "verdict": "differs",
