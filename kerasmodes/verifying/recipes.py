@@ -101,7 +101,7 @@ class Recipe:
         return tuple(keras.tree.map_structure(describe, part) for part in parts)
 
     def ship(self, folder: str | os.PathLike) -> bytes:
-        """Returns what `unpack_recipe` makes the same recipe of in another process.
+        """Returns what `unpack` makes the same recipe of in another process.
 
         Args:
             folder: Where the batches of a data set are written.
@@ -112,7 +112,6 @@ class Recipe:
         given = dict(self._fit_arguments)
         parts = (self.steps, self.batch_size, _pack(self.compile_arguments))
         try:
-            # With the class of what failed in words: pickle's errors have several.
             words = pickle.dumps((_pack_function(self.build_model), *parts))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(
@@ -125,20 +124,20 @@ class Recipe:
             given["x"] = path
         return pickle.dumps((words, self.holds_dataset, given))
 
-
-def unpack_recipe(shipped: bytes) -> Recipe:
-    """Returns the recipe that `Recipe.ship` has sent."""
-    words, holds_dataset, given = pickle.loads(shipped)
-    function, steps, batch_size, compile_arguments = pickle.loads(words)
-    recipe = Recipe.__new__(Recipe)
-    recipe.build_model = find_function(function) if isinstance(function, str) else function
-    recipe.steps, recipe.batch_size = steps, batch_size
-    recipe.compile_arguments = _unpack(compile_arguments)
-    if holds_dataset:
-        batches = tf.data.Dataset.load(given["x"]).cache()
-        given["x"] = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    recipe._fit_arguments, recipe._made = given, []
-    return recipe
+    @classmethod
+    def unpack(cls, shipped: bytes) -> "Recipe":
+        """Returns the recipe that `ship` has sent."""
+        words, holds_dataset, given = pickle.loads(shipped)
+        function, steps, batch_size, compile_arguments = pickle.loads(words)
+        recipe = cls.__new__(cls)
+        recipe.build_model = find_function(function) if isinstance(function, str) else function
+        recipe.steps, recipe.batch_size = steps, batch_size
+        recipe.compile_arguments = _unpack(compile_arguments)
+        if holds_dataset:
+            batches = tf.data.Dataset.load(given["x"]).cache()
+            given["x"] = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        recipe._fit_arguments, recipe._made = given, []
+        return recipe
 
 
 def find_function(name: str) -> Callable:

@@ -112,7 +112,7 @@ def _answer(pipe: Any, shipped: bytes, num_replicas: int) -> None:
     """Answers requests in a process of its own, until the pipe is closed."""
     try:
         strategies.get_strategy(f"cpu:{num_replicas}")
-        recipe, failure = recipes.unpack_recipe(shipped), None
+        recipe, failure = recipes.Recipe.unpack(shipped), None
     except Exception as error:
         recipe, failure = None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
     while True:

@@ -34,7 +34,7 @@ def test_a_recipe_that_was_sent_makes_the_same_model_of_the_same_batches(kind, t
     recipe = make_recipe(
         data=batches if kind == "data set" else (zoo.X, zoo.Y), optimizer=OPTIMIZER
     )
-    other = recipes.unpack_recipe(recipe.ship(tmp_path))
+    other = recipes.Recipe.unpack(recipe.ship(tmp_path))
     for step in range(3):
         np.testing.assert_array_equal(read_batch(other, step), read_batch(recipe, step))
     one, two = (each.make_model("graph") for each in (recipe, other))
