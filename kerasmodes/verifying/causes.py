@@ -87,10 +87,10 @@ def explain_late(names: list[str]) -> Cause:
     return Cause(LATE, f"The first step makes {list_names(names)}. {MAKE_EARLIER}")
 
 
-def explain_repeat(study: Study) -> Cause:
-    """Returns why two runs of one way from one start have other numbers."""
+def explain_repeat(study: Study, mode: str) -> Cause:
+    """Returns why two runs in one mode from one start have other numbers."""
     stateful = [str(one) for one in study.draws if one.is_stateful]
-    words = "Two runs of this way from the same start are not the same."
+    words = f"Two runs in mode={mode!r} from the same start are not the same."
     if stateful:
         return Cause(
             NOT_REPEATED,
@@ -126,7 +126,7 @@ def explain_tracing(study: Study) -> Cause:
             f"what it was when it was traced. {advice}",
         )
     if any(one.is_stateful for one in study.draws):
-        return explain_repeat(study)
+        return explain_repeat(study, "graph")
     return Cause(
         PYTHON,
         "Python line by line and its graph have other numbers: the step reads something that "

@@ -25,7 +25,7 @@ class Finding:
         verdict: `"agrees"`; `"agrees (rounding)"` where a start that is moved by one part in ten
             million is as far away; `"differs"`; or `"fails"` where it raised.
         difference: The largest difference of a weight or log from the first way, relative to the
-            largest number in it; `None` where there is none to tell.
+            largest number in it; `None` where it is no number.
         step: The first step, from 1, after which it differs; 0 is before the first; or `None`.
         where: Names of the variables and logs that differ then.
         causes: Tuple of the kinds of the causes, of `causes.KINDS`, the first one found first.

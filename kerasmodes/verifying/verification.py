@@ -1,6 +1,7 @@
 """`verify`: proves that a model's steps have the same numbers in every way, or says why not."""
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,7 +123,7 @@ def _verify_mode(study, mode, modes):
     if mode != "eager" or len(modes) == 1:
         repeated = study.repeat(mode)
         if repeated is not None and repeated.step is not None:
-            return _differ(mode, repeated, causes.explain_repeat(study))
+            return _differ(mode, repeated, causes.explain_repeat(study, mode))
     if mode == study.reference:
         broken = comparison.find_broken_step(record)
         if broken is None:
@@ -145,7 +146,7 @@ def _explain(study, mode, difference):
     if study.reference == "eager":
         repeated = study.repeat("eager")
         if repeated.step is not None:
-            return causes.explain_repeat(study)
+            return causes.explain_repeat(study, "eager")
         if mode == "graph":
             return causes.explain_tracing(study)
         if study.get_record("graph").error is None and study.compare("graph", "eager").is_fault:
@@ -202,7 +203,7 @@ def _differ(way, difference, *found, verdict=DIFFERS):
     return Finding(
         way,
         verdict,
-        difference.largest,
+        difference.largest if difference.is_finite and math.isfinite(difference.largest) else None,
         difference.step,
         difference.names,
         tuple(cause.kind for cause in found),
