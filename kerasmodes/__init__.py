@@ -26,6 +26,7 @@ from kerasmodes.models import MSGGAN, SumRegressor
 from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
 from kerasmodes.strategies import get_strategy, is_chief
 from kerasmodes.trial_runs import trial_run
+from kerasmodes.verifying import VerificationReport, verify
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "Model",
     "ModesMixin",
     "SumRegressor",
+    "VerificationReport",
     "augmentation",
     "average_loss",
     "build_optimizer",
@@ -52,6 +54,7 @@ __all__ = [
     "to_keras",
     "trial_run",
     "tuning",
+    "verify",
     "with_modes",
 ]
 

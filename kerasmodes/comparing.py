@@ -73,13 +73,13 @@ def compare_modes(
     _check_arguments(build_model, modes, steps, repeats, batch_size)
     if directory is not None:
         arguments.check_folder("directory", directory)
-    fit_arguments = _fix_batches(data, steps, batch_size)
+    fit_arguments = fix_batches(data, steps, batch_size)
     runs = {}
     with rich.progress.Progress(transient=True) as progress:
         task = progress.add_task("comparing modes", total=len(modes) * (1 + repeats))
         for mode in modes:
             progress.update(task, description=f"compiling {mode}")
-            model = _make_model(build_model, [run.model for run in runs.values()])
+            model = make_model(build_model, [run.model for run in runs.values()])
             runs[mode] = _Run(model, mode, compile_arguments, fit_arguments)
             progress.advance(task)
         for _ in range(repeats):
@@ -100,7 +100,7 @@ class _Run:
     """One model in one mode: a first epoch with compilation, then timed epochs."""
 
     def __init__(self, model, mode, compile_arguments, fit_arguments):
-        arguments = keras.tree.map_structure(_copy_state, compile_arguments)
+        arguments = keras.tree.map_structure(copy_state, compile_arguments)
         if mode == BASELINE:
             model.compile(**arguments)
         else:
@@ -140,7 +140,7 @@ class _Timer(keras.callbacks.Callback):
         self.seconds.append(self._end - self._start)
 
 
-def _make_model(build_model, others):
+def make_model(build_model, others):
     """Returns a model with the same initial weights at each call."""
     keras.utils.set_random_seed(SEED)
     model = build_model()
@@ -232,7 +232,7 @@ def _draw_figure(rows):
     return figure
 
 
-def _fix_batches(data, steps, batch_size):
+def fix_batches(data, steps, batch_size):
     """Returns `fit` arguments that give the same `steps` batches in each epoch."""
     if isinstance(data, tf.data.Dataset):
         batches = data.take(steps).cache()
@@ -262,7 +262,7 @@ def _repeat(arrays, num_examples):
     )
 
 
-def _copy_state(argument):
+def copy_state(argument):
     """Returns a new copy of an optimizer or metric, which hold state; others as they are."""
     if isinstance(argument, (keras.optimizers.Optimizer, keras.Metric)):
         return type(argument).from_config(argument.get_config())

@@ -17,7 +17,7 @@ LADDER = (
     ("engine",),
     ("models", "data", "metrics", "strategies", "launching"),
     ("callbacks", "comparing", "reporting", "tuning"),
-    ("trial_runs",),
+    ("trial_runs", "verifying"),
     ("__init__",),
     ("cli",),
     ("__main__",),

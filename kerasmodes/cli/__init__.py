@@ -21,6 +21,7 @@ from kerasmodes.cli import (
     reporting,
     search,
     training,
+    verification,
 )
 from kerasmodes.cli.config_files import ConfigFile, put_config_first
 from kerasmodes.cli.flags import Command, console, errors
@@ -36,6 +37,7 @@ COMMANDS = {
     "report": reporting.report,
     "tune": {"sum": search.tune_sum, "msggan": search.tune_msggan},
     "launch": launch.launch,
+    "verify": verification.verify,
 }
 
 

@@ -29,7 +29,7 @@ NUM_COMPARED = 1_000  # images for the ratio of distances
 
 
 def prepare(parser: jsonargparse.ArgumentParser) -> Command:
-    """Prepare a data set from local files, for tfds.load and km.data.images."""
+    """Prepare a data set from local files."""
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
     folder_flags = add_arguments(parser, "folders", data.prepare)
 

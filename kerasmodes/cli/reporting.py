@@ -14,7 +14,7 @@ from kerasmodes.cli.flags import Command, console
 
 
 def report(parser: jsonargparse.ArgumentParser) -> Command:
-    """Write a run's report.html and its model card README.md into its folder."""
+    """Write a run's page, report.html, and its model card."""
     parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train`.")
 
     def run(flags: jsonargparse.Namespace) -> None:

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 import typing
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -41,9 +42,13 @@ class CodePlace(typing.NamedTuple):
         return f"{self.path}:{self.line}" + (f": {code}" if code else "")
 
 
-def find_place():
-    """Returns the place of the operation that runs, and what `find_differentiated` finds."""
-    frame, function, differentiated = sys._getframe(1), None, None
+def find_place(frame: Any = None):
+    """Returns the place of the operation that runs, and what `find_differentiated` finds.
+
+    Args:
+        frame: The frame of Python's from which outwards is searched; `None` is that of the caller.
+    """
+    frame, function, differentiated = frame or sys._getframe(1), None, None
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(ENGINE) and frame.f_code.co_name in STEP:

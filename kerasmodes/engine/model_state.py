@@ -200,5 +200,5 @@ def _find_first_values(model):
 
 def _split(strategy: tf.distribute.Strategy, variable: Any):
     """Returns the `tf.Variable`s that a Keras variable stands for."""
-    value = getattr(variable, "value", variable)
+    value = variable.value if isinstance(variable, keras.Variable) else variable
     return tuple(strategy.experimental_local_results(value))

@@ -99,3 +99,14 @@ def test_each_replica_gets_its_part_back(two_replicas):
     for one, other in zip(state.copy(), before, strict=True):
         assert isinstance(one, tf.Tensor)
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_variable_of_tensorflow_that_is_an_attribute_is_looked_at_and_restored():
+    model = make_model()
+    model.scale = tf.Variable(1.0)
+    state = model_state.ModelState(model)
+    values = state.copy()
+    model.scale.assign(float("nan"))
+    assert [name.split("/")[1] for name in state.find_broken()] == ["scale"]
+    state.restore(values)
+    assert float(model.scale) == 1.0

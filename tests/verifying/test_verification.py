@@ -1,0 +1,149 @@
+"""`km.verify` names each planted fault, and finds none where there is none."""
+
+import keras
+import pytest
+import tensorflow as tf
+import verification_zoo as zoo
+
+import kerasmodes as km
+from kerasmodes.verifying import causes, reports
+
+# Of what is sound: each in some ways, all ways in some.
+WAYS = (
+    {"modes": ("graph", "xla"), "replicas": 2},
+    {"modes": ("eager", "fused"), "resume": True},
+    {"modes": ("keras", "graph"), "resume": True},
+)
+ALL_WAYS = {"modes": ("keras", "eager", "graph", "xla", "fused"), "replicas": 2, "resume": True}
+CHEAP = {"draw of TensorFlow", "counter", "order of the data"}
+# Much like others.
+RARE = {
+    "noise of Keras",
+    "dropout of Keras on replicas",
+    "list",
+    "plain mean, SGD",
+    "draw of NumPy",
+}
+COMMON = [name for name in zoo.SOUND if name not in ("dense", "functional", "metrics", "own step")]
+FAULTS = [
+    pytest.param(
+        name, marks=pytest.mark.sweep if name in RARE else () if name in CHEAP else pytest.mark.slow
+    )
+    for name in zoo.FAULTS
+]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named(name):
+    case = zoo.FAULTS[name]
+    report = zoo.verify(case)
+    assert not report.ok
+    assert report.causes == {case.cause}
+    found = next(one for one in report.findings if not one.is_ok)
+    assert all(words in found.words for words in case.words), found.words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "name"), list(enumerate(COMMON)))
+def test_what_is_sound_raises_no_alarm(place, name):
+    report = zoo.verify(zoo.SOUND[name], **WAYS[place % len(WAYS)])
+    report.check()
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", zoo.SOUND)
+def test_what_is_sound_raises_no_alarm_in_any_way(name):
+    zoo.verify(zoo.SOUND[name], **ALL_WAYS).check()
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", zoo.FAULTS)
+def test_a_fault_is_named_among_all_ways(name):
+    assert zoo.FAULTS[name].cause in zoo.verify(zoo.FAULTS[name], **ALL_WAYS).causes
+
+
+def test_the_reference_is_python_line_by_line():
+    report = zoo.verify(zoo.SOUND["sequential"], modes=("graph", "eager"))
+    assert report.reference == "eager"
+    assert [one.way for one in report.findings] == ["graph", "eager"]
+    assert all(one.verdict == reports.AGREES for one in report.findings)
+
+
+@pytest.mark.slow
+def test_rounding_that_the_steps_magnify_is_no_fault():
+    report = zoo.verify(zoo.CHAOS, modes=("graph", "xla"))
+    report.check()
+    assert report["xla"].verdict == reports.ROUNDING
+    assert report["xla"].causes == (causes.ROUNDING,)
+
+
+@pytest.mark.slow
+def test_the_first_step_of_a_fault_in_a_loop_is_found():
+    report = zoo.verify(zoo.FAULTS["noise of Keras"], modes=("graph", "fused"))
+    assert report["fused"].step == 1
+
+
+@pytest.mark.slow
+def test_two_faults_are_both_named():
+    report = zoo.verify(zoo.TWO_FAULTS, modes=("graph",), replicas=2)
+    assert report.causes == {causes.BATCH_NORMALIZATION, causes.RANDOM}
+
+
+def test_what_a_mode_raises_is_told():
+    report = zoo.verify(zoo.UNTRACEABLE, modes=("eager", "graph"))
+    assert report["graph"].verdict == reports.FAILED
+    assert "Could not be traced" in report["graph"].words
+
+
+def test_a_number_that_is_not_finite_in_every_way_proves_nothing():
+    report = zoo.verify(zoo.BROKEN, modes=("graph",))
+    assert report["graph"].causes == (causes.NOT_FINITE,)
+    assert report["graph"].step == 1
+
+
+def test_a_compiled_model_needs_no_arguments_of_compile():
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    zoo.verify(zoo.Case(build), modes=("graph",)).check()
+
+
+def test_a_model_in_the_place_of_its_function_is_refused():
+    with pytest.raises(TypeError, match="`build_model` must be a function without arguments"):
+        km.verify(km.SumRegressor(), (zoo.X, zoo.Y))
+
+
+def test_a_function_that_returns_the_same_model_again_is_refused():
+    model = km.SumRegressor()
+    with pytest.raises(ValueError, match="Received: the same SumRegressor twice"):
+        km.verify(lambda: model, (zoo.X, zoo.Y), modes=("graph", "xla"), replicas=1)
+
+
+@pytest.mark.parametrize("name", ["replicas", "steps", "batch_size"])
+def test_counts_must_be_positive_integers(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+        km.verify(km.SumRegressor, (zoo.X, zoo.Y), **{name: 0})
+
+
+@pytest.mark.parametrize("modes", [(), "graph"])
+def test_modes_must_be_a_sequence(modes):
+    with pytest.raises(ValueError, match="`modes` must be a sequence of modes"):
+        km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=modes)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="`mode` must be one of"):
+        km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=("grpah",))
+
+
+def test_too_few_batches_are_refused():
+    data = tf.data.Dataset.from_tensor_slices((zoo.X, zoo.Y)).batch(16)
+    with pytest.raises(ValueError, match="at least steps=5 batches"):
+        km.verify(km.SumRegressor, data)
+
+
+def test_resume_must_be_a_boolean():
+    with pytest.raises(ValueError, match="`resume` must be True or False"):
+        km.verify(km.SumRegressor, (zoo.X, zoo.Y), resume=1)
