@@ -35,6 +35,7 @@ LONGEST = (
     "test_replicated_losses.py",
     "test_exactness_data.py",
     "test_resume.py",
+    "test_verification.py",
 )
 
 
