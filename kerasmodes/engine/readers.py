@@ -160,7 +160,7 @@ class Reader:
         dataset = getattr(self.adapter, "py_dataset", None)
         if dataset is None:
             return self._source.take_batch()
-        # Its threads would go on with another batch.
+        # Its threads would read another batch.
         batch = dataset[0]
         return iter([tuple(batch) if isinstance(batch, list) else batch])
 

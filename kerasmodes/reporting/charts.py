@@ -139,7 +139,7 @@ def _draw_line(line, number, scale):
     runs, present = [], []
     for epoch, value in line.points:
         if value is None:
-            continue  # Not measured in this epoch: the line goes on.
+            continue  # Not measured in this epoch: the line passes over it.
         if not math.isfinite(value) or (scale.is_log and value <= 0):
             runs, present = [*runs, present], []
         else:

@@ -73,7 +73,7 @@ class Study:
     def repeat(self, mode: str) -> Difference | None:
         """Returns how far a second run of a mode is from the first, of one start.
 
-        That of `"eager"` is a new model: what Python keeps would go on in the first. `None` if the
+        That of `"eager"` is a new model: the first keeps its Python state. `None` if the
         weights at the start are not known.
         """
         if mode == "eager":
