@@ -64,6 +64,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     temporary = path.with_name(f".{os.getpid()}{MARK}{path.name[-LONGEST_NAME:]}")
     old = temporary.with_name(f"{temporary.name}.old")
+    missing = [folder for folder in path.parents if not folder.exists()]
     shutil.rmtree(temporary, ignore_errors=True)  # Of a killed process that had this number.
     temporary.mkdir(parents=True)
     try:
@@ -77,6 +78,10 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        if not path.exists():
+            with contextlib.suppress(OSError):  # Another program has used one of them since.
+                for folder in missing:
+                    folder.rmdir()
 
 
 def prepare_folder(name: str, path: str | os.PathLike) -> None:

@@ -29,6 +29,15 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_leaves_no_folder_that_was_made_for_another(tmp_path):
+    with (
+        pytest.raises(OSError, match="disk full"),
+        atomic_files.atomic_folder(tmp_path / "a" / "b" / "c"),
+    ):
+        raise OSError("disk full")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_killed_programs_have_left_is_removed(tmp_path):
     program = WITHOUT_TENSORFLOW + "import os; from kerasmodes import atomic_files\n"
     program += "with atomic_files.atomic_write(sys.argv[1]) as temporary:\n"

@@ -35,6 +35,7 @@ EVALUATION = {
     "split": "test",
     "num_images": 1000,
     "num_real": 10000,
+    "num_equal": 1000,
     "results": {"frechet": 3.25, "precision": 0.5, "swd_7": 1.5},
     "baselines": {"frechet": 1.0, "precision": 0.75, "swd_7": 0.5},
     "class_shares": {"generated": {"bag": 0.75, "shoe": 0.25}, "real": {"bag": 0.5, "shoe": 0.5}},

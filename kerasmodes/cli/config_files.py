@@ -21,6 +21,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):
             super().__call__(parser, flags, values, option_string)
         except (OSError, TypeError, ValueError, argparse.ArgumentError) as error:
             reason = getattr(error, "strerror", None) or error
+            reason = str(reason).replace("Parser key ", "")  # jsonargparse's word for a flag.
             raise argparse.ArgumentError(None, f"{values}: {reason}") from error
 
 
@@ -32,6 +33,8 @@ def read_settings(path: str | os.PathLike) -> dict[str, Any]:
         ValueError: If it holds something else than keys and values.
     """
     settings = kinds.load_yaml(pathlib.Path(path).read_text("utf-8"))
+    if settings is None:
+        raise ValueError("it is empty")
     if not isinstance(settings, dict):
         raise ValueError(f"it holds a {type(settings).__name__} instead of keys and values")
     return settings
@@ -54,11 +57,14 @@ def _check_keys(settings: dict[str, Any], parser: jsonargparse.ArgumentParser) -
     model = settings.get("model")
     if model is not None and model != defaults.get("model", model):
         raise ValueError(f"it is of a run of `train {model}`, not of `{parser.prog}`")
+    known, seen = set(defaults.keys()) - {"config"}, set()
     for key in settings:
-        if str(key).replace("-", "_") not in defaults or key == "config":
-            raise ValueError(
-                f"{key!r} is no flag of `{parser.prog}`{_suggest(key, defaults.keys())}"
-            )
+        name = str(key).replace("-", "_")
+        if name not in known:
+            raise ValueError(f"{key!r} is no flag of `{parser.prog}`{_suggest(key, known)}")
+        if name in seen:
+            raise ValueError(f"{name!r} is there twice, with a dash and with an underscore")
+        seen.add(name)
 
 
 def _suggest(key: object, known: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
         runtime = runtimes.RUNTIMES[flags.format]
         runtime.check_packages(flags.format)
         folder = pathlib.Path(flags.directory or pathlib.Path(flags.run, "exported", flags.format))
-        model = runs.load_model(flags.run)
+        model = runs.load_model(flags.run, compile=False)
         _check_folder(folder, runtime.file, flags.overwrite)
         if flags.format != "saved_model" and model.compute_dtype != "float32":
             raise ValueError(
@@ -63,6 +63,7 @@ def compare(program: runtimes.Program, model: keras.Model, plain: keras.Model) -
         plain: What `km.to_keras` made of it, which was written.
 
     Raises:
+        ValueError: If those of the model are not finite.
         RuntimeError: If they differ by more than `TOLERANCE`.
     """
     differences, limits = [], []
@@ -72,6 +73,11 @@ def compare(program: runtimes.Program, model: keras.Model, plain: keras.Model) -
         expected = keras.tree.flatten(model(values[0] if len(values) == 1 else values))
         for one, other in zip(program(inputs), expected, strict=True):
             other = keras.ops.convert_to_numpy(other)
+            if not np.isfinite(other).all():
+                raise ValueError(
+                    "`run` must hold a model whose results are finite, to compare them. "
+                    "Received: NaN or infinity from Keras. Nothing was written."
+                )
             differences.append(float(np.abs(one - other).max()))
             limits.append(TOLERANCE * max(1.0, float(np.abs(other).max())))
     if not np.all(np.less_equal(differences, limits)):  # NaN is never within a limit.

@@ -4,6 +4,7 @@ How a run is trained is in `training.py`.
 """
 
 import pathlib
+import zipfile
 from collections.abc import Sequence
 
 import jsonargparse
@@ -30,8 +31,12 @@ def add_images_arguments(parser: jsonargparse.ArgumentParser) -> None:
     add_arguments(parser, "data", data.images, skip=skip)
 
 
-def load_model(run: str) -> keras.Model:
+def load_model(run: str, compile: bool = True) -> keras.Model:
     """Returns the model in a run's folder.
+
+    Args:
+        run: The folder.
+        compile: Whether it is compiled as it was, which needs the classes of its optimizers.
 
     Raises:
         ValueError: If the folder holds no model, or one that cannot be read.
@@ -40,7 +45,9 @@ def load_model(run: str) -> keras.Model:
     if not path.is_file():
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
     try:
-        return keras.models.load_model(path)
+        if not zipfile.is_zipfile(path):  # Keras says that there is no file.
+            raise ValueError("it is damaged")
+        return keras.models.load_model(path, compile=compile)
     except Exception as error:  # A damaged file may end in any error of its readers.
         raise ValueError(
             f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"

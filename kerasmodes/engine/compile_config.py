@@ -52,6 +52,11 @@ def _set_what_was_lost(model, settings):
     """
     if not settings:
         return
+    if not model.compiled:
+        raise ValueError(
+            "A `compile` of your own must call `super().compile(...)`. "
+            f"Received: that of {type(model).__name__}, which does not"
+        )
     passed_on = {"mode": model.given_mode}
     if model.has_asked_steps and (model.given_mode or model.steps_per_execution > 1):
         passed_on["steps_per_execution"] = model.steps_per_execution
@@ -66,7 +71,10 @@ def bind_arguments(
     parameters = signature.parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {name: value for name, value in settings.items() if takes_all or name in parameters}
-    bound = signature.bind(*args, **kwargs, **known)
+    try:
+        bound = signature.bind(*args, **kwargs, **known)
+    except TypeError as error:
+        raise TypeError(f"{compile.__qualname__}() {error}") from error
     return bound.args, bound.kwargs
 
 

@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 68, 12, 30, 42
 MOST_DOTS = 40  # points of a line that get a dot each
 MOST_HINTS = 400
+LEAST_MARGIN = 0.005  # above and below, of the largest value
 NUM_COLORS = 6  # each with dashes of its own, in page.css
 
 
@@ -60,7 +61,8 @@ class _Scale:
         low, high = (math.log10(v) if is_log else v for v in (min(values), max(values)))
         if not is_log and 0 < low < 0.4 * high:
             low = 0.0  # An axis that begins near 0 begins at 0.
-        margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
+        # Values that hardly change get an axis that does not show their last digits.
+        margin = max(0.06 * (high - low), LEAST_MARGIN * abs(high)) or 1.0
         self.low = low if low == 0 else low - margin
         self.high = high + margin
 

@@ -27,13 +27,20 @@ def describe_status(run: Run) -> tuple[str, str]:
     """Returns how a run has ended, in a few words, and how good that is."""
     status = run.record.get("status")
     if status == "finished":
-        return "finished", GOOD
+        names = ", ".join(list_broken_logs(run))
+        return (f"finished, with {names} not finite", BAD) if names else ("finished", GOOD)
     if status is None:
         return ("end not recorded", WARN)
     if status == "running":
         return "running, or killed", WARN
     kind = BAD if "not finite" in str(status) or "ended by" in str(status) else WARN
     return str(status), kind
+
+
+def list_broken_logs(run: Run) -> list[str]:
+    """Returns the logs whose last value is NaN or infinite."""
+    values = {name: [v for _, v in run.points(name) if v is not None] for name in run.history.names}
+    return [name for name, own in values.items() if own and not math.isfinite(own[-1])]
 
 
 def describe_metric(name: str) -> tuple[str, str]:
@@ -88,12 +95,15 @@ def list_results(run: Run) -> list[tuple[str, float | None, float | None]]:
 
 def describe_evaluation(run: Run) -> str:
     """Returns on which images the metrics of `evaluation.json` were computed."""
-    found = {n: run.evaluation.get(n) for n in ("num_images", "data", "split", "num_real")}
+    names = ("num_images", "num_real", "num_equal", "data", "split")
+    found = {name: run.evaluation.get(name) for name in names}
     if None in found.values():
         return ""
+    counts = {name: _count(found[name]) for name in names[:3]}
     return (
-        f"{_count(found['num_images'])} generated images against {_count(found['num_real'])} real "
-        f"ones, the split {found['split']!r} of {found['data']!r}"
+        f"Fréchet distance: {counts['num_images']} generated images against {counts['num_real']} "
+        f"real ones, the split {found['split']!r} of {found['data']!r}. The other metrics: "
+        f"{counts['num_equal']} against {counts['num_equal']}"
     )
 
 

@@ -25,9 +25,20 @@ CALLS = {
     "sum": "model.predict(x)  # x: float32 [n, {num_features}] to sums [n, 1]",
 }
 PLAIN_CALLS = {
-    "msggan": "scales = plain.predict(latents)  # float32 [n, {latent_dim}]; or [latents, labels]",
+    "msggan": "scales = plain.predict(latents)  # float32 [n, {latent_dim}]",
+    "msggan with classes": "scales = plain.predict([latents, labels])  # [n, {latent_dim}], [n]",
     "sum": "outputs = plain.predict(x)",
 }
+
+PLAIN_LOADING = """## Load it
+
+```python
+import keras
+
+model = keras.models.load_model("model.keras")  # after the import of your own classes, if any
+model.summary()
+```
+"""
 
 
 def write_model_card(run: Run, path: str | os.PathLike) -> bool:
@@ -124,7 +135,10 @@ def _describe_loading(run):
         return "## Load it\n\nThe folder holds no `model.keras`: the run has saved none.\n"
     own = run.config.get("model")
     call = CALLS.get(own, "model.summary()").format_map(_Sizes(run.config))
-    plain_call = PLAIN_CALLS.get(own, "plain.summary()").format_map(_Sizes(run.config))
+    if run.is_plain:
+        return PLAIN_LOADING
+    kind = f"{own} with classes" if own == "msggan" and run.config.get("num_classes") else own
+    plain_call = PLAIN_CALLS.get(kind, "plain.summary()").format_map(_Sizes(run.config))
     return f"""## Load it
 
 With kerasmodes (`pip install git+https://github.com/kerasmodes/kerasmodes`):

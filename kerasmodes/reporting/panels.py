@@ -111,7 +111,7 @@ def _list_recorded_panels(run, has_rates):
         panels.append(Panel("Learning rate", "learning rate", lines))
     speeds = [Line("a step", _take(rows, "microseconds_per_step"))]
     panels.append(Panel("Time of a step", "µs per step", speeds))
-    epochs = [Line("an epoch, with validation", _take(rows, "seconds"))]
+    epochs = [Line("an epoch, all of it", _take(rows, "seconds"))]
     panels.append(Panel("Time of an epoch", "seconds", epochs))
     return [one for one in panels if any(v is not None for x in one.lines for _, v in x.points)]
 

@@ -10,6 +10,7 @@ from kerasmodes import arguments
 from kerasmodes.reporting.run_files import Picture, RunFiles, Table
 
 HISTORY, RECORD, EVALUATION = "history.csv", "run.json", "evaluation.json"
+MODEL = "model.keras"
 SAMPLES = "samples/epoch_*.png"
 MOST_FRAMES = 60
 # Pictures of `kerasmodes generate`, and what they show.
@@ -36,6 +37,7 @@ class Run:
         num_samples: How many there are in the folder.
         pictures: Pairs of picture and what it shows.
         has_model: Whether there is a `model.keras`.
+        is_plain: Whether that names no class of kerasmodes.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Run:
     num_samples: int
     pictures: list[tuple[Picture, str]]
     has_model: bool
+    is_plain: bool = False
 
     @property
     def is_gan(self) -> bool:
@@ -117,7 +120,8 @@ def read_run(folder: str | os.PathLike, config: Mapping[str, Any]) -> Run:
         samples=[(_find_epoch(n), files.read_picture(n)) for n in choose_evenly(names)],
         num_samples=len(names),
         pictures=[(picture, words) for picture, words in pictures if picture is not None],
-        has_model=files.has("model.keras"),
+        has_model=files.has(MODEL),
+        is_plain=files.has(MODEL) and files.find_in_model(MODEL, "kerasmodes") is False,
     )
 
 

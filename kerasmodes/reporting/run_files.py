@@ -9,6 +9,7 @@ import math
 import os
 import pathlib
 import struct
+import zipfile
 
 MOST_BYTES = 32_000_000  # of a file of text
 MOST_PICTURE_BYTES = 12_000_000
@@ -111,6 +112,14 @@ class RunFiles:
         names, *rows = lines or [[]]
         # A program that was killed may have left half a line.
         return Table(names, [(row + [""] * len(names))[: len(names)] for row in rows])
+
+    def find_in_model(self, name: str, words: str) -> bool | None:
+        """Returns whether the classes in a `.keras` file include words; `None` if it is damaged."""
+        try:
+            with zipfile.ZipFile(self.folder / name) as archive:
+                return words in archive.read("config.json").decode("utf-8")
+        except (zipfile.BadZipFile, KeyError, ValueError, OSError):
+            return None
 
     def read_picture(self, name: str) -> Picture | None:
         """Returns a picture; `None` without the file."""

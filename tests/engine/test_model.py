@@ -86,8 +86,17 @@ def test_a_contradicting_argument_is_refused(mode, argument):
 
 @pytest.mark.parametrize("make_model", [km.SumRegressor, km.MSGGAN, make_functional])
 def test_an_unknown_argument_is_refused(make_model):
-    with pytest.raises(TypeError, match="mood"):
+    with pytest.raises(TypeError, match=r"compile\(\) got an unexpected keyword argument 'mood'"):
         with_modes(make_model()).compile(mood="fused")
+
+
+def test_a_compile_that_forgets_that_of_its_base_class_is_told_so():
+    class Forgets(km.Model):
+        def compile(self, optimizer):
+            self.optimizer = optimizer
+
+    with pytest.raises(ValueError, match="must call `super.*compile.* Received: that of Forgets"):
+        Forgets().compile("adam", mode="graph")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from kerasmodes.reporting import facts
+from kerasmodes.reporting import facts, run_files
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,8 @@ from kerasmodes.reporting import facts
     ],
 )
 def test_the_end_of_a_run_in_words(run, status, words, kind):
-    run = dataclasses.replace(run, record={} if status is None else {"status": status})
+    record = {} if status is None else {"status": status}
+    run = dataclasses.replace(run, record=record, history=run_files.Table([], []))
     assert facts.describe_status(run) == (words, kind)
 
 
@@ -43,7 +44,15 @@ def test_without_times_there_is_no_speed(run, epochs):
 def test_results_stand_with_their_baselines(run):
     assert facts.list_results(run)[0] == ("frechet", 3.25, 1.0)
     assert facts.describe_metric("swd_7") == ("Sliced Wasserstein distance, 7 pixels high", "min")
-    assert "1,000 generated images against 10,000 real" in facts.describe_evaluation(run)
+    words = facts.describe_evaluation(run)
+    assert "Fréchet distance: 1,000 generated images against 10,000 real" in words
+    assert words.endswith("The other metrics: 1,000 against 1,000")
+
+
+def test_a_run_that_ended_with_nan_is_not_said_to_be_well(run):
+    run = dataclasses.replace(run, record={"status": "finished"})
+    words = "finished, with d_loss not finite"
+    assert facts.describe_status(run) == (words, facts.BAD)
 
 
 def test_the_headline_is_the_frechet_distance_of_a_gan(run):

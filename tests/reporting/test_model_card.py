@@ -69,6 +69,18 @@ def test_the_examples_are_python(run, model):
         ast.parse(block)
 
 
+def test_a_file_that_keras_loads_alone_is_not_said_to_need_kerasmodes(run):
+    body = model_card.make_model_card(dataclasses.replace(run, is_plain=True, config={}))
+    assert 'keras.models.load_model("model.keras")' in body
+    assert "import kerasmodes" not in body and "without kerasmodes" not in body
+
+
+def test_the_example_of_a_gan_has_labels_if_it_has_classes(run):
+    assert "plain.predict([latents, labels])" in model_card.make_model_card(run)
+    alone = dataclasses.replace(run, config={**run.config, "num_classes": None})
+    assert "plain.predict(latents)" in model_card.make_model_card(alone)
+
+
 def test_without_a_model_it_does_not_say_how_to_load_it(run):
     body = model_card.make_model_card(dataclasses.replace(run, has_model=False))
     assert "holds no `model.keras`" in body and "```" not in body
