@@ -26,7 +26,8 @@ class Recipe:
 
     Args:
         build_model: Function without arguments that returns a new Keras model.
-        data: Tuple of arrays, or a `tf.data.Dataset` of batches.
+        data: Tuple of arrays, which begin again where they are too few; or a `tf.data.Dataset` of
+            at least `steps` batches.
         steps: Steps of a run.
         batch_size: Examples in a batch, if `data` holds arrays.
         compile_arguments: Dict of what `compile` is given.

@@ -52,8 +52,9 @@ def verify(
     Args:
         build_model: Function without arguments that returns a new Keras model, compiled or not; or
             its name, `"module:function"`.
-        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or a `tf.data.Dataset` of
-            batches.
+        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, which begin again where they hold
+            fewer than `steps` batches, as in `km.compare_modes`; or a `tf.data.Dataset` of at
+            least `steps` batches.
         modes: Names of modes; `"keras"` is Keras's own rules.
         replicas: Positive int: on how many replicas mode `"graph"` runs, too; 1 leaves that out.
             They need logical CPU devices, which TensorFlow makes only before it starts: without
@@ -70,7 +71,7 @@ def verify(
         `save(path)`.
 
     Raises:
-        ValueError: If an argument is out of range, the data hold fewer batches than `steps`, or
+        ValueError: If an argument is out of range, a data set holds fewer batches than `steps`, or
             `build_model` cannot be sent to another process.
         TypeError: If `build_model` is no function, or does not return a Keras model.
         RuntimeError: If the process of the replicas ends.

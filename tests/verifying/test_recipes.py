@@ -28,6 +28,12 @@ def test_steps_have_their_batches(kind):
         np.testing.assert_array_equal(read_batch(recipe, step), zoo.X[8 * step : 8 * step + 8])
 
 
+def test_arrays_begin_again_where_the_steps_are_more():
+    recipe = recipes.Recipe(zoo.OwnStep, (zoo.X, zoo.Y), 50, 8, {})
+    np.testing.assert_array_equal(read_batch(recipe, 4), zoo.X[:8])
+    assert len(read_batch(recipe, 49)) == 8
+
+
 @pytest.mark.parametrize("kind", ["arrays", "data set"])
 def test_a_recipe_that_was_sent_makes_the_same_model_of_the_same_batches(kind, tmp_path):
     batches = tf.data.Dataset.from_tensor_slices((zoo.X, zoo.Y)).shuffle(32).batch(8)

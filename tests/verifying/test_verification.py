@@ -138,7 +138,7 @@ def test_an_unknown_mode_is_refused():
         km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=("grpah",))
 
 
-def test_too_few_batches_are_refused():
+def test_too_few_batches_of_a_data_set_are_refused():
     data = tf.data.Dataset.from_tensor_slices((zoo.X, zoo.Y)).batch(16)
     with pytest.raises(ValueError, match="at least steps=5 batches"):
         km.verify(km.SumRegressor, data)
