@@ -63,16 +63,17 @@ def verify(
         steps: Positive int, steps of each run.
         batch_size: Positive int, examples in a batch, if `data` holds arrays.
         resume: Bool, whether a model that is saved, loaded and trained further is compared, too.
-        **compile_arguments: Passed to the model's `compile` with the mode; for a model that is
-            compiled already, none.
+        **compile_arguments: Passed to the model's `compile` with the mode, `optimizer` at least if
+            the class has no default of its own; for a model that is compiled already, none.
 
     Returns:
         A `VerificationReport`: a table when it is printed; `ok`, `check()` for a test, and
         `save(path)`.
 
     Raises:
-        ValueError: If an argument is out of range, a data set holds fewer batches than `steps`, or
-            `build_model` cannot be sent to another process.
+        ValueError: If an argument is out of range, a data set holds fewer batches than `steps`, the
+            arguments of `compile` do not suit the model, or `build_model` cannot be sent to
+            another process.
         TypeError: If `build_model` is no function, or does not return a Keras model.
         RuntimeError: If the process of the replicas ends.
 
