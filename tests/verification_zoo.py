@@ -293,6 +293,9 @@ FAULTS = {
     "mean of a shard in the loss": Case(
         LocalMean, {"optimizer": "sgd"}, REPLICAS, causes.LOCAL, ("km.global_mean",)
     ),
+    "counter on replicas": Case(
+        Counter, {"optimizer": "sgd"}, REPLICAS, causes.PYTHON, ("Counter.count",)
+    ),
     "batch normalization": Case(
         make_sequential(BatchNormalization),
         PLAIN,
