@@ -314,7 +314,7 @@ FAULTS = {
     "draw of TensorFlow": Case(
         TensorFlowDraw,
         {"optimizer": "sgd"},
-        {"modes": ("graph",)},
+        TRACED,
         causes.NOT_REPEATED,
         ("RandomStandardNormal", "verification_zoo.py"),
     ),
@@ -334,7 +334,7 @@ FAULTS = {
     "order of the data": Case(
         make_sequential(),
         PLAIN,
-        {"modes": ("graph",)},
+        TRACED,
         causes.ORDER,
         ("seed",),
         shuffle_by_hand(),
