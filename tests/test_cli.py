@@ -106,6 +106,8 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
         (["train", "sum", "--units", "[1"], "--units: invalid A,B,... value: '[1'"),
         (["train", "msggan", "--preset=x"], "(choose from 'default', 'tutorial', 'paper')"),
         (["evaluate"], "required: run (see kerasmodes evaluate --help)"),
+        (["verify", "a:b"], "required: --data (see kerasmodes verify --help)"),
+        (["verify"], "required: build_model, --data (see kerasmodes verify --help)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -293,6 +293,9 @@ FAULTS = {
     "mean of a shard in the loss": Case(
         LocalMean, {"optimizer": "sgd"}, REPLICAS, causes.LOCAL, ("km.global_mean",)
     ),
+    "counter on replicas": Case(
+        Counter, {"optimizer": "sgd"}, REPLICAS, causes.PYTHON, ("Counter.count",)
+    ),
     "batch normalization": Case(
         make_sequential(BatchNormalization),
         PLAIN,
@@ -311,7 +314,7 @@ FAULTS = {
     "draw of TensorFlow": Case(
         TensorFlowDraw,
         {"optimizer": "sgd"},
-        {"modes": ("graph",)},
+        TRACED,
         causes.NOT_REPEATED,
         ("RandomStandardNormal", "verification_zoo.py"),
     ),
@@ -331,7 +334,7 @@ FAULTS = {
     "order of the data": Case(
         make_sequential(),
         PLAIN,
-        {"modes": ("graph",)},
+        TRACED,
         causes.ORDER,
         ("seed",),
         shuffle_by_hand(),

@@ -142,9 +142,21 @@ def _read_flags(path, command, words):
     end = words.index("--") if "--" in words else len(words)  # Another program follows.
     own = put_config_first([_replace_underscores(word) for word in words[:end]])
     parser, run = make_parser(path, command)
-    flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
+    try:
+        flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
+    except argparse.ArgumentError as error:
+        raise argparse.ArgumentError(None, _name_flags(str(error), parser)) from error
     flags.pop("config")
     return run, flags
+
+
+def _name_flags(message, parser):
+    """Returns an error of the parser with what is missing as one writes it: a flag has dashes."""
+    start, required, names = message.partition("are required: ")
+    usage = parser.format_usage().split()  # Of all flags, it has those that are required.
+    flags = {name: f"--{name.replace('_', '-')}" for name in names.split(", ")}
+    names = [flag if flag in usage else name for name, flag in flags.items()]
+    return start + required + ", ".join(names)
 
 
 def _show_error(error):

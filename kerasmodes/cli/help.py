@@ -27,7 +27,10 @@ class HelpFormatter(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=26)
 
     def add_usage(self, usage, actions, groups, prefix=None):
-        words = [one.metavar or one.dest.upper() for one in actions if not one.option_strings]
+        needed = [one for one in actions if one.required or not one.option_strings]
+        words = [
+            " ".join([*one.option_strings[:1], one.metavar or one.dest.upper()]) for one in needed
+        ]
         super().add_usage(" ".join(["%(prog)s", *words, "[flags]"]), actions, groups, prefix)
 
     def add_argument(self, action):

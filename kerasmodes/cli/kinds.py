@@ -77,6 +77,7 @@ def _read_list(value):
 
 
 NAME = Kind("NAME", _read_text)
+FUNCTION = Kind("MODULE:FUNCTION", _read_text)
 PATH = Kind("PATH", _read_text)
 VALUE = Kind("VALUE", _read_value)
 INT = Kind("INT", _read_value, arguments.is_integer)

@@ -16,8 +16,8 @@ ARGUMENTS_OF_COMPILE = ("optimizer", "loss", "metrics")
 def verify(parser: jsonargparse.ArgumentParser) -> Command:
     """Find out whether a model of yours has the same numbers in every way."""
     parser.add_argument("build_model", help="Function that returns a new model: module:function.")
-    words = "Function that returns (x, y) or a data set: module:function."
-    add_flag(parser, "data", "data", kinds.NAME, help=words, required=True)
+    words = "Function that returns (x, y) or a data set. Required."
+    add_flag(parser, "data", "data", kinds.FUNCTION, help=words, required=True)
     skip = {"build_model", "data", "compile_arguments"}
     flags_of_verify = add_arguments(parser, "verification", verifying.verify, skip=skip)
     for name in ARGUMENTS_OF_COMPILE:

@@ -14,7 +14,11 @@ from kerasmodes.engine import keras_private
 def build_for_weights(
     model: keras.Model, optimizer_weights: dict[str, list[int]], num_weights: int
 ) -> None:
-    """Builds each optimizer for the weights it had: its state can be loaded only then."""
+    """Builds each optimizer for the weights it had: its state can be loaded only then.
+
+    Raises:
+        ValueError: If the model is not built, or its `compile` has not made an optimizer of these.
+    """
     if optimizer_weights and not model.built:
         raise ValueError(
             "The model must be built before its optimizers' state can be loaded. Received: "
@@ -28,6 +32,12 @@ def build_for_weights(
             model.optimizer.build(model.trainable_variables)
         return
     for name, places in optimizer_weights.items():
+        if name not in built_from:
+            raise ValueError(
+                f"The optimizer {name!r} must be made by `compile`, such as with "
+                "km.build_optimizer; or load with compile=False. Received: "
+                f"{type(model).__name__} with {', '.join(built_from) or 'no optimizer'}"
+            )
         if not built_from[name].built:
             built_from[name].build([weights[place] for place in places])
 

@@ -113,6 +113,12 @@ def explain_rounding() -> Cause:
     )
 
 
+def explain_graph(study: Study) -> Cause:
+    """Returns why a graph has other numbers than Python, or Python than Python again."""
+    is_repeated = study.repeat("eager").step is None
+    return explain_tracing(study) if is_repeated else explain_repeat(study, "eager")
+
+
 def explain_tracing(study: Study) -> Cause:
     """Returns why a graph has other numbers than Python, line by line."""
     changed = study.get_record("eager").changed

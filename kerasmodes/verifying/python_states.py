@@ -3,7 +3,9 @@
 A graph is traced once: it keeps what these were then.
 """
 
+import dis
 import functools
+import inspect
 import itertools
 import random
 import types
@@ -53,8 +55,9 @@ class PythonState:
         """Returns what tells states of the attributes apart, by name."""
         found = {}
         for owner in self._owners:
+            libraries = _list_names_of_keras() | _list_names_of_libraries(type(owner))
             for name, value in list(vars(owner).items()):
-                if name not in _list_names_of_keras() and not name.startswith(("_self_", "_tf_")):
+                if name not in libraries and not name.startswith(("_self_", "_tf_")):
                     _note(found, f"{type(owner).__name__}.{name}", value)
         return found
 
@@ -74,6 +77,19 @@ class PythonState:
 def _list_names_of_keras():
     """Returns the attributes of Keras and the modes, some of which a step changes."""
     return frozenset(vars(Model(name="a"))) | set(OF_KERAS)
+
+
+@functools.cache
+def _list_names_of_libraries(cls):
+    """Returns the attributes that the classes of libraries behind one have, or set in a method."""
+    behind = [one for one in cls.__mro__ if one.__module__.startswith(LIBRARIES)]
+    names = {name for one in behind for name in vars(one)}
+    for one in (value for cls in behind for value in vars(cls).values()):
+        one = inspect.unwrap(one.fset if isinstance(one, property) else one)
+        if isinstance(one, types.FunctionType):
+            found = dis.get_instructions(one)
+            names.update(each.argval for each in found if each.opname == "STORE_ATTR")
+    return frozenset(names)
 
 
 def _find_own_classes(layer):

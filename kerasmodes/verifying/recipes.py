@@ -1,6 +1,7 @@
 """What is verified, as it is run again and again: how a model is made, and on which batches."""
 
 import importlib
+import inspect
 import os
 import pathlib
 import pickle
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import comparing
-from kerasmodes.engine import with_modes
+from kerasmodes.engine import compile_config, with_modes
 
 # Of Keras, what `compile` is given is pickled by its configuration.
 CONFIGURED = (keras.optimizers.Optimizer, keras.losses.Loss, keras.Metric)
@@ -26,7 +27,8 @@ class Recipe:
 
     Args:
         build_model: Function without arguments that returns a new Keras model.
-        data: Tuple of arrays, or a `tf.data.Dataset` of batches.
+        data: Tuple of arrays, which begin again where they are too few; or a `tf.data.Dataset` of
+            at least `steps` batches.
         steps: Steps of a run.
         batch_size: Examples in a batch, if `data` holds arrays.
         compile_arguments: Dict of what `compile` is given.
@@ -51,12 +53,14 @@ class Recipe:
 
         Raises:
             TypeError: If `build_model` does not return a Keras model.
-            ValueError: If it returns one that it has returned before.
+            ValueError: If it returns one that it has returned before, or what `compile` is given
+                does not suit the model.
         """
         model = comparing.make_model(self.build_model, self._made)
         self._made.append(model)
+        _check_compile_arguments(model, self.compile_arguments)
         given = keras.tree.map_structure(comparing.copy_state, self.compile_arguments)
-        is_compiled = model.compiled and not given
+        is_compiled = model.compiled
         if mode == comparing.BASELINE:
             if not is_compiled:
                 model.compile(**given)
@@ -138,6 +142,25 @@ class Recipe:
             given["x"] = batches.apply(tf.data.experimental.assert_cardinality(steps))
         recipe._fit_arguments, recipe._made = given, []
         return recipe
+
+
+def _check_compile_arguments(model, given):
+    if model.compiled and given:
+        words = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise ValueError(
+            "`compile` arguments must be left out for a model that is compiled already. "
+            f"Received: {words}"
+        )
+    if model.compiled or "optimizer" in given:
+        return
+    # Keras's own `compile` would take RMSprop, which nobody has asked for.
+    parameter = inspect.signature(type(model).compile).parameters.get("optimizer")
+    is_needed = parameter is not None and parameter.default is parameter.empty
+    if is_needed or compile_config.compiles_as_keras(model):
+        raise ValueError(
+            "`optimizer` must be given for a model that is not compiled, such as optimizer='adam'. "
+            f"Received: {type(model).__name__} with {given or 'no arguments of compile'}"
+        )
 
 
 def find_function(name: str) -> Callable:

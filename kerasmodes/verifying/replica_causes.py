@@ -40,6 +40,8 @@ def explain_replicas(
             found.append(_explain_normalization(layers))
         if not study.compare_record(synchronized, study.get_record("graph")).is_fault:
             return found
+    if _has_other_graph(study):  # Each replica traces the step anew: no gradient is to be trusted.
+        return [*found, causes.explain_graph(study)]
     gradients = _compare_gradients(study, replicas, num_replicas, bool(layers))
     found += _explain_gradients(study, gradients, num_replicas)
     if study.draws:
@@ -52,6 +54,11 @@ def explain_replicas(
             "loss, and km.average_loss for the loss itself.",
         )
     ]
+
+
+def _has_other_graph(study):
+    """Returns whether a graph on one device has other numbers than Python already."""
+    return study.get_record("eager").error is None and study.compare("graph", "eager").is_fault
 
 
 def _explain_normalization(layers):

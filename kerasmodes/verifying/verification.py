@@ -52,9 +52,11 @@ def verify(
     Args:
         build_model: Function without arguments that returns a new Keras model, compiled or not; or
             its name, `"module:function"`.
-        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or a `tf.data.Dataset` of
-            batches.
-        modes: Names of modes; `"keras"` is Keras's own rules.
+        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, which begin again where they hold
+            fewer than `steps` batches, as in `km.compare_modes`; or a `tf.data.Dataset` of at
+            least `steps` batches.
+        modes: Names of modes; `"keras"` is Keras's own rules. One alone needs `replicas` or
+            `resume`, to be compared with.
         replicas: Positive int: on how many replicas mode `"graph"` runs, too; 1 leaves that out.
             They need logical CPU devices, which TensorFlow makes only before it starts: without
             them, they run in a process of their own, and `build_model` must be a function at the
@@ -62,15 +64,16 @@ def verify(
         steps: Positive int, steps of each run.
         batch_size: Positive int, examples in a batch, if `data` holds arrays.
         resume: Bool, whether a model that is saved, loaded and trained further is compared, too.
-        **compile_arguments: Passed to the model's `compile` with the mode; for a model that is
-            compiled already, none.
+        **compile_arguments: Passed to the model's `compile` with the mode, `optimizer` at least if
+            the class has no default of its own; for a model that is compiled already, none.
 
     Returns:
         A `VerificationReport`: a table when it is printed; `ok`, `check()` for a test, and
         `save(path)`.
 
     Raises:
-        ValueError: If an argument is out of range, the data hold fewer batches than `steps`, or
+        ValueError: If an argument is out of range, there is nothing to compare, a data set holds
+            fewer batches than `steps`, the arguments of `compile` do not suit the model, or
             `build_model` cannot be sent to another process.
         TypeError: If `build_model` is no function, or does not return a Keras model.
         RuntimeError: If the process of the replicas ends.
@@ -224,3 +227,8 @@ def _check_arguments(build_model, modes, replicas, steps, batch_size, resume):
         arguments.check_choice("mode", mode, (comparing.BASELINE, *mode_table.MODES))
     if not isinstance(resume, bool):
         raise ValueError(f"`resume` must be True or False. Received: resume={resume!r}")
+    if len(set(modes)) == 1 and replicas == 1 and not resume:
+        raise ValueError(
+            "`modes` must name at least two modes where replicas=1 and resume=False: there is "
+            f"nothing else to compare with. Received: modes={modes!r}"
+        )

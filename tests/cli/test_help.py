@@ -34,6 +34,14 @@ def test_help_shows_values_as_they_are_written(capsys):
     assert "--model" not in text
 
 
+def test_help_shows_which_flag_is_required(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["verify", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: kerasmodes verify BUILD_MODEL --data MODULE:FUNCTION [flags]")
+    assert "--data MODULE:FUNCTION Function that returns (x, y) or a data set. Required." in text
+
+
 def test_help_shows_the_default_of_the_command(capsys):
     with pytest.raises(SystemExit):
         cli.main(["compare", "msggan", "--help"])

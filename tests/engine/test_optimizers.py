@@ -25,3 +25,19 @@ def test_swapped_arguments_are_named():
         TypeError, match="`network` must be a Keras model or layer. Received: .*adam"
     ):
         km.build_optimizer(keras.Sequential([keras.Input((3,))]), "adam")
+
+
+def test_an_optimizer_that_a_step_has_made_is_named_on_loading(tmp_path):
+    class LateOptimizer(km.Model):
+        def compile(self, **kwargs):
+            super().compile(optimizer=None, **kwargs)
+
+    inputs = keras.Input((2,))
+    model = LateOptimizer(inputs, keras.layers.Dense(1)(inputs))
+    model.compile(loss="mse")
+    model.optimizer = km.build_optimizer("adam", model)  # As a step would.
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="'optimizer' must be made by `compile`.*LateOptimizer"):
+        keras.models.load_model(
+            tmp_path / "model.keras", custom_objects={"LateOptimizer": LateOptimizer}
+        )

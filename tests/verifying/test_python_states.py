@@ -6,6 +6,7 @@ import random
 import keras
 import numpy as np
 import pytest
+import verification_zoo as zoo
 
 import kerasmodes as km
 from kerasmodes.verifying import python_states
@@ -71,3 +72,24 @@ def test_the_attributes_that_two_models_do_not_share_are_named(model):
     other.number = 7
     assert "Keeper.number" in python_states.find_differences(model, other)
     assert python_states.find_differences(other, other) == []
+
+
+@pytest.mark.parametrize("compiled", [{"mode": "graph"}, {"mode": "auto"}, {"run_eagerly": True}])
+def test_attributes_of_the_package_and_of_keras_are_no_state_of_the_user(compiled):
+    model, other = zoo.Counter(), zoo.Counter()
+    model.compile("sgd", steps_per_execution=2, **compiled)
+    for one in (model, other):
+        assert {*python_states.PythonState(one).read_attributes()} == {"Counter.count"}
+    other.compile("sgd")
+    other.fit(zoo.X, zoo.Y, epochs=1, verbose=0, callbacks=[km.callbacks.NaNGuard()])
+    assert python_states.find_differences(other, model) == ["Counter.count"]
+
+
+def test_attributes_of_a_layer_of_keras_are_no_state_of_the_user():
+    class Scaled(keras.layers.Dense):
+        def call(self, inputs):
+            return super().call(inputs) * 2
+
+    layer = Scaled(1)
+    layer(np.ones((1, 2), "float32"))
+    assert python_states.PythonState(keras.Sequential([layer])).read_attributes() == {}

@@ -96,9 +96,9 @@ def test_what_a_mode_raises_is_told():
 
 
 def test_a_number_that_is_not_finite_in_every_way_proves_nothing():
-    report = zoo.verify(zoo.BROKEN, modes=("graph",))
-    assert report["graph"].causes == (causes.NOT_FINITE,)
-    assert report["graph"].step == 1
+    report = zoo.verify(zoo.BROKEN, modes=("graph", "eager"))
+    assert report["eager"].causes == (causes.NOT_FINITE,)
+    assert report["eager"].step == 1
 
 
 def test_a_compiled_model_needs_no_arguments_of_compile():
@@ -107,7 +107,7 @@ def test_a_compiled_model_needs_no_arguments_of_compile():
         model.compile("sgd", "mse")
         return model
 
-    zoo.verify(zoo.Case(build), modes=("graph",)).check()
+    zoo.verify(zoo.Case(build), modes=("eager", "graph")).check()
 
 
 def test_a_model_in_the_place_of_its_function_is_refused():
@@ -133,12 +133,25 @@ def test_modes_must_be_a_sequence(modes):
         km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=modes)
 
 
+@pytest.mark.parametrize("modes", [("graph",), ("graph", "graph")])
+def test_a_single_way_is_refused(modes):
+    with pytest.raises(ValueError, match="`modes` must name at least two .*replicas=1 and resume"):
+        km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=modes, replicas=1, resume=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{"replicas": 2}, {"resume": True}])
+def test_one_mode_is_enough_beside_another_way(more):
+    report = zoo.verify(zoo.SOUND["sequential"], modes=("graph",), **more)
+    assert len(report.findings) == 2
+
+
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="`mode` must be one of"):
         km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=("grpah",))
 
 
-def test_too_few_batches_are_refused():
+def test_too_few_batches_of_a_data_set_are_refused():
     data = tf.data.Dataset.from_tensor_slices((zoo.X, zoo.Y)).batch(16)
     with pytest.raises(ValueError, match="at least steps=5 batches"):
         km.verify(km.SumRegressor, data)
