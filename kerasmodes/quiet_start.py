@@ -6,6 +6,7 @@ Later messages of TensorFlow stay as they are, except for the default of their l
 
 import contextlib
 import glob
+import json
 import os
 import pathlib
 import re
@@ -41,14 +42,29 @@ def import_keras() -> None:
     name = os.environ.get(BACKEND) or "tensorflow"
     if "keras" not in sys.modules and name != "tensorflow":  # Before anything is imported.
         raise ImportError(f"{NEEDS} Received: {BACKEND}={name}")
+    if "keras" not in sys.modules and not os.environ.get(BACKEND):
+        _check_backend(_read_backend())  # Another backend may lack a package, and not start.
     import_tensorflow()
     import keras
 
-    if keras.config.backend() != "tensorflow":
+    _check_backend(keras.config.backend())
+
+
+def _check_backend(name):
+    if name != "tensorflow":
         raise ImportError(
-            f"{NEEDS} Received: Keras on {keras.config.backend()!r}. Set {BACKEND}=tensorflow "
-            "before Keras is imported."
+            f"{NEEDS} Received: Keras on {name!r}. Set {BACKEND}=tensorflow before Keras is "
+            "imported."
         )
+
+
+def _read_backend():
+    """Returns the backend in Keras's file of settings; TensorFlow where Keras passes over it."""
+    path = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+    try:
+        return json.loads(path.read_text("utf-8")).get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
 
 
 def import_tensorflow() -> None:
