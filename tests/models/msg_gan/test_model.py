@@ -334,9 +334,11 @@ def test_pairs_of_latents_and_labels_are_predicted():
     gan = make_class_gan()
     gan.compile()
     latents = np.ones((4, 3), "float32")
-    found = gan.predict((latents, np.array([2, 0, 1, 2])), batch_size=2, verbose=0)[-1]
-    np.testing.assert_allclose(found[0], found[3], rtol=1e-5, atol=1e-6)
-    assert np.abs(found[0] - found[1]).max() > 1e-4
+    # Equal pairs in one place of two batches: a kernel may round by the place.
+    found = gan.predict((latents, np.array([2, 0, 2, 1])), batch_size=2, verbose=0)[-1]
+    np.testing.assert_array_equal(found[0], found[2])
+    assert np.any(found[0] != found[1])
+    assert np.any(found[1] != found[3])
 
 
 def count_updates(gan):
