@@ -39,11 +39,11 @@ def import_keras() -> None:
         ImportError: If Keras runs on another backend than TensorFlow, by the environment, by its
             file of settings, or since it was imported so.
     """
-    name = os.environ.get(BACKEND) or "tensorflow"
-    if "keras" not in sys.modules and name != "tensorflow":  # Before anything is imported.
-        raise ImportError(f"{NEEDS} Received: {BACKEND}={name}")
-    if "keras" not in sys.modules and not os.environ.get(BACKEND):
-        _check_backend(_read_backend())  # Another backend may lack a package, and not start.
+    if "keras" not in sys.modules:  # Another backend may lack a package, and not start.
+        name = os.environ.get(BACKEND)
+        if name and name != "tensorflow":
+            raise ImportError(f"{NEEDS} Received: {BACKEND}={name}")
+        _check_backend(name or _read_backend())
     import_tensorflow()
     import keras
 

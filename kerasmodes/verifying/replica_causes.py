@@ -40,7 +40,7 @@ def explain_replicas(
             found.append(_explain_normalization(layers))
         if not study.compare_record(synchronized, study.get_record("graph")).is_fault:
             return found
-    if _has_other_graph(study):  # Each replica traces the step anew: no gradient is to be trusted.
+    if _has_other_graph(study):  # Each replica traces the step again: no gradient can be trusted.
         return [*found, causes.explain_graph(study)]
     gradients = _compare_gradients(study, replicas, num_replicas, bool(layers))
     found += _explain_gradients(study, gradients, num_replicas)
