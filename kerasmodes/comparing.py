@@ -276,6 +276,11 @@ def _check_arguments(build_model, modes, steps, repeats, batch_size):
             f"Received: build_model={build_model!r}"
         )
     arguments.check_positive_integers(steps=steps, repeats=repeats, batch_size=batch_size)
+    check_modes(modes)
+
+
+def check_modes(modes: Sequence[str]) -> None:
+    """Raises a `ValueError` unless `modes` holds names of modes, or that of stock Keras."""
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
     for mode in modes:

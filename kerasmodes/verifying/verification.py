@@ -10,7 +10,6 @@ import rich.progress
 import tensorflow as tf
 
 from kerasmodes import arguments, comparing
-from kerasmodes import modes as mode_table
 from kerasmodes.engine import datasets
 from kerasmodes.verifying import causes, comparison, recipes, replica_causes, resuming
 from kerasmodes.verifying.replica_process import Replicas
@@ -221,10 +220,7 @@ def _check_arguments(build_model, modes, replicas, steps, batch_size, resume):
             f"name, 'module:function'. Received: build_model={build_model!r}"
         )
     arguments.check_positive_integers(replicas=replicas, steps=steps, batch_size=batch_size)
-    if isinstance(modes, str) or not modes:
-        raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
-    for mode in modes:
-        arguments.check_choice("mode", mode, (comparing.BASELINE, *mode_table.MODES))
+    comparing.check_modes(modes)
     if not isinstance(resume, bool):
         raise ValueError(f"`resume` must be True or False. Received: resume={resume!r}")
     if len(set(modes)) == 1 and replicas == 1 and not resume:
