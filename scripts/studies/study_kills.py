@@ -225,12 +225,6 @@ def describe(cases, rows):
         "`.venv/bin/python scripts/studies/study_kills.py`."
     )
     yield ""
-    yield (
-        "A GAN in `fused` on a CPU runs its convolutions in the loop that was faster when it was "
-        "timed. Where executions end at checkpoints, they are timed otherwise: such fits agree "
-        "within rounding (2e-7 of the weights of a fit that was not stopped), not bit for bit."
-    )
-    yield ""
     yield "| model | mode | data | workers | SIGKILL | SIGTERM | in mid-epoch | writing | equal |"
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for case in cases:

@@ -43,10 +43,6 @@ class AutoExecutor(graph.GraphExecutor):
             return not modes.MODES[mode].run_eagerly
         return super().serves(mode)
 
-    def find_loop_modes(self, operations: set[str]) -> tuple[str, ...]:
-        """Returns the mode of the loops in which it tests and predicts."""
-        return (FIRST,)
-
     @property
     def loop_mode(self) -> str | None:
         """The mode whose loop runs the steps; `None` as long as none has run."""
@@ -171,7 +167,7 @@ class ModeSelector:
             if not self.microseconds or self._pays():
                 yield from self._try(mode)
             if mode == FIRST and self._convolves_on_a_cpu():
-                self.impossible["fused"] = "it runs convolutions on a CPU as graph or xla do"
+                self.impossible["fused"] = "it runs convolutions on a CPU as graph does"
         self.steps = self._execution_steps()
         self._decide()
         while True:
@@ -220,7 +216,7 @@ class ModeSelector:
             self._said = self.mode
 
     def _convolves_on_a_cpu(self):
-        """Returns whether a fused loop would be that of another mode, after a trial of its own."""
+        """Returns whether a fused loop would be that of graph mode."""
         return traced_steps.convolves_on_a_cpu(self._executor(FIRST).operations)
 
     def _pays(self):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasmodes import modes
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import executor, loops, xla_errors
+from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
 
 
 class GraphExecutor(executor.Executor):
@@ -36,13 +36,13 @@ class GraphExecutor(executor.Executor):
         """The names of TensorFlow's operations in the steps that have run in a loop."""
         return self._loops.operations
 
-    def find_loop_modes(self, operations: set[str]) -> tuple[str, ...]:
-        """Returns the modes whose loops may run steps with these operations, the preferred first.
+    def find_loop_mode(self, traced: traced_steps.TracedStep) -> str:
+        """Returns the mode whose loop runs a step.
 
         Args:
-            operations: Names of TensorFlow's operations.
+            traced: The step, traced for batches of one shape.
         """
-        return ("xla" if self._jit_compile else "graph",)
+        return "xla" if self._jit_compile else "graph"
 
     def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
         """Runs the steps of one execution; see `Executor.run`.
@@ -75,7 +75,10 @@ class GraphExecutor(executor.Executor):
         return self._single_loops if is_single else self._loops
 
     def _make_loops(self, make_loop):
-        return loops.Loops(self.step, self.runner.run, self.find_loop_modes, make_loop)
+        relaxes_shapes = not self._jit_compile  # XLA compiles for sizes that it knows.
+        return loops.Loops(
+            self.step, self.runner.run, self.find_loop_mode, make_loop, relaxes_shapes
+        )
 
     @functools.cached_property
     def _single_loops(self):

@@ -4,8 +4,6 @@ No model and no settings here: executors decide when a step runs so, `modes.py` 
 where the super-batches come from is in `super_batches.py`.
 """
 
-import functools
-import time
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import programs, shared_programs, traced_steps, trials
+from kerasmodes.engine.executors import programs, shared_programs, traced_steps
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -26,73 +24,38 @@ class Loops:
         step: Function of one batch (nested tensors) that returns nested tensors.
         run: Function that calls its argument on one batch in replica context, such as
             `strategy.run`.
-        find_loop_modes: Function of the names of a step's operations that returns the modes whose
-            loops may run it, the preferred one first: `"fused"` (the whole loop is one XLA
-            program), `"xla"` (each step is), `"graph"` (none).
+        find_loop_mode: Function of a `TracedStep` that returns the mode whose loop runs it:
+            `"fused"` (the whole loop is one XLA program), `"xla"` (each step is), `"graph"` (none).
         make_loop: What makes a loop: `keep_last_outputs`, `keep_outputs` or `keep_one_output`.
+        relaxes_shapes: Whether a loop may leave open the sizes in which batches differ.
 
     Attributes:
         operations: The names of TensorFlow's operations in the steps that were traced.
+        mode: The mode whose loop runs the steps of the first batches' shapes; `None` at first.
     """
 
-    def __init__(self, step, run, find_loop_modes, make_loop):
+    def __init__(self, step, run, find_loop_mode, make_loop, relaxes_shapes):
         self.operations = set()
+        self.mode = None
         self._step, self._run, self._make_loop = step, run, make_loop
-        self._find_loop_modes = find_loop_modes
-        self._programs = {}
-        self._trial = None
-        self._last_traced = None, None
-
-    @property
-    def mode(self):
-        """The mode whose loop runs the steps, `"graph"`, `"xla"` or `"fused"`; `None` at first."""
-        return self._trial.way if self._trial else None
+        self._find_loop_mode = find_loop_mode
+        self._programs = programs.Programs(self._make_program, relaxes_shapes)
 
     def run(self, batch_range: Any):
         """Yields the outputs of a range's steps, as many together as the loop keeps."""
         super_batch, start, end = batch_range
-        if self._trial is None:
-            traced = self._trace(programs.find_specs(super_batch))
-            self._trial = trials.Trial(self._find_loop_modes(traced.operations))
+        program = self._programs.get(super_batch)
         while start < end:
-            program = self._program(self._trial.way, super_batch)
-            run = program if self._trial.is_over else functools.partial(self._run_timed, program)
-            outputs, stop = run(super_batch, start, end)
+            outputs, start = program(super_batch, start, end)
             yield outputs
-            start = stop
 
-    def _run_timed(self, program, super_batch, start, end):
-        """Runs steps of the present turn of the trial: one, untimed, when that compiles."""
-        is_new = not program.has_run
-        begin = time.perf_counter()
-        end = min(end, start + (1 if is_new else self._trial.num_steps))
-        outputs, stop = program(super_batch, start, end)
-        tf.test.experimental.sync_devices()
-        if not is_new:
-            self._trial.note(time.perf_counter() - begin, stop - start)
-        return outputs, stop
-
-    def _program(self, mode, super_batch):
-        if mode not in self._programs:
-            make = functools.partial(self._make_program, mode)
-            self._programs[mode] = programs.Programs(make, relaxes_shapes=mode == "graph")
-        return self._programs[mode].get(super_batch)
-
-    def _make_program(self, mode, specs, length):
+    def _make_program(self, specs, length):
+        traced = traced_steps.TracedStep(self._step, self._run, specs)
+        self.operations |= traced.operations
+        mode = self._find_loop_mode(traced)
+        self.mode = self.mode or mode
         length = length if mode == "fused" else None
-        traced = self._trace(specs)
-        loop = self._make_loop(_find_step(mode, traced), traced, mode, length)
-        if self._trial.is_over:
-            self._last_traced = None, None
-        return _Program(loop, length)
-
-    def _trace(self, specs):
-        """Returns the step traced for these specs; the last one is kept, for other modes."""
-        if self._last_traced[0] != str(specs):
-            traced = traced_steps.TracedStep(self._step, self._run, specs)
-            self.operations |= traced.operations
-            self._last_traced = str(specs), traced
-        return self._last_traced[1]
+        return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
 
 
 class _Loop(typing.NamedTuple):
@@ -116,7 +79,6 @@ class _Program:
     """
 
     def __init__(self, loop, length):
-        self.has_run = False
         self._loop, self._length = loop, length
 
     def fits(self, super_batch: Any):
@@ -130,7 +92,6 @@ class _Program:
         if missing:
             super_batch = tf.nest.map_structure(lambda t: _pad(t, missing), super_batch)
         outputs = function(super_batch, tf.constant(start), tf.constant(stop))
-        self.has_run = True
         return _merge_examples(outputs, stop - start) if is_stacked else outputs, stop
 
 

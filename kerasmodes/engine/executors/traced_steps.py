@@ -88,11 +88,6 @@ def convolves_on_a_cpu(operations: set[str]) -> bool:
     return not has_gpu and any(name.startswith(CONVOLUTIONS) for name in operations)
 
 
-def differentiates_convolutions(operations: set[str]) -> bool:
-    """Returns whether there are gradients of convolutions among the names of operations."""
-    return any(name.startswith(CONVOLUTIONS) and "Backprop" in name for name in operations)
-
-
 @contextlib.contextmanager
 def _xla_context():
     """While open, TensorFlow builds loops and branches as XLA needs them.

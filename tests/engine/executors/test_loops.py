@@ -267,39 +267,29 @@ def convolutional(**arguments):
     return model
 
 
-def fit_images(model, num_batches=40):
-    images = np.random.default_rng(0).random((4 * num_batches, 6, 6, 1), dtype="float32")
+def fit_images(model):
+    images = np.random.default_rng(0).random((20, 6, 6, 1), dtype="float32")
     return model.fit(images, images[:, 0, 0], batch_size=4, epochs=2, shuffle=False, verbose=0)
 
 
 @pytest.mark.slow
-def test_fused_convolutions_on_a_cpu_run_in_the_faster_of_two_loops_that_is_not_xla_s():
+def test_fused_convolutions_on_a_cpu_have_the_numbers_of_graph_mode_to_the_bit():
     assert tf.config.list_physical_devices("GPU") == []
     keras.utils.set_random_seed(0)
     expected = fit_images(convolutional(mode="graph"))
     keras.utils.set_random_seed(0)
-    model = convolutional(mode="fused")
+    model = convolutional(mode="fused", steps_per_execution=2)
     history = fit_images(model)
     assert (model.mode, history.params["mode"]) == ("fused", "fused")
-    assert history.params["loop"] in ("graph", "xla")
-    assert int(model.optimizer.iterations.numpy()) == 80
-    np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-5)
+    assert history.params["loop"] == "graph"
+    assert int(model.optimizer.iterations.numpy()) == 10
+    assert history.history == expected.history
 
 
 def test_fused_steps_without_convolutions_are_one_loop_of_xla():
     model = Counting()
     model.compile("sgd", "mse", mode="fused")
     assert model.fit(X, Y, verbose=0).params["loop"] == "fused"
-
-
-def test_a_trial_of_loops_loses_no_step_when_super_batches_end_in_it():
-    keras.utils.set_random_seed(0)
-    expected = fit_images(convolutional(mode="graph"), num_batches=5)
-    keras.utils.set_random_seed(0)
-    model = convolutional(mode="fused", steps_per_execution=2)
-    history = fit_images(model, num_batches=5)
-    assert int(model.optimizer.iterations.numpy()) == 10
-    np.testing.assert_allclose(history.history["loss"], expected.history["loss"], rtol=1e-5)
 
 
 @pytest.mark.slow
