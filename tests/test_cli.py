@@ -153,7 +153,7 @@ def test_prepare_from_a_folder_without_the_files(own_folder, capsys):
 
 @pytest.mark.slow
 def test_compare_writes_table_and_picture(own_folder, capsys):
-    words = ["compare", "sum", "--modes=keras,graph", "--steps=4", "--repeats=1"]
+    words = ["compare", "sum", "--modes=keras,graph", "--steps=2", "--repeats=1"]
     assert cli.main([*words, "--directory=modes", "--batch-size=2"]) == 0
     rows = json.loads((own_folder / "modes" / "modes.json").read_text())
     assert [row["mode"] for row in rows] == ["keras", "graph"]
@@ -163,8 +163,8 @@ def test_compare_writes_table_and_picture(own_folder, capsys):
 
 @pytest.mark.slow
 def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
-    words = ["tune", "sum", "--tuner=hyperband", "--max-trials=2", "--epochs=2", "--seed=0"]
-    assert cli.main([*words, "--num-samples=64", "--mode=eager", "--directory=search"]) == 0
+    words = ["tune", "sum", "--tuner=random", "--max-trials=1", "--epochs=1", "--seed=0"]
+    assert cli.main([*words, "--num-samples=32", "--mode=graph", "--directory=search"]) == 0
     assert "Best trials" in capsys.readouterr().out
     model = keras.models.load_model(own_folder / "search" / "best.keras")
     assert model.predict(np.zeros((1, 20)), verbose=0).shape == (1, 1)
@@ -223,7 +223,7 @@ def test_resuming_needs_a_folder(own_folder, capsys):
     assert "`run` must name the folder of the run to resume" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_launch_runs_a_command_of_its_own(own_folder, capsys):
     assert cli.main(["launch", "--num-workers=1", "--", "train", "sum", "--epochs=0"]) == 1
     assert "`epochs` must be a positive integer. Received: epochs=0" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every program of `scripts/examples` runs in a small form; in the sweep, in two modes, as one."""
+"""Every program of `scripts/examples` runs in a small form; in the sweep, in all modes, as one."""
 
 import importlib.util
 import pathlib
@@ -31,11 +31,11 @@ def _interactive_logging():
 
 
 @pytest.fixture(
-    params=[("fused",), pytest.param(("graph", "fused"), marks=pytest.mark.sweep)],
+    params=[("fused",), pytest.param(("eager", "graph", "fused"), marks=pytest.mark.sweep)],
     ids=" and ".join,
 )
 def modes(request):
-    """One mode, or two that must agree: as steps of their kinds do in `test_custom_steps.py`."""
+    """One mode, or three that must agree: as steps of their kinds do in `test_custom_steps.py`."""
     return request.param
 
 
@@ -59,16 +59,16 @@ def test_an_example_is_short_and_tested(path):
 
 
 @pytest.mark.slow
-def test_own_train_step():
-    history, accuracy = run_in_modes("own_train_step", ("eager", "graph", "fused"), epochs=2)
+def test_own_train_step(modes):
+    history, accuracy = run_in_modes("own_train_step", modes, epochs=2)
     assert history["loss"][1] < 0.8 * history["loss"][0]
     assert accuracy == pytest.approx(history["val_accuracy"][1])  # the loaded model's
     assert accuracy > 0.5
 
 
 @pytest.mark.slow
-def test_two_optimizers():
-    history, points = run_in_modes("two_optimizers", ("graph", "fused"), epochs=3)
+def test_two_optimizers(modes):
+    history, points = run_in_modes("two_optimizers", modes, epochs=3)
     assert history["g_loss"][2] < history["g_loss"][0]  # at first the generator is found out
     # Both have trained for another epoch: it needs the weights, the state of both optimizers and
     # that of the random numbers.
@@ -113,7 +113,7 @@ def test_contrastive(modes):
     assert shares["features"] > 0.3
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
     example = load_example("contrastive")
     images = next(iter(km.data.images(batch_size=64, seed=0)))
@@ -138,7 +138,14 @@ def test_search():
 
 
 @pytest.mark.slow
-def test_two_workers(capfd):
+def test_two_workers(tmp_path):
+    """What each of the two runs, alone; that two have its numbers is shown in `test_workers.py`."""
+    load_example("two_workers").train(str(tmp_path / "model.keras"), epochs=1)
+    assert (tmp_path / "model.keras").exists()
+
+
+@pytest.mark.sweep
+def test_two_workers_as_two(capfd):
     losses = load_example("two_workers").main(epochs=2)
     assert losses["two workers"] == pytest.approx(losses["one process"], rel=1e-4)
     assert "[worker 1]" in capfd.readouterr().out

@@ -39,12 +39,12 @@ def run(program, folder, **variables):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.sweep  # By default, the command's: `test_main.py`.
 def test_the_first_program_of_the_readme_prints_nothing_on_stderr(tmp_path):
     assert run(BLOCKS[0][1].replace("10_000", "100"), tmp_path).stderr == ""
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_who_asks_for_all_messages_gets_them(tmp_path):
     program = "import os, kerasmodes; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     process = run(program, tmp_path, TF_CPP_MIN_LOG_LEVEL="0")

@@ -40,6 +40,7 @@ PARAMETERS = [
 
 
 def run(name, text):
+    """Returns the names that a block leaves behind."""
     program = {"__name__": "readme"}
     exec(compile(text, name, "exec"), program)
     return program

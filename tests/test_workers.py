@@ -44,20 +44,24 @@ ONE_DEVICE = tf.distribute.get_strategy()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("train", "names", "tolerance"),
-    [
-        (worker_program.train_sums, ("sums, graph", "sums, eager"), 1e-5),
-        (worker_program.train_gan, ("GAN",), 1e-4),
-    ],
-    ids=["sums", "GAN"],
-)
-def test_two_workers_have_the_numbers_of_one_device(found, train, names, tolerance, tmp_path):
-    expected = train(ONE_DEVICE, tmp_path / "one.pkl")
-    for name in names:
-        assert set(found[name]) == set(expected)
-        assert_equal_numbers(found[name], expected, tolerance)
-        np.testing.assert_array_equal(found[name]["saved"], found[name]["weights"], err_msg=name)
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_two_workers_have_the_numbers_of_one_device(found, mode, tmp_path):
+    assert_same_program(found[f"sums, {mode}"], worker_program.train_sums, tmp_path, 1e-5)
+
+
+@pytest.mark.sweep
+def test_two_workers_train_the_gan_of_one_device(tmp_path):
+    path = tmp_path / "numbers.pkl"
+    km.launching.launch([sys.executable, PROGRAM, "train_gan", path], 2)
+    found = pickle.loads(path.read_bytes())
+    assert_same_program(found, worker_program.train_gan, tmp_path, 1e-4)
+
+
+def assert_same_program(found, train, folder, tolerance):
+    expected = train(ONE_DEVICE, folder / "one.pkl")
+    assert set(found) == set(expected)
+    assert_equal_numbers(found, expected, tolerance)
+    np.testing.assert_array_equal(found["saved"], found["weights"])
 
 
 @pytest.mark.slow

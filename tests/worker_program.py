@@ -19,6 +19,7 @@ import numpy as np
 import kerasmodes as km
 
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
+WHOLE = 24  # Examples of whole batches: a smaller last one is a second step to trace.
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 4, 4, 1)).astype("float32")
 
 
@@ -38,7 +39,6 @@ def train_all(strategy, path):
         "killed": train_with_a_killed_worker(strategy, path),
         "sums, graph": train_sums(strategy, path, "graph", 4),
         "sums, eager": train_sums(strategy, path, "eager", 4),
-        "GAN": train_gan(strategy, path),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
     }
 
@@ -93,11 +93,12 @@ def train_with_a_killed_worker(strategy, path):
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
         model.build((None, 3))
-        model.compile("adam")
+        model.compile(keras.optimizers.SGD(momentum=0.9))
     callbacks = [km.callbacks.Resume(path.with_name("progress"), every=2)]
     if not km.is_chief():
         callbacks.append(DieOnce(path.with_name("died")))
-    model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)
+    x, y = X[:WHOLE], Y[:WHOLE]
+    model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)
     return {"weights": weights_of(model)}
 
 
@@ -133,7 +134,7 @@ def train_without_seed(strategy, path):
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
         model.compile("sgd")
-    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    model.fit(X[:WHOLE], Y[:WHOLE], batch_size=4, epochs=2, verbose=0)
     own = weights_of(model)
     path.with_name(f"own-{km.is_chief()}.pkl").write_bytes(pickle.dumps(own))
 
