@@ -65,10 +65,10 @@ def main(mode: str = "fused", epochs: int = 60) -> dict[str, float]:
     for model in (teacher, student, alone):
         model.compile("adam", loss, metrics=["accuracy"], mode=mode)
     teacher.fit(*train, batch_size=32, epochs=epochs // 3, verbose=0)
-    alone.fit(*few, batch_size=32, epochs=epochs, verbose=0)
+    alone.fit(*few, batch_size=25, epochs=epochs, verbose=0)
     distiller = Distiller(student, teacher)
     distiller.compile("adam", mode=mode)
-    distiller.fit(*few, batch_size=32, epochs=epochs, verbose=2)
+    distiller.fit(*few, batch_size=25, epochs=epochs, verbose=2)
     models = {"teacher": teacher, "student": student, "student without a teacher": alone}
     accuracies = {name: model.evaluate(*test, verbose=0)[1] for name, model in models.items()}
     print(", ".join(f"{name}: {accuracy:.1%}" for name, accuracy in accuracies.items()))

@@ -30,7 +30,7 @@ def main(mode: str = "fused", epochs: int = 30, widths: tuple = (4, 16, 64)) -> 
     """Returns R² of each width in cross-validation, then of the best on unseen examples."""
     keras.config.disable_interactive_logging()  # no progress bar in each `predict`
     x, y = make_friedman1(n_samples=1_200, noise=0.5, random_state=0)
-    x, unseen_x, y, unseen_y = train_test_split(x, y, test_size=200, random_state=0)
+    x, unseen_x, y, unseen_y = train_test_split(x, y, test_size=300, random_state=0)
     regressor = keras.wrappers.SKLearnRegressor(build_regressor)
     pipeline = Pipeline([("scale", StandardScaler()), ("train", regressor)])
     settings = [{"units": units, "mode": mode} for units in widths]
