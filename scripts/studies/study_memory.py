@@ -44,6 +44,7 @@ HEADINGS = (
     "memory after a tenth (MB)",
     "half-way (MB)",
     "at the end (MB)",
+    "after `clear_session` (MB)",
     "growth in the second half (KB each)",
     "threads",
     "open files",
@@ -67,12 +68,15 @@ class Meter:
     def note(self, number):
         """Reads after so many steps, epochs or fits, if that is one of the moments."""
         if number in self.moments:
-            gc.collect()
-            self._trim(0)
-            pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-            kilobytes = pages * os.sysconf("SC_PAGE_SIZE") / 1024
-            counts = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
-            self.rows.append((number, kilobytes, *counts))
+            self.read(number)
+
+    def read(self, number):
+        gc.collect()
+        self._trim(0)
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        kilobytes = pages * os.sysconf("SC_PAGE_SIZE") / 1024
+        counts = (len(os.listdir(f"/proc/self/{name}")) for name in ("task", "fd"))
+        self.rows.append((number, kilobytes, *counts))
 
 
 def run_steps(way, amount, meter):
@@ -111,6 +115,17 @@ def run_fits(way, amount, meter):
 RUN = dict(zip(WORK, (run_steps, run_epochs, run_fits), strict=True))
 
 
+def run(work, way, amount):
+    """Does the work, and prints the rows of its `Meter`: those of its moments, and a last one."""
+    import keras
+
+    meter = Meter(amount)
+    RUN[work](way, amount, meter)
+    keras.backend.clear_session()
+    meter.read(amount)
+    print(json.dumps(meter.rows))
+
+
 def make_sums():
     x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
     return x, x.sum(axis=1, keepdims=True)
@@ -144,7 +159,7 @@ def measure(work, way, amount):
 
 def make_cells(work, way, rows, left):
     """Returns the cells of a row of the table."""
-    start, middle, end = rows
+    start, middle, end, _ = rows
     growth = (end[1] - middle[1]) / max(1, end[0] - middle[0])
     megabytes = [f"{row[1] / 1024:,.1f}" for row in rows]
     changes = [f"{start[place]} → {end[place]}" for place in (2, 3)]
@@ -158,7 +173,9 @@ def describe(rows, amounts):
     work = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
     yield (
         f"Each row is a process of its own: {work}. Memory after garbage collection; threads and "
-        "open files after a tenth of the work and at the end. Command: "
+        "open files after a tenth of the work and at the end. What `keras.backend.clear_session()` "
+        "frees is TensorFlow's cache of kernels, which has some for each variable that there was. "
+        "Command: "
         "`.venv/bin/python scripts/studies/study_memory.py`."
     )
     yield ""
@@ -182,8 +199,6 @@ def main(share=1.0, cases=CASES):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         work, way, amount = sys.argv[2:]
-        meter = Meter(int(amount))
-        RUN[work](way, int(amount), meter)
-        print(json.dumps(meter.rows))
+        run(work, way, int(amount))
     else:
         main(*map(float, sys.argv[1:]))
