@@ -1,6 +1,9 @@
 """What every model keeps in every mode: the same numbers, before and after saving."""
 
 import functools
+import pathlib
+import tempfile
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ from kerasmodes.models.msg_gan import losses
 MODES = ("eager", "graph", "xla", "fused")
 # Two executions of two steps each when fused, so that a loop and its end are both seen.
 STEPS = {"eager": 1, "graph": 1, "xla": 1, "fused": 2}
+MIDDLE = "epoch_0000_step_000002"
 SUMS = km.data.sums(num_samples=16, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
 
@@ -102,20 +106,44 @@ def name(request):
     return request.param
 
 
-def train(name, mode, **arguments):
-    """Returns the trained model and the logs of its steps."""
-    make_model, fit, settings = CASES[name]
-    keras.utils.set_random_seed(0)
-    model, step_logs = make_model(), StepLogs()
+def make_compiled(name, mode, seed=0):
+    make_model, _, settings = CASES[name]
+    keras.utils.set_random_seed(seed)
+    model = make_model()
     model.compile(mode=mode, steps_per_execution=STEPS[mode], **settings())
-    fit(model, callbacks=[step_logs], **arguments)
-    return model, step_logs.logs
+    return model
+
+
+def list_optimizers(name):
+    return ("optimizer",) if name == "SumRegressor" else GAN_OPTIMIZERS
+
+
+def copy_variables(name, model):
+    """Returns the values of all variables of a model and its optimizers."""
+    optimizers = [getattr(model, attribute) for attribute in list_optimizers(name)]
+    variables = [*model.variables, *(v for one in optimizers for v in one.variables)]
+    return [variable.numpy() for variable in variables]
+
+
+class Trained(NamedTuple):
+    """A model after a fit; the logs of its steps; its history and values then; a checkpoint."""
+
+    model: keras.Model
+    logs: dict[int, dict]
+    history: dict[str, list]
+    values: list[np.ndarray]
+    checkpoint: dict[str, bytes]
 
 
 @functools.cache
 def trained(name, mode):
-    """Returns a model after four steps, and their logs; once, since XLA is slow to start."""
-    return train(name, mode)
+    """Returns a model after four steps, and more; once, since XLA is slow to start."""
+    model, step_logs = make_compiled(name, mode), StepLogs()
+    with tempfile.TemporaryDirectory() as folder:
+        callbacks = [step_logs, km.callbacks.Resume(folder, every=2, keep=3)]
+        history = CASES[name][1](model, callbacks=callbacks)
+        files = {path.name: path.read_bytes() for path in pathlib.Path(folder, MIDDLE).iterdir()}
+    return Trained(model, step_logs.logs, history, copy_variables(name, model), files)
 
 
 def check_logs(logs, expected, mode, tolerance):
@@ -139,7 +167,7 @@ WAYS = [
 @pytest.mark.parametrize(("name", "mode"), WAYS)
 def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
     tolerance = 1e-5 if name == "SumRegressor" else 1e-3
-    check_logs(trained(name, mode)[1], trained(name, "graph")[1], mode, tolerance)
+    check_logs(trained(name, mode).logs, trained(name, "graph").logs, mode, tolerance)
 
 
 @functools.cache
@@ -186,11 +214,11 @@ SAVED += [
 
 @pytest.mark.parametrize(("name", "mode"), SAVED)
 def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
-    fit, model = CASES[name][1], trained(name, mode)[0]
+    fit, model = CASES[name][1], trained(name, mode).model
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.mode == mode
-    for attribute in ("optimizer",) if name == "SumRegressor" else GAN_OPTIMIZERS:
+    for attribute in list_optimizers(name):
         expected, optimizer = getattr(model, attribute), getattr(loaded, attribute)
         assert int(optimizer.iterations.numpy()) == int(expected.iterations.numpy()) > 0
         assert len(optimizer.variables) == len(expected.variables) > 2
@@ -200,9 +228,32 @@ def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
     assert history == {key: pytest.approx(values, rel=1e-5) for key, values in fit(model).items()}
 
 
+RESUMED_MODES = {"SumRegressor": "fused", "MSGGAN": "fused", "paper": "graph", "classes": "eager"}
+RESUMED = [
+    pytest.param(
+        name, mode, marks=pytest.mark.slow if mode == RESUMED_MODES[name] else pytest.mark.sweep
+    )
+    for name in CASES
+    for mode in MODES
+]
+
+
+@pytest.mark.parametrize(("name", "mode"), RESUMED)
+def test_a_fit_killed_in_an_epoch_ends_in_a_new_model_as_if_never_stopped(tmp_path, name, mode):
+    expected = trained(name, mode)
+    (tmp_path / MIDDLE).mkdir()  # What the fit would have left, had it been killed then.
+    for file, content in expected.checkpoint.items():
+        (tmp_path / MIDDLE / file).write_bytes(content)
+    model = make_compiled(name, mode, seed=1)  # Nothing but the checkpoint makes them equal.
+    history = CASES[name][1](model, callbacks=[km.callbacks.Resume(tmp_path, every=2)])
+    for one, other in zip(copy_variables(name, model), expected.values, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert history == expected.history
+
+
 @pytest.mark.parametrize("name", ["SumRegressor", pytest.param("MSGGAN", marks=pytest.mark.sweep)])
 def test_a_loaded_model_validates_as_if_never_stopped(tmp_path, name):
-    fit, model = CASES[name][1], trained(name, SAVED_MODES[name])[0]
+    fit, model = CASES[name][1], trained(name, SAVED_MODES[name]).model
     validation = {"validation_data": SUMS if name == "SumRegressor" else (IMAGES[:4],)}
     fit(model, **validation)
     model.save(tmp_path / "model.keras")
@@ -226,7 +277,7 @@ TRAINED = {"SumRegressor": "graph", "MSGGAN": "graph", "paper": "graph", "classe
 
 @pytest.mark.slow
 def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name):
-    model, _ = trained(name, TRAINED[name])
+    model = trained(name, TRAINED[name]).model
     model.save_weights(tmp_path / "model.weights.h5")
     again = CASES[name][0]()
     again.build((None, 3))

@@ -28,7 +28,8 @@ class Resume(FitWatcher):
     A checkpoint holds all variables of the model and its optimizers; running means; Keras's,
     Python's and NumPy's random numbers; the place in the data; the history; and what callbacks
     count: Keras's own, and those of your own with the methods `get_state()` and `set_state(state)`.
-    It is written after all other callbacks, wherever this one stands in the list.
+    It is written after all other callbacks, wherever this one stands in the list. Rows of a
+    `CSVLogger` and events of a `TensorBoard` that came after it are dropped.
 
     Arrays continue at their place without being read again. Of a data set, its iterator is saved
     with what it has read ahead; where that cannot be done (data from a Python generator, more than

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from kerasmodes import arguments, data, replicas
 from kerasmodes.callbacks import pictures
+from kerasmodes.engine import event_files
 
 SAMPLES, HPARAMS = "samples", "hparams"  # Folders beside Keras's "train" and "validation".
 
@@ -27,7 +28,8 @@ class TensorBoard(keras.callbacks.TensorBoard):
     - *HParams*, with `hparams`: the settings, the last logs, and whether the fit has ended.
       `tensorboard --logdir runs` compares all runs in a folder.
 
-    With several workers, only the chief writes; give it to all or to the chief alone.
+    With several workers, only the chief writes; give it to all or to the chief alone. Under
+    `Resume`, each event is there once.
 
     Args:
         log_dir: Folder of the events; made if missing.
@@ -75,7 +77,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         self.hparams, self.num_images = hparams, num_images
         self.seed, self.averaged = seed, averaged
         self._is_chief = True
-        self._own_writers, self._last = {}, (0, {})
+        self._own_writers, self._last, self._has_epoch = {}, None, False
 
     @property
     def summary(self):
@@ -90,9 +92,13 @@ class TensorBoard(keras.callbacks.TensorBoard):
         if self.num_images is not None:
             pictures.check_latents(self.model, "TensorBoard with `num_images`")
         super().on_train_begin(logs)
-        self._own_writers, self._last = {}, (0, {})
+        self._own_writers, self._last, self._has_epoch = {}, None, False
         if self.hparams is not None:
             self._write_hparams()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self._has_epoch = True
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
@@ -102,11 +108,35 @@ class TensorBoard(keras.callbacks.TensorBoard):
 
     def on_train_end(self, logs=None):
         if HPARAMS in self._own_writers:
-            self._write_result(has_ended=logs is not None)
+            self._write_result(has_ended=logs is not None or self._had_ended())
+        self._close_own_writers()
+        super().on_train_end(logs)
+
+    def get_state(self) -> dict:
+        """Returns what was counted and written, for a fit that resumes this one."""
+        for writer in self._own_writers.values():
+            writer.flush()
+        return {"last": self._last, **event_files.get_state(self, (SAMPLES, HPARAMS))}
+
+    def set_state(self, state: dict) -> None:
+        """Continues from what `get_state` has returned: what was written since is dropped."""
+        names = list(self._own_writers)
+        self._close_own_writers()
+        event_files.set_state(self, state, (SAMPLES, HPARAMS))
+        for name in names:
+            self._open(name)
+        self._last = state["last"]
+
+    def _close_own_writers(self):
         for writer in self._own_writers.values():
             writer.close()
         self._own_writers = {}
-        super().on_train_end(logs)
+
+    def _had_ended(self):
+        """Returns whether there was nothing left to run of a fit that was resumed."""
+        if self._has_epoch or self._last is None:
+            return False
+        return self.model.stop_training or self._last[0] + 1 >= self.params["epochs"]
 
     def _open(self, name):
         """Returns the writer of a folder of its own: TensorBoard reads one file of each at once."""
@@ -139,7 +169,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         """Writes the last logs, and whether the fit has ended: one that was stopped has no logs."""
         from tensorboard.plugins.hparams import api_pb2, summary
 
-        epoch, logs = self._last
+        epoch, logs = self._last or (0, {})
         status = api_pb2.STATUS_SUCCESS if has_ended else api_pb2.STATUS_FAILURE
         with self._open(HPARAMS).as_default(step=epoch):
             for name, value in logs.items():

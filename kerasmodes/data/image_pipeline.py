@@ -101,6 +101,8 @@ def _check_arguments(name, split, batch_size, seed):
     arguments.check_seed(seed, can_be_none=True, can_be_negative=True)
 
 
+# As it is: of what TensorFlow converts, it writes files, which a killed program leaves.
+@tf.autograph.experimental.do_not_convert
 def _scale(image, *label):
     image = tf.cast(image, tf.float32) / 127.5 - 1
     return (image, *label) if label else image
@@ -155,7 +157,8 @@ def _read_tfds(builder, split, with_labels):
         decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)),
         read_config=tfds.ReadConfig(try_autocache=False),  # `images` caches by itself.
     )
-    return dataset.map(lambda example: tuple(example[key] for key in keys))
+    pick = tf.autograph.experimental.do_not_convert(lambda one: tuple(one[key] for key in keys))
+    return dataset.map(pick)
 
 
 def _open_builder(name, with_labels, data_dir, idx_dir):

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kerasmodes.engine import keras_private
+from kerasmodes.engine import event_files, keras_private
 
 
 def get_states(callbacks: list) -> list:
@@ -33,6 +33,8 @@ def _get_state(callback):
         return callback.get_state()
     if isinstance(callback, keras.callbacks.CSVLogger):
         return _read_rows(callback)
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        return event_files.get_state(callback)
     names = keras_private.find_counts(callback)
     return {name: getattr(callback, name) for name in names if hasattr(callback, name)} or None
 
@@ -42,6 +44,8 @@ def _set_state(callback, state):
         callback.set_state(state)
     elif isinstance(callback, keras.callbacks.CSVLogger):
         _write_rows(callback, state)
+    elif isinstance(callback, keras.callbacks.TensorBoard):
+        event_files.set_state(callback, state)
     else:
         # Nothing else that a file may name: a folder is not always one's own.
         for name in keras_private.find_counts(callback):

@@ -7,6 +7,7 @@ Three lists: what is imported (below), the hooks that the package calls or overr
 the attributes that it reads (`ATTRIBUTES`). What they are used for is said where they are used.
 """
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable
@@ -85,6 +86,7 @@ HOOKS = {
     loss_module: "apply_mask reduce_weighted_values",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
+    keras.callbacks.TensorBoard: "_close_writers _pop_writer _push_writer _train_writer",
 }
 
 # What is read of objects, by the kind of object.
@@ -99,6 +101,7 @@ ATTRIBUTES = {
     "an adapter of arrays": "_inputs _shuffle",
     "an entry of a compiled loss": "_replace",
     "a distributed variable": "_aggregation",
+    "a TensorBoard callback": "_writers _global_train_batch",
 }
 
 # What Keras's callbacks count, by class.
@@ -384,6 +387,22 @@ def find_counts(callback: keras.callbacks.Callback) -> list[str]:
     """Returns the names of the attributes in which a callback of Keras's counts."""
     kinds = (names for kind, names in CALLBACK_COUNTS.items() if isinstance(callback, kind))
     return next(kinds, "").split()
+
+
+def flush_writers(board: keras.callbacks.TensorBoard) -> None:
+    """Lets the writers of a TensorBoard callback write what they hold back."""
+    for writer in board._writers.values():
+        writer.flush()
+
+
+@contextlib.contextmanager
+def reopen_writers(board: keras.callbacks.TensorBoard):
+    """Closes the writers of a TensorBoard callback, in a fit; after the block it opens others."""
+    board._pop_writer()
+    board._close_writers()
+    board._writers.clear()
+    yield
+    board._push_writer(board._train_writer, board._global_train_batch)
 
 
 def read_global_seed():

@@ -118,6 +118,14 @@ class StepCounter(keras.callbacks.Callback):
     def steps(self):
         return self._before + self._in_epoch
 
+    def get_state(self):
+        """Returns what was counted, for a fit that is resumed."""
+        return {"before": self._before, "in_epoch": self._in_epoch}
+
+    def set_state(self, state):
+        """Continues to count from what `get_state` has returned."""
+        self._before, self._in_epoch = state["before"], state["in_epoch"]
+
     def on_epoch_begin(self, epoch, logs=None):
         self._before, self._in_epoch = self.steps, 0
 

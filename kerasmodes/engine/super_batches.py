@@ -130,7 +130,7 @@ class SuperBatchStream:
     def __init__(self, dataset, num_batches):
         self._structure = structure = dataset.element_spec
         if any(not isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(structure)):
-            dataset = dataset.map(lambda *batch: _drop_missing(batch))
+            dataset = dataset.map(_drop_missing)
         self._has_windows = not all(s.shape.is_fully_defined() for s in _tensor_specs(structure))
         grouped = dataset.window if self._has_windows else dataset.batch
         self.iterator = iter(grouped(num_batches).prefetch(1))
@@ -260,7 +260,9 @@ def _list_shapes(batch):
     return [part.shape for part in batch]
 
 
-def _drop_missing(batch):
+# As it is: of what TensorFlow converts, it writes files, which a killed program leaves.
+@tf.autograph.experimental.do_not_convert
+def _drop_missing(*batch):
     """Returns the tensors of a batch, without missing parts: empty optionals or `None`."""
     return tuple(part for part in tf.nest.flatten(batch) if isinstance(part, tf.Tensor))
 

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard import program
-from tensorboard.plugins.hparams import api_pb2
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from werkzeug.test import Client
 
 import kerasmodes as km
@@ -135,6 +136,37 @@ def test_a_fit_that_is_cut_off_has_failed(tmp_path):
     board.on_train_end()
     (path,) = (tmp_path / "hparams").iterdir()
     assert bytes([api_pb2.STATUS_FAILURE]) in path.read_bytes()
+
+
+def find_status(folder):
+    """Returns how TensorBoard says that a fit has ended."""
+    reader = EventAccumulator(str(folder / "hparams")).Reload()
+    content = reader.SummaryMetadata("_hparams_/session_end_info").plugin_data.content
+    return plugin_data_pb2.HParamsPluginData.FromString(content).session_end_info.status
+
+
+def test_a_fit_that_was_cut_off_and_resumed_has_ended_well(tmp_path):
+    x, y = km.data.sums(num_samples=4, seed=0)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def fit(*callbacks):
+        model = km.SumRegressor(units=())
+        model.compile("sgd", mode="eager")
+        board = km.callbacks.TensorBoard(tmp_path / "log", hparams={"a": 1}, write_graph=False)
+        resume = km.callbacks.Resume(tmp_path / "progress")
+        try:
+            model.fit(x, y, epochs=2, verbose=0, callbacks=[board, resume, *callbacks])
+        except KeyboardInterrupt:
+            board.on_train_end()
+        return find_status(tmp_path / "log")
+
+    assert fit(Stop()) == api_pb2.STATUS_FAILURE
+    assert fit() == api_pb2.STATUS_SUCCESS
+    assert fit() == api_pb2.STATUS_SUCCESS  # There is nothing left to run.
 
 
 def test_without_settings_or_images_only_keras_writes(tmp_path):

@@ -29,6 +29,7 @@ def make_objects(two_replicas):
         "a built compiled loss": loss,
         "an entry of a compiled loss": loss._flat_losses[0],
         "a distributed variable": variable.value,
+        "a TensorBoard callback": keras.callbacks.TensorBoard(),
         "a layer": keras.layers.Dense(1),
         "a metric": keras.metrics.MeanSquaredError(),
         "an optimizer": optimizer,

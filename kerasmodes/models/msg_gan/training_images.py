@@ -5,6 +5,7 @@ in `labels.py`.
 """
 
 import contextlib
+import functools
 import re
 import types
 import warnings
@@ -40,7 +41,9 @@ def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: i
     """
     if isinstance(x, tf.data.Dataset):
         check_form(*_split_batch(x.element_spec), image_shape, num_classes)
-        return x.map(lambda *batch: _check_lazily(batch, num_classes)), y
+        check = functools.partial(_check_lazily, num_classes=num_classes)
+        # As it is: of what TensorFlow converts, it writes files, which a killed program leaves.
+        return x.map(tf.autograph.experimental.do_not_convert(check)), y
     if isinstance(x, keras.utils.PyDataset):
         return CheckedBatches(x, image_shape, num_classes), y
     if isinstance(x, types.GeneratorType):
@@ -194,7 +197,7 @@ def _check_arrays(images, labels, image_shape, num_classes):
         image_labels.check(np.asarray(labels), num_classes)
 
 
-def _check_lazily(batch, num_classes):
+def _check_lazily(*batch, num_classes):
     """Returns a batch of a data set, which cannot be had if it does not pass."""
     batch = batch[0] if len(batch) == 1 else batch
     images, labels = _split_batch(batch)
