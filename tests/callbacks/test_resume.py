@@ -1,6 +1,7 @@
 """Tests of `Resume`: a fit that was stopped ends as one that never was."""
 
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -15,14 +16,16 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
+from kerasmodes.engine import model_state, random_states
 
 # `pytest.warns` repeats what it did not look for.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 MODES = ("eager", "graph", "xla", "fused")
 EPOCHS, STEPS = 3, 7
-X = np.random.default_rng(0).normal(size=(26, 3)).astype("float32")
+X = np.random.default_rng(0).normal(size=(28, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
+NUM_UNEVEN = 26  # Examples of as many steps, the last of which has a smaller batch.
 
 
 class StoppedError(Exception):
@@ -48,7 +51,7 @@ class Shuffled(keras.utils.PyDataset):
     def __init__(self):
         super().__init__()
         self.generator = np.random.default_rng(3)
-        self.order = np.arange(len(X))
+        self.order = np.arange(NUM_UNEVEN)
 
     def __len__(self):
         return STEPS
@@ -58,7 +61,7 @@ class Shuffled(keras.utils.PyDataset):
         return X[rows], Y[rows]
 
     def on_epoch_end(self):
-        self.order = self.generator.permutation(len(X))
+        self.order = self.generator.permutation(NUM_UNEVEN)
 
 
 class ShuffledByNumPy(Shuffled):
@@ -74,7 +77,8 @@ class ShuffledByNumPy(Shuffled):
 
 
 def make_data_set():
-    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=2)
+    uneven = X[:NUM_UNEVEN], Y[:NUM_UNEVEN]
+    return tf.data.Dataset.from_tensor_slices(uneven).shuffle(NUM_UNEVEN, seed=2)
 
 
 def generate():
@@ -85,6 +89,7 @@ def generate():
 
 DATA = {
     "arrays": lambda: {"x": X, "y": Y, "batch_size": 4},
+    "uneven arrays": lambda: {"x": X[:NUM_UNEVEN], "y": Y[:NUM_UNEVEN], "batch_size": 4},
     "arrays, steps": lambda: {"x": X, "y": Y, "batch_size": 4, "steps_per_epoch": 3},
     "data set": lambda: {"x": make_data_set().batch(4)},
     "full batches": lambda: {"x": make_data_set().batch(4, drop_remainder=True).prefetch(2)},
@@ -104,11 +109,19 @@ READ_AGAIN = (
 )
 
 
-def make_regressor(mode="graph", rate=0.001, units=4, **settings):
-    """Starts as a program does: the same seed, the same model. It is not built yet."""
+def make_unbuilt_regressor(mode="graph", rate=0.001, units=4, **settings):
+    """Starts as a program does: the same seed, the same model."""
     keras.utils.set_random_seed(5)
     model = km.SumRegressor(units=(units,))
-    model.compile(keras.optimizers.Adam(rate), mode=mode, **settings)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9), mode=mode, **settings)
+    return model
+
+
+def make_regressor(mode="graph", rate=0.001, units=4, **settings):
+    """Makes the same one, whose first step is traced once: it is built."""
+    model = make_unbuilt_regressor(mode, rate, units, **settings)
+    model.build((None, 3))
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -116,12 +129,45 @@ def make_noisy_network(mode="graph"):
     """Has all that a checkpoint must hold: dropout, moving averages, metrics, averaged weights."""
     keras.utils.set_random_seed(5)
     inputs = keras.Input((3,))
-    hidden = keras.layers.Dropout(0.2)(keras.layers.Dense(5, activation="tanh")(inputs))
-    hidden = keras.layers.BatchNormalization()(km.random.Dropout(0.3)(hidden))
+    hidden = km.random.Dropout(0.3)(keras.layers.Dropout(0.2)(inputs))
+    hidden = keras.layers.BatchNormalization()(hidden)
     model = km.Model(inputs, keras.layers.Dense(1)(hidden))
-    optimizer = keras.optimizers.Adam(0.01, use_ema=True)
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9, use_ema=True)
     model.compile(optimizer, "mean_squared_error", metrics=["mae"], mode=mode)
     return model
+
+
+def compile_once(make_model):
+    """Returns a function that makes a model as another one does, and compiles its steps once.
+
+    It is the same model each time, back at its start.
+    """
+    model = make_model()
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    state = model_state.ModelState(model)
+    start, numbers = state.copy(), random_states.read()
+
+    def renew():
+        state.restore(start)
+        keras.utils.set_random_seed(5)
+        random_states.restore(numbers)  # Some were drawn when the model was made.
+        return model
+
+    return renew
+
+
+@functools.cache
+def _compile_regressor(mode, place):
+    return compile_once(lambda: make_regressor(mode))
+
+
+def renew_regressor(mode="graph", place=0):
+    """Returns what `make_regressor` does, with steps that other tests have compiled already.
+
+    Models of different places are different ones.
+    """
+    return _compile_regressor(mode, place)()
 
 
 class OwnOptimizer(km.Model):
@@ -130,7 +176,7 @@ class OwnOptimizer(km.Model):
     def __init__(self):
         super().__init__()
         self.dense = keras.layers.Dense(1)
-        self.own_optimizer = keras.optimizers.Adam(0.01)
+        self.own_optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
         self.noise = km.random.SeedGenerator(3)
         self.mean = keras.metrics.Mean(name="error")
         self.count = tf.Variable(0.0, trainable=False)  # One that Keras does not know.
@@ -174,36 +220,79 @@ def assert_same(history, model, expected_history, expected_model):
         np.testing.assert_array_equal(variable.numpy(), other.numpy(), err_msg=variable.path)
 
 
-@pytest.mark.slow
-def assert_resumes(folder, make_model, make_data, counts, every=2):
-    """Asserts that a fit which was stopped after so many executions ends as one that never was."""
-    expected = make_model()
-    expected_history = fit(expected, make_data())
+def assert_resumes(folder, make_model, make_data, counts, every=2, renew=None, **arguments):
+    """Asserts that a fit which was stopped after so many executions ends as one that never was.
+
+    Where `renew` is given, it makes all models but the one that ends what others have begun.
+    """
+    renew = renew or make_model
     for count in counts:
-        stop(make_model(), make_data(), count, km.callbacks.Resume(folder, every))
+        stop(renew(), make_data(), count, km.callbacks.Resume(folder, every), **arguments)
     model = make_model()
-    history = fit(model, make_data(), km.callbacks.Resume(folder, every))
+    history = fit(model, make_data(), km.callbacks.Resume(folder, every), **arguments)
+    expected = renew()
+    expected_history = fit(expected, make_data(), **arguments)
     assert_same(history, model, expected_history, expected)
     return model, expected
 
 
+def list_pairs(modes, others, first):
+    """Returns all pairs; those that are not among the first are a sweep."""
+    return [
+        pytest.param(mode, other, marks=() if (mode, other) in first else pytest.mark.sweep)
+        for mode in modes
+        for other in others
+    ]
+
+
+# Data in mid-epoch: each kind once, some batch by batch, some many at once.
+FIRST = [
+    *[("graph", name) for name in ("data set", "unknown length", "PyDataset", "PyDataset, NumPy")],
+    *[("fused", name) for name in ("arrays", "arrays, steps", "full batches", "endless")],
+    ("fused", "generator"),
+]
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
-@pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize(("mode", "data"), list_pairs(("graph", "fused"), DATA, FIRST))
 def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path, mode, data):
     if data in READ_AGAIN:
         warnings.filterwarnings("ignore", ".*batches were read again to resume")
     # It is stopped twice: in the first epoch, and later.
-    assert_resumes(tmp_path, lambda: make_regressor(mode), DATA[data], counts=(2, 3))
+    renew = functools.partial(renew_regressor, mode)
+    make_model = functools.partial(renew_regressor, mode, place=1)
+    counts = (3, 7) if mode == "graph" else (3, 3)
+    assert_resumes(tmp_path, make_model, DATA[data], counts, renew=renew)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make_model", [make_noisy_network, make_own_optimizer])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_a_model_that_its_first_step_builds_resumes(tmp_path, mode):
+    make_model = functools.partial(make_unbuilt_regressor, mode)
+    assert_resumes(tmp_path, make_model, DATA["uneven arrays"], counts=(3, 3))
+
+
+NOISY = [
+    ("eager", make_own_optimizer),
+    ("graph", make_noisy_network),
+    ("xla", make_own_optimizer),
+    ("fused", make_noisy_network),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "make_model"), list_pairs(MODES, (make_noisy_network, make_own_optimizer), NOISY)
+)
 def test_noise_averages_and_running_means_continue_in_each_mode(tmp_path, mode, make_model):
-    assert_resumes(tmp_path, lambda: make_model(mode), DATA["arrays"], counts=(3,), every=3)
+    make_model = functools.partial(make_model, mode)
+    is_built = make_model.func is make_noisy_network
+    renew = compile_once(make_model) if is_built else None
+    assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(5,), every=3, renew=renew)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, STEPS, "epoch"])
 def test_a_fit_stopped_after_its_last_step_resumes_with_what_ends_the_epoch(tmp_path, every):
     class StopInValidation(keras.callbacks.Callback):
@@ -211,13 +300,12 @@ def test_a_fit_stopped_after_its_last_step_resumes_with_what_ends_the_epoch(tmp_
             raise StoppedError
 
     data = {**DATA["arrays"](), "validation_data": (X[:8], Y[:8])}
-    expected = make_regressor()
-    expected_history = fit(expected, data)
     with pytest.raises(StoppedError):
-        fit(make_regressor(), data, km.callbacks.Resume(tmp_path, every), StopInValidation())
-    model = make_regressor()
+        fit(renew_regressor(), data, km.callbacks.Resume(tmp_path, every), StopInValidation())
+    model = renew_regressor(place=1)
     history = fit(model, data, km.callbacks.Resume(tmp_path, every))
-    assert_same(history, model, expected_history, expected)
+    expected = renew_regressor()
+    assert_same(history, model, fit(expected, data), expected)
 
 
 CALLBACKS = {
@@ -246,16 +334,16 @@ def test_what_callbacks_count_continues(tmp_path, name, is_first):
         return [*resume, own] if is_first else [own, *resume]
 
     data, one, other = DATA["arrays"](), tmp_path / "one", tmp_path / "other"
-    expected = make_regressor()
-    expected_history = fit(expected, data, *list_callbacks(one, with_resume=False), epochs=6)
     for count in (17, 8):
-        stop(make_regressor(), data, count, *list_callbacks(other), epochs=6)
-    model = make_regressor()
+        stop(renew_regressor(), data, count, *list_callbacks(other), epochs=6)
+    model = renew_regressor(place=1)
     history = fit(model, data, *list_callbacks(other), epochs=6)
+    expected = renew_regressor()
+    expected_history = fit(expected, data, *list_callbacks(one, with_resume=False), epochs=6)
     assert_same(history, model, expected_history, expected)
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in other.iterdir())
     # It is over, also where a callback had stopped it.
-    again = make_regressor()
+    again = renew_regressor(place=2)
     assert_same(fit(again, data, *list_callbacks(other), epochs=6), again, expected_history, model)
 
 
@@ -274,10 +362,10 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
             self.executions, self.first = state["executions"], state["first"]
             assert state["seen"].tolist() == [0, 1]
 
-    stop(make_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, 2))
+    stop(renew_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, 2))
     counts = Count(), Count()
-    fit(make_regressor(), DATA["arrays"](), counts[0], km.callbacks.Resume(tmp_path, 2))
-    fit(make_regressor(), DATA["arrays"](), counts[1])
+    fit(renew_regressor(), DATA["arrays"](), counts[0], km.callbacks.Resume(tmp_path, 2))
+    fit(renew_regressor(), DATA["arrays"](), counts[1])
     assert vars(counts[0])["executions"] == EPOCHS * STEPS
     assert counts[0].first == counts[1].first
 
@@ -293,21 +381,21 @@ def test_a_csv_file_has_each_epoch_once(tmp_path, append):
     def log(name):
         return keras.callbacks.CSVLogger(tmp_path / name, append=append)
 
-    fit(make_regressor(), DATA["arrays"](), log("expected.csv"))
+    fit(renew_regressor(), DATA["arrays"](), log("expected.csv"))
     resume, logger = km.callbacks.Resume(tmp_path / "progress"), log("log.csv")
     with pytest.raises(StoppedError):
-        fit(make_regressor(), DATA["arrays"](), logger, StopAfterRow(), resume)
+        fit(renew_regressor(), DATA["arrays"](), logger, StopAfterRow(), resume)
     logger.csv_file.close()
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3  # The second is there.
     resume = km.callbacks.Resume(tmp_path / "progress")
-    fit(make_regressor(), DATA["arrays"](), log("log.csv"), resume)
+    fit(renew_regressor(), DATA["arrays"](), log("log.csv"), resume)
     assert (tmp_path / "log.csv").read_text() == (tmp_path / "expected.csv").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_gan_resumes_with_both_scales_of_its_losses_and_its_noise(tmp_path):
     """In mixed precision; `tests/test_contract.py` has the other presets and modes."""
-    images = np.random.default_rng(0).uniform(-1, 1, (12, 8, 8, 1)).astype("float32")
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
     data = {"x": images, "batch_size": 4}
 
     def make_gan():
@@ -317,23 +405,34 @@ def test_a_gan_resumes_with_both_scales_of_its_losses_and_its_noise(tmp_path):
         gan.compile(mode="eager")
         return gan
 
-    assert_resumes(tmp_path, make_gan, lambda: data, counts=(5,))
+    assert_resumes(tmp_path, make_gan, lambda: data, counts=(2,), every=1, epochs=1)
+
+
+@pytest.mark.slow
+def test_the_scale_of_losses_continues(tmp_path):
+    def make_model():
+        keras.utils.set_random_seed(5)
+        model = km.SumRegressor(units=())
+        inner = keras.optimizers.SGD(0.001)
+        # It is doubled in step 6; in none if the steps before it were not counted.
+        optimizer = keras.optimizers.LossScaleOptimizer(inner, dynamic_growth_steps=6)
+        model.compile(optimizer, mode="eager")
+        return model
+
+    pair = assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(4,), epochs=1)
+    scale, expected = (float(one.optimizer.dynamic_scale.numpy()) for one in pair)
+    assert scale == expected == 2.0**16
 
 
 def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
-    def make_model():
-        model = km.SumRegressor(units=())
-        model.build((None, 3))
-        model.compile("sgd", mode="graph")
-        return model
-
-    data = DATA["arrays"]()
-    stop(make_model(), data, 2, km.callbacks.Resume(tmp_path / "one", every=1))
+    model, data = renew_regressor(), DATA["arrays"]()
+    random.seed()
+    stop(model, data, 4, km.callbacks.Resume(tmp_path / "one", every=3))
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     results = []
     for folder in (tmp_path / "one", tmp_path / "other"):
         random.seed()  # As in another program.
-        results.append(fit(make_model(), data, km.callbacks.Resume(folder, every=1)).history)
+        results.append(fit(model, data, km.callbacks.Resume(folder, every=3)).history)
     assert results[0] == results[1]
 
 
@@ -343,16 +442,16 @@ def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas
         with two_replicas.scope():
             return make_regressor()
 
-    data = {"x": X[:24], "y": Y[:24], "batch_size": 4}
-    assert_resumes(tmp_path, make_model, lambda: data, counts=(9,))
+    renew = compile_once(make_model)
+    assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(9,), renew=renew)
 
 
 def test_reading_again_says_how_long_it_took_and_why(tmp_path):
     data = DATA["PyDataset"]
-    stop(make_regressor(), data(), 4, km.callbacks.Resume(tmp_path, every=3))
+    stop(renew_regressor(), data(), 4, km.callbacks.Resume(tmp_path, every=3))
     words = r"3 batches were read again to resume, in \d+\.\d s: tf.data cannot save its place"
     with pytest.warns(UserWarning, match=words):
-        fit(make_regressor(), data(), km.callbacks.Resume(tmp_path, every=3))
+        fit(renew_regressor(), data(), km.callbacks.Resume(tmp_path, every=3))
 
 
 @pytest.mark.parametrize(
@@ -365,20 +464,27 @@ def test_reading_again_says_how_long_it_took_and_why(tmp_path):
     ],
 )
 def test_checkpoints_are_written_as_often_as_asked(tmp_path, every, names):
-    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every))
+    fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every))
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_a_fused_execution_ends_where_a_checkpoint_is_due(tmp_path):
     seen = []
     note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
-    fit(make_regressor("fused"), DATA["arrays"](), note, km.callbacks.Resume(tmp_path, 3), epochs=1)
+    fit(
+        renew_regressor("fused"), DATA["arrays"](), note, km.callbacks.Resume(tmp_path, 3), epochs=1
+    )
     assert seen[-1] == STEPS - 1
     assert max(np.diff([-1, *seen])) <= 3
 
 
 def test_so_many_checkpoints_are_kept(tmp_path):
-    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every=1, keep=4))
+    fit(
+        renew_regressor(),
+        DATA["arrays"](),
+        km.callbacks.Resume(tmp_path, every=1, keep=4),
+        epochs=1,
+    )
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -401,15 +507,15 @@ def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
     before = signal.signal(number, receive)
     try:
         with pytest.raises(StoppedError):
-            fit(make_regressor(), DATA["arrays"](), Signal(), km.callbacks.Resume(tmp_path))
+            fit(renew_regressor(), DATA["arrays"](), Signal(), km.callbacks.Resume(tmp_path))
         assert signal.getsignal(number) is receive
     finally:
         signal.signal(number, before)
     assert ended == [0, 1, 2, 3]  # The execution in which it came has ended, and no more ran.
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0000_step_000004"]
-    expected = fit(make_regressor(), DATA["arrays"]()).history
+    expected = fit(renew_regressor(), DATA["arrays"]()).history
     assert (
-        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path)).history == expected
+        fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path)).history == expected
     )
 
 
@@ -423,7 +529,7 @@ def test_a_signal_after_the_last_checkpoint_is_passed_on(tmp_path):
     before = signal.signal(signal.SIGTERM, receive)
     try:
         with pytest.raises(StoppedError):
-            fit(make_regressor(), DATA["arrays"](), late, km.callbacks.Resume(tmp_path))
+            fit(renew_regressor(), DATA["arrays"](), late, km.callbacks.Resume(tmp_path))
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -434,7 +540,7 @@ def test_a_part_of_a_program_of_the_same_number_is_removed(tmp_path):
     part.mkdir()
     (part / "state.json").touch()
     os.utime(part, (0, 0))
-    fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+    fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
     assert not part.exists()
 
 
@@ -443,23 +549,25 @@ def test_states_of_recurrent_layers_continue(tmp_path):
     def make_model():
         keras.utils.set_random_seed(5)
         inputs = keras.Input(batch_shape=(4, 3, 1))
-        hidden = keras.layers.GRU(3, stateful=True)(inputs)
+        hidden = keras.layers.SimpleRNN(2, stateful=True)(inputs)
         model = km.Model(inputs, keras.layers.Dense(1)(hidden))
-        model.compile("adam", "mean_squared_error", mode="graph")
+        model.compile("sgd", "mean_squared_error", mode="graph")
         return model
 
-    data = {"x": X[:24, :, None], "y": Y[:24], "batch_size": 4, "shuffle": False}
-    model, expected = assert_resumes(tmp_path, make_model, lambda: data, counts=(9,))
+    data = {"x": X[..., None], "y": Y, "batch_size": 4, "shuffle": False}
+    renew = compile_once(make_model)
+    model, expected = assert_resumes(tmp_path, make_model, lambda: data, counts=(9,), renew=renew)
     np.testing.assert_array_equal(model.layers[1].states[0], expected.layers[1].states[0])
 
 
 @pytest.mark.slow
 def test_shuffled_validation_data_continue(tmp_path):
     def make_data():
-        validation = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(26, seed=5).batch(4)
+        validation = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(28, seed=5).batch(4)
         return {**DATA["arrays"](), "validation_data": validation, "validation_steps": 2}
 
-    assert_resumes(tmp_path, make_regressor, make_data, counts=(17,))
+    make_model = functools.partial(renew_regressor, place=1)
+    assert_resumes(tmp_path, make_model, make_data, counts=(17,), renew=renew_regressor)
 
 
 @pytest.mark.parametrize("state", [np.array(["a"]), {1: 2}, np.datetime64("2020"), object()])
@@ -469,7 +577,7 @@ def test_a_state_that_cannot_be_read_again_is_not_written(tmp_path, state):
             return state
 
     with pytest.raises(TypeError, match="must be made of numbers, strings and arrays of numbers"):
-        fit(make_regressor(), DATA["arrays"](), Odd(), km.callbacks.Resume(tmp_path))
+        fit(renew_regressor(), DATA["arrays"](), Odd(), km.callbacks.Resume(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -480,11 +588,24 @@ def test_a_model_without_modes_is_refused(tmp_path):
         model.fit(X, Y, verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
 
 
-def test_what_is_resumed_is_said(tmp_path, capsys):
-    stop(make_regressor(), DATA["arrays"](), 10, km.callbacks.Resume(tmp_path, every=2))
-    for words in ("1 epochs and 1 steps were run before", "has ended, after 3 epochs"):
-        model = make_regressor()
-        callbacks = [km.callbacks.Resume(tmp_path, every=2)]
+@pytest.fixture(scope="module")
+def stopped_folder(tmp_path_factory):
+    """Checkpoints after 8 and 10 steps, of a fit of arrays that was stopped in its second epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    stop(renew_regressor(), DATA["arrays"](), 11, km.callbacks.Resume(folder, every=2))
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_folder, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(stopped_folder, tmp_path / "stopped")
+
+
+def test_what_is_resumed_is_said(stopped, capsys):
+    for words in ("1 epochs and 3 steps were run before", "has ended, after 3 epochs"):
+        model = renew_regressor()
+        callbacks = [km.callbacks.Resume(stopped, every=2)]
         model.fit(**DATA["arrays"](), epochs=EPOCHS, verbose=2, callbacks=callbacks)
         assert words in capsys.readouterr().out
 
@@ -500,29 +621,27 @@ def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(
         OSError, match="Resume could not write a checkpoint. Received: .* make room"
     ):
-        fit(make_regressor(), DATA["arrays"](), Replace(), resume)
+        fit(renew_regressor(), DATA["arrays"](), Replace(), resume)
 
 
-def test_a_file_sets_nothing_but_what_a_callback_counts(tmp_path):
-    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
-    (checkpoint,) = tmp_path.iterdir()
+def test_a_file_sets_nothing_but_what_a_callback_counts(stopped):
+    checkpoint = max(stopped.iterdir())
     content = json.loads((checkpoint / "state.json").read_text())
     for one in content["state"]["callbacks"]:
         if one["class"] == "History":
             one["state"]["params"] = "elsewhere"
     (checkpoint / "state.json").write_text(json.dumps(content))
     write_checksums(checkpoint)
-    history = fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+    history = fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(stopped))
     assert history.params["epochs"] == EPOCHS
 
 
-def test_a_checkpoint_of_another_format_is_refused(tmp_path):
-    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
-    (checkpoint,) = tmp_path.iterdir()
+def test_a_checkpoint_of_another_format_is_refused(stopped):
+    checkpoint = max(stopped.iterdir())
     (checkpoint / "state.json").write_text("{}")
     write_checksums(checkpoint)
     with pytest.raises(ValueError, match=r"must have format 1, .* Received: format=None"):
-        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(stopped))
 
 
 def damage(path):
@@ -530,30 +649,34 @@ def damage(path):
     path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def expected_history():
+    """The numbers of a fit of arrays that was never stopped."""
+    return fit(renew_regressor(), DATA["arrays"]()).history
+
+
 @pytest.mark.parametrize("name", ["model.weights.h5", "state.json", "arrays.npz", "SHA256SUMS"])
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(tmp_path, name):
-    stop(make_regressor(), DATA["arrays"](), 11, km.callbacks.Resume(tmp_path, every=2))
-    latest = max(tmp_path.iterdir())
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
+    stopped, name, expected_history
+):
+    latest = max(stopped.iterdir())
     damage(latest / name)
-    expected = fit(make_regressor(), DATA["arrays"]()).history
     with pytest.warns(UserWarning, match=f"{latest.name} is damaged, and not used"):
-        history = fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every=2))
-    assert history.history == expected
-    assert (tmp_path / f"damaged_{latest.name}").is_dir()
+        history = fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(stopped, every=2))
+    assert history.history == expected_history
+    assert (stopped / f"damaged_{latest.name}").is_dir()
 
 
 @pytest.mark.filterwarnings("ignore:The checkpoint .* is damaged:UserWarning")
-def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(tmp_path):
-    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
-    (checkpoint,) = tmp_path.iterdir()
-    (checkpoint / "arrays.npz").unlink()
+def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(stopped):
+    checkpoints = list(stopped.iterdir())
+    for checkpoint in checkpoints:
+        (checkpoint / "arrays.npz").unlink()
     with pytest.raises(ValueError, match="must hold a checkpoint that is whole"):
-        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
-    assert checkpoint.is_dir()
+        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(stopped))
+    assert all(checkpoint.is_dir() for checkpoint in checkpoints)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make_other", "data", "words"),
     [
@@ -566,24 +689,22 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(tmp_path):
         (make_regressor, "other arrays", r"data\.checksums\.0="),
     ],
 )
-def test_another_fit_is_refused_with_what_differs(tmp_path, make_other, data, words):
-    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1))
+def test_another_fit_is_refused_with_what_differs(stopped, make_other, data, words):
     others = {**DATA, "other arrays": lambda: {"x": X + 1, "y": Y, "batch_size": 4}}
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in stopped.rglob("*")}
     with pytest.raises(ValueError, match=f"must be resumed with what it was begun with.*{words}"):
-        fit(make_other(), others[data](), km.callbacks.Resume(tmp_path))
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        fit(make_other(), others[data](), km.callbacks.Resume(stopped))
+    assert {path: path.stat().st_mtime_ns for path in stopped.rglob("*")} == before
 
 
-def test_other_versions_are_said(tmp_path):
-    stop(make_regressor(), DATA["arrays"](), 3, km.callbacks.Resume(tmp_path, every=1, keep=1))
-    (checkpoint,) = tmp_path.iterdir()
+def test_other_versions_are_said(stopped):
+    checkpoint = max(stopped.iterdir())
     content = json.loads((checkpoint / "state.json").read_text())
     content["made_with"]["versions"]["keras"] = "3.1"
     (checkpoint / "state.json").write_text(json.dumps(content))
     write_checksums(checkpoint)
     with pytest.warns(UserWarning, match=r"began with keras 3\.1, .* the last digits may differ"):
-        fit(make_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path))
+        fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(stopped))
 
 
 def write_checksums(checkpoint):
@@ -595,10 +716,9 @@ def write_checksums(checkpoint):
     (checkpoint / "SHA256SUMS").write_text("".join(lines))
 
 
-@pytest.mark.slow
 def test_a_finished_fit_is_continued_by_the_same_model_for_more_epochs(tmp_path):
-    expected = fit(make_regressor(), DATA["arrays"](), epochs=5).history
-    model = make_regressor()
+    expected = fit(renew_regressor(), DATA["arrays"](), epochs=5).history
+    model = renew_regressor()
     plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=1.0)
     fit(model, DATA["arrays"](), km.callbacks.Resume(tmp_path), epochs=2)
     history = fit(model, DATA["arrays"](), km.callbacks.Resume(tmp_path), epochs=5)
@@ -634,7 +754,7 @@ def test_a_checkpoint_of_finite_weights_is_not_replaced_by_one_of_nan(tmp_path):
             if epoch == 1:
                 self.model.layers[0].kernel.assign(np.full((3, 4), np.nan))
 
-    fit(make_regressor(), DATA["arrays"](), Break(), km.callbacks.Resume(tmp_path), epochs=2)
+    fit(renew_regressor(), DATA["arrays"](), Break(), km.callbacks.Resume(tmp_path), epochs=2)
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]
 
 
@@ -643,4 +763,4 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path
     resume = km.callbacks.Resume(tmp_path / "file" / "folder")
     seen = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: pytest.fail("began"))
     with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received:"):
-        fit(make_regressor(), DATA["arrays"](), resume, seen)
+        fit(renew_regressor(), DATA["arrays"](), resume, seen)

@@ -23,8 +23,13 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_each_epoch_has_its_time_its_steps_and_its_rates(tmp_path):
-    record = train(tmp_path / "new" / "run.json")
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    """What the file says of a run of two epochs."""
+    return train(tmp_path_factory.mktemp("record") / "new" / "run.json")
+
+
+def test_each_epoch_has_its_time_its_steps_and_its_rates(record):
     assert [row["epoch"] for row in record["epochs"]] == [0, 1]
     for row in record["epochs"]:
         assert row["steps"] == 2
@@ -32,8 +37,7 @@ def test_each_epoch_has_its_time_its_steps_and_its_rates(tmp_path):
         assert 0 < 2 * row["microseconds_per_step"] <= 1e6 * row["seconds"]
 
 
-def test_it_says_how_the_run_really_ran(tmp_path):
-    record = train(tmp_path / "run.json")
+def test_it_says_how_the_run_really_ran(record):
     assert record["status"] == "finished"
     assert (record["mode"], record["strategy"], record["replicas"]) == ("eager", "single", 1)
     assert record["devices"] == ["CPU:0"]

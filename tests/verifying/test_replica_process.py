@@ -3,9 +3,22 @@
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
+import verification_zoo as zoo
 
+import kerasmodes as km
+from kerasmodes.verifying import causes
+
+# TensorFlow starts while the process reads this.
+SCRIPT = """
+import pathlib
+import kerasmodes as km
+import tensorflow as tf
+
+pathlib.Path({path!r}).write_text(f"{{__name__}} {{tf.ones(1).numpy()}}")
+"""
 PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -22,9 +35,33 @@ if __name__ == "__main__":
 """
 
 
+# The tests have two devices.
+THREE = {"replicas": 3, "batch_size": 6}
+
+
 @pytest.mark.slow
 @pytest.mark.workers
-def test_replicas_run_in_a_process_of_their_own_where_tensorflow_has_started(tmp_path):
+def test_replicas_run_in_a_process_that_reads_the_script_where_tensorflow_has_started(
+    tmp_path, monkeypatch
+):
+    script = types.ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    (tmp_path / "script.py").write_text(SCRIPT.format(path=str(tmp_path / "read")))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    report = zoo.verify(zoo.FAULTS["plain mean, Adam"], **THREE)
+    assert (tmp_path / "read").read_text() == "__mp_main__ [1.]"
+    assert report["graph"].is_ok and report.causes == {causes.MEAN}
+    assert all(words in report["3 replicas"].words for words in ("km.average_loss", "3 times"))
+
+
+def test_a_function_that_cannot_be_sent_to_the_process_is_refused():
+    with pytest.raises(ValueError, match="must be a function at the top of a module"):
+        zoo.verify(zoo.Case(lambda: km.SumRegressor(())), **THREE)
+
+
+@pytest.mark.sweep
+@pytest.mark.workers
+def test_the_process_of_the_replicas_reads_a_script(tmp_path):
     tests = pathlib.Path(__file__).parents[1]
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(tests=str(tests)))
