@@ -125,7 +125,7 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
         sample_weight: Nested specs of weights, or `None`.
     """
     compiled_loss = keras_private.find_compiled_loss(model)
-    if compiled_loss is None or not _is_plain(model):
+    if compiled_loss is None or not has_plain_step(model):
         return
     if y is None:
         raise ValueError(
@@ -160,7 +160,8 @@ def _check_loss(loss, output, target, weight):
         )
 
 
-def _is_plain(model):
+def has_plain_step(model: keras.Model) -> bool:
+    """Returns whether the steps and losses of a model are Keras's own."""
     names = ("train_step", "test_step", "compute_loss")
     owners = {next(cls for cls in type(model).__mro__ if name in vars(cls)) for name in names}
     return all(cls.__module__.startswith(("keras.", "kerasmodes.engine.")) for cls in owners)

@@ -58,6 +58,7 @@ class ModesMixin(Trainer):
 
     # What holds of a model that was not compiled.
     given_mode = _compile_arguments = _selector = None
+    output_watch = None
     _finds_steps_per_execution = False
     _steps = 1
 

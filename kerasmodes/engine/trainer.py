@@ -14,6 +14,7 @@ from kerasmodes.engine import (
     keras_private,
     optimizer_views,
     optimizers,
+    output_watch,
     shard_checks,
     validation_checks,
 )
@@ -107,12 +108,14 @@ class Trainer:
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
         self.stop_training = False
+        self._watch_outputs(callbacks)
         self.make_train_function()
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
         if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
             reader.skip_epochs(first_epoch)
-        progress, results = FitProgress(self, reader, callbacks, first_epoch), None
+        progress = FitProgress(self, reader, callbacks, first_epoch, validation)
+        results = None
         with progress.tell_watchers():
             self._begin_selection(reader, epochs - progress.epoch, verbose)
             for epoch in progress.list_epochs(epochs):
@@ -217,6 +220,15 @@ class Trainer:
         is_executor = isinstance(function, executors.Executor)
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
+
+    def _watch_outputs(self, callbacks):
+        """Lets steps look at outputs without a loss from here on, if a callback asks for it."""
+        is_asked = any(getattr(one, "watches_outputs", False) for one in callbacks.callbacks)
+        is_alone = self.distribute_strategy.num_replicas_in_sync == 1
+        is_new = self.output_watch is None
+        if is_asked and is_new and is_alone and output_watch.has_outputs_without_loss(self):
+            self.output_watch = output_watch.OutputWatch(self)
+            self.train_function = None
 
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""
