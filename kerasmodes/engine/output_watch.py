@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import data_checks, keras_private
+from kerasmodes.engine import data_checks, finite_data, keras_private
 
 OUTPUTS = "outputs"  # Their name among the logs that are not finite.
 
@@ -49,7 +49,8 @@ class OutputWatch:
             return {}
         self._num_broken.assign(0.0)
         outputs, self._last = self._last, []
-        return {OUTPUTS: outputs or float("nan")}
+        broken = [one for one in outputs if not finite_data.is_finite(one)]
+        return {OUTPUTS: broken or float("nan")}
 
 
 def has_outputs_without_loss(model: keras.Model) -> bool:

@@ -159,7 +159,8 @@ class Replay:
         return self._explain(execution, good, values)
 
     def _is_broken_after(self, execution, start, stop):
-        logs = self._model.train_function(execution.cut(start, stop))
+        run = getattr(self._model, f"{self._kind}_function")
+        logs = run(execution.cut(start, stop))
         return bool(self._find_broken_logs(logs) or self._state.find_broken())
 
     def _explain(self, execution, number, values):
@@ -185,8 +186,8 @@ class Replay:
 
     def _run_eagerly(self, batches, origins):
         """Returns the logs of a single step, and the error that it has raised, if any."""
-        executor = Executor(self._model, "train", "eager")
-        executor.step = origins.watch(self._model.train_step)
+        executor = Executor(self._model, self._kind, "eager")
+        executor.step = origins.watch(executor.step)
         try:
             return executor(batches), None
         except (tf.errors.OpError, ArithmeticError) as error:
