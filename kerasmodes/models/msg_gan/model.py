@@ -164,7 +164,8 @@ class MSGGAN(MultiScaleNetworks):
         pixels = pixel_range.PixelRange()
         x, y = training_images.check_data(x, y, self.image_shape, self.num_classes, pixels)
         pixels.warn()  # Of arrays, at once.
-        callbacks = pixel_range.add_watcher(arguments.get("callbacks"), pixels)
+        watcher = pixel_range.UnitRangeWatcher(pixels, isinstance(x, tf.data.Dataset))
+        callbacks = pixel_range.add_watcher(arguments.get("callbacks"), watcher, self)
         arguments |= {"x": x, "y": y, "callbacks": callbacks}
         if arguments.get("validation_data") is not None:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])

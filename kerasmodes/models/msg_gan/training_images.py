@@ -38,7 +38,7 @@ def check_data(
         y: Labels, as in `labels.one_hot`, or `None`.
         image_shape: (height, width, channels).
         num_classes: Int, or `None`, which ignores labels.
-        pixels: What notes the values of images, if they are to be noted.
+        pixels: What notes the values of images, but for those of a `tf.data.Dataset`, or `None`.
 
     Raises:
         ValueError: If images or labels have another form, or arrays other values. A stream raises
@@ -47,7 +47,7 @@ def check_data(
     """
     if isinstance(x, tf.data.Dataset):
         check_form(*_split_batch(x.element_spec), image_shape, num_classes)
-        return x.map(lambda *batch: _check_lazily(batch, num_classes, pixels)), y
+        return x.map(lambda *batch: _check_lazily(batch, num_classes)), y
     if isinstance(x, keras.utils.PyDataset):
         return CheckedBatches(x, image_shape, num_classes, pixels), y
     if isinstance(x, types.GeneratorType):
@@ -185,7 +185,7 @@ def _check_arrays(images, labels, image_shape, num_classes, pixels):
         image_labels.check(np.asarray(labels), num_classes)
 
 
-def _check_lazily(batch, num_classes, pixels):
+def _check_lazily(batch, num_classes):
     """Returns a batch of a data set, which cannot be had if it does not pass."""
     batch = batch[0] if len(batch) == 1 else batch
     images, labels = _split_batch(batch)
@@ -197,8 +197,6 @@ def _check_lazily(batch, num_classes, pixels):
     elif num_classes is not None:
         words = "Labels that are one-hot must be from 0 to 1. Received: from"
         checks.append(_assert_within(labels, 0, 1, words))
-    if pixels is not None:
-        checks.append(pixels.note_in_graph(tf.reduce_min(images), tf.reduce_max(images)))
     with tf.control_dependencies(checks):
         return tf.nest.map_structure(tf.identity, batch)
 

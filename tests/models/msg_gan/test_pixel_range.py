@@ -1,5 +1,6 @@
 """Tests of the range of pixels: noted as batches pass, warned of once."""
 
+import types
 import warnings
 
 import keras
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasmodes.models.msg_gan import pixel_range, training_images
+from kerasmodes.engine import super_batches
+from kerasmodes.models.msg_gan import pixel_range
 
 UNIT = np.linspace(0, 1, 8 * 16, dtype="float32").reshape(8, 4, 4, 1)
-SHAPE = (4, 4, 1)
 
 
 def warn(pixels):
@@ -22,32 +23,6 @@ def warn(pixels):
     return [str(one.message) for one in caught]
 
 
-def test_a_data_set_notes_what_was_read_and_no_more():
-    read = []
-    batches = tf.data.Dataset.from_tensor_slices(UNIT).batch(2)
-    pixels = pixel_range.PixelRange()
-    dataset, _ = training_images.check_data(batches, None, SHAPE, None, pixels)
-    assert warn(pixels) == []
-    for batch in dataset.take(2):
-        read.append(batch)
-    (message,) = warn(pixels)
-    most = float(np.max(np.concatenate(read)))
-    assert f"Received: values from 0 to {most:.3g}, none below 0." in message
-
-
-def test_the_place_of_a_data_set_can_still_be_saved(tmp_path):
-    batches = tf.data.Dataset.from_tensor_slices(UNIT).shuffle(8, seed=1).batch(2)
-    dataset, _ = training_images.check_data(batches, None, SHAPE, None, pixel_range.PixelRange())
-    iterator = iter(dataset)
-    next(iterator)
-    path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / "place"))
-    expected = [batch.numpy() for batch in iterator]
-    again = iter(dataset)
-    tf.train.Checkpoint(iterator=again).read(path)
-    for one, other in zip(again, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @pytest.mark.parametrize("numbers", [(-1, 1), (0, 0), (0, 255), (-0.1, 0.9), ()])
 def test_other_images_are_not_warned_of(numbers):
     pixels = pixel_range.PixelRange()
@@ -56,16 +31,62 @@ def test_other_images_are_not_warned_of(numbers):
     assert warn(pixels) == []
 
 
-@pytest.mark.parametrize(
-    "callbacks", [None, keras.callbacks.History(), [keras.callbacks.History()]]
-)
+def make_watcher(runs_eagerly=False):
+    pixels = pixel_range.PixelRange()
+    watcher = pixel_range.UnitRangeWatcher(pixels, is_dataset=True)
+    watcher.set_model(types.SimpleNamespace(run_eagerly=runs_eagerly))
+    return pixels, watcher
+
+
+MESSAGE = f"values from 0 to {UNIT[:2].max():.3g}, none below 0."
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+@pytest.mark.parametrize("drop_remainder", [False, True])
+def test_the_first_batch_of_an_iterator_is_looked_at_and_runs(with_labels, drop_remainder):
+    data = (UNIT, np.arange(8)) if with_labels else UNIT
+    dataset = tf.data.Dataset.from_tensor_slices(data).batch(2, drop_remainder)
+    (pixels, watcher), iterator = make_watcher(), iter(dataset)
+    first = watcher.begin_execution(iterator)
+    assert isinstance(first, tf.data.Iterator) and first.element_spec == dataset.element_spec
+    batches = [*first, *watcher.begin_execution(iterator)]
+    assert len(batches) == 4
+    images = [batch[0] if with_labels else batch for batch in batches]
+    np.testing.assert_array_equal(np.concatenate(images), UNIT)
+    (message,) = warn(pixels)
+    assert MESSAGE in message
+
+
+def test_the_first_batch_of_an_eager_execution_and_of_a_range_runs():
+    pixels, watcher = make_watcher(runs_eagerly=True)
+    dataset = tf.data.Dataset.from_tensor_slices(UNIT).batch(2)
+    batches = list(watcher.begin_execution(iter(dataset)))
+    np.testing.assert_array_equal(np.concatenate(batches), UNIT)
+    assert MESSAGE in warn(pixels)[0]
+    pixels, watcher = make_watcher()
+    ranges = [super_batches.BatchRange(tf.reshape(UNIT, [4, 2, 4, 4, 1]), 0, 3)]
+    assert watcher.begin_execution(ranges) is ranges
+    assert MESSAGE in warn(pixels)[0]
+
+
+def test_data_that_end_at_once_are_left_to_the_executor():
+    pixels, watcher = make_watcher()
+    iterator = iter(tf.data.Dataset.from_tensor_slices(UNIT[:0]).batch(2))
+    assert watcher.begin_execution(iterator) is iterator
+    assert warn(pixels) == []
+
+
+HISTORY = keras.callbacks.History()
+
+
+@pytest.mark.parametrize("callbacks", [None, HISTORY, [HISTORY]])
 def test_a_watcher_is_added_to_any_callbacks(callbacks):
-    found = pixel_range.add_watcher(callbacks, pixel_range.PixelRange())
-    assert isinstance(found[-1], pixel_range.UnitRangeWatcher)
-    assert len(found) == (1 if callbacks is None else 2)
+    _, watcher = make_watcher()
+    found = pixel_range.add_watcher(callbacks, watcher, None)
+    assert found == ([watcher] if callbacks is None else [HISTORY, watcher])
 
 
 def test_a_watcher_is_added_to_a_list_of_keras_s():
-    callbacks = keras.callbacks.CallbackList()
-    assert pixel_range.add_watcher(callbacks, pixel_range.PixelRange()) is callbacks
-    assert len(callbacks.callbacks) == 1
+    (_, watcher), callbacks = make_watcher(), keras.callbacks.CallbackList()
+    assert pixel_range.add_watcher(callbacks, watcher, "model") is callbacks
+    assert callbacks.callbacks == [watcher] and watcher.model == "model"

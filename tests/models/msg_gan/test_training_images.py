@@ -214,19 +214,7 @@ def make_plain_gan():
     return gan
 
 
-class CountedBatches(Batches):
-    """Three batches, that count how often each is asked for."""
-
-    def __init__(self, *arrays):
-        super().__init__(*arrays)
-        self.asked = []
-
-    def __getitem__(self, index):
-        self.asked.append(index)
-        return super().__getitem__(index)
-
-
-@pytest.mark.parametrize("make", [np.asarray, tf.constant, CountedBatches, generated, batches])
+@pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches, generated, batches])
 def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     data = make((IMAGES + 1) / 2)
     batch_size = 4 if make in (np.asarray, tf.constant) else None
@@ -235,7 +223,6 @@ def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     ) as w:
         make_plain_gan().fit(data, batch_size=batch_size, steps_per_epoch=3, verbose=0)
     assert len(w) == 1
-    assert sorted(getattr(data, "asked", [0, 1, 2])) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("make", [np.asarray, batches])
