@@ -53,8 +53,16 @@ def load_model(run: str, compile: bool = True) -> keras.Model:
         return keras.models.load_model(path, compile=compile)
     except Exception as error:  # A damaged file may end in any error of its readers.
         raise ValueError(
-            f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
+            f"`run` must hold a model.keras that can be read. Received: run={run!r}: "
+            f"{_find_reason(error)}"
         ) from error
+
+
+def _find_reason(error):
+    """Returns the line of an error that says why: Keras writes whole configurations around it."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    inner = [line for line in lines if line.startswith("Exception encountered: ")]
+    return inner[-1].removeprefix("Exception encountered: ") if inner else lines[0]
 
 
 def load_gan(run: str) -> models.MSGGAN:

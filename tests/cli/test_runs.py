@@ -44,3 +44,15 @@ def test_a_model_that_is_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "run" / "model.keras").symlink_to(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="whose model.keras is in it"):
         runs.load_model(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("no such layer\n\nFull config: {}", "no such layer"),
+        ("<class 'a'> failed\nconfig={}.\n\nException encountered: a lambda", "a lambda"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_reason_of_an_error_of_keras_is_one_line(words, reason):
+    assert runs._find_reason(ValueError(words)) == reason
