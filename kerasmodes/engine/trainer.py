@@ -22,6 +22,8 @@ from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.fit_progress import FitProgress
 from kerasmodes.engine.readers import Reader
 
+NO_BATCH = "`x` must hold at least one batch. Received: data that end at once"
+
 
 class Trainer:
     """The loops over executions, for a class with the attributes of `ModesMixin`."""
@@ -86,6 +88,7 @@ class Trainer:
         fit_arguments.check_batch_size(batch_size)
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
         fit_arguments.check_callbacks(callbacks)
+        data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
         data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = keras_private.train_validation_split(
@@ -122,6 +125,8 @@ class Trainer:
                 progress.begin_epoch(epoch)
                 if not progress.had_stopped:
                     self._train_epoch(progress)
+                if not progress.step and epoch == first_epoch:
+                    raise ValueError(NO_BATCH)
                 results = epoch_logs.find_epoch_logs(self, progress.logs)
                 if validation and fit_arguments.is_validated(epoch, validation_freq):
                     results |= self._validate(validation, progress)
@@ -155,6 +160,7 @@ class Trainer:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         if reader is None:
             fit_arguments.check_batch_size(batch_size)
+            data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
             data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
             data_checks.check_reader(self, reader, "evaluate")
@@ -182,6 +188,7 @@ class Trainer:
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""
         shard_checks.check_scope(self)
         fit_arguments.check_batch_size(batch_size)
+        data_checks.check_arrays(x=x)
         data_checks.check_length(x, steps, "steps")
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)
         data_checks.check_reader(self, reader, "predict")
@@ -199,7 +206,7 @@ class Trainer:
                     break
         callbacks.on_predict_end()
         if not outputs:
-            raise ValueError("`x` must hold at least one batch. Received: data that end at once")
+            raise ValueError(NO_BATCH)
         return keras_private.concatenate_arrays(outputs)
 
     def make_train_function(self, force=False):
