@@ -37,6 +37,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}{MARK}{path.name[-LONGEST_NAME:]}")
+    temporary.unlink(missing_ok=True)  # It may be a link that leads elsewhere.
     try:
         yield temporary
         if path.exists():
@@ -94,11 +95,37 @@ def prepare_folder(name: str, path: str | os.PathLike) -> None:
     Raises:
         ValueError: If nothing can be written there.
     """
-    try:
+    with _explain_error(name, path):
         pathlib.Path(path).mkdir(parents=True, exist_ok=True)
-        remove_parts(path)
-        with tempfile.TemporaryFile(dir=path):
+    check_writable(name, path)
+
+
+def check_writable(name: str, path: str | os.PathLike) -> None:
+    """Checks that files can be written to a folder, and makes none.
+
+    What killed programs have left in it is removed. Of a folder that is not there, the first one
+    above it that is there is tried.
+
+    Args:
+        name: The user's name for the argument.
+        path: The folder.
+
+    Raises:
+        ValueError: If nothing can be written there.
+    """
+    folder = pathlib.Path(path).absolute()
+    with _explain_error(name, path):
+        if folder.exists():
+            remove_parts(folder)
+        first = next(one for one in (folder, *folder.parents) if one.exists())
+        with tempfile.TemporaryFile(dir=first):
             pass
+
+
+@contextlib.contextmanager
+def _explain_error(name, path):
+    try:
+        yield
     except OSError as error:
         raise ValueError(
             f"`{name}` must be a folder to write to. Received: {name}={str(path)!r}, {error}"

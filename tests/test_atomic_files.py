@@ -1,5 +1,6 @@
 """Tests of files that appear whole or not at all."""
 
+import os
 import subprocess
 import sys
 
@@ -49,3 +50,22 @@ def test_what_killed_programs_have_left_is_removed(tmp_path):
         temporary.write_text("ours")
         atomic_files.remove_parts(tmp_path)
     assert [one.name for one in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_folder_is_tried_and_not_made(tmp_path):
+    atomic_files.check_writable("directory", tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received: "):
+        atomic_files.check_writable("directory", tmp_path / "file" / "b")
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path):
+    (tmp_path / "run").mkdir()
+    other = tmp_path / "other"
+    other.write_text("old")
+    link = tmp_path / "run" / f".{os.getpid()}{atomic_files.MARK}a.json"
+    link.symlink_to(other)
+    with atomic_files.atomic_write(tmp_path / "run" / "a.json") as temporary:
+        temporary.write_text("new")
+    assert (other.read_text(), (tmp_path / "run" / "a.json").read_text()) == ("old", "new")

@@ -12,7 +12,13 @@ from typing import Any
 
 from kerasmodes import atomic_files, replicas
 from kerasmodes.callbacks import nan_report, saved_batches
-from kerasmodes.engine import finite_data, fit_watchers, recent_steps, replay
+from kerasmodes.engine import (
+    finite_data,
+    fit_watchers,
+    recent_steps,
+    recent_validation,
+    replay,
+)
 
 SKIP_CHECK = (
     "Remove such examples; or, if these numbers are there on purpose, use "
@@ -26,6 +32,11 @@ NOT_BUILT = "The model had no weights before its first step: call `build(input_s
 NOT_AGAIN = (
     "The steps since the last copy of the state were run again, and stayed finite: something that "
     "is no variable of the model took part, such as a callback, or random numbers without a seed."
+)
+
+NOT_FOUND = (
+    "Which batch it was, and why, was not found: the validation was run again and stayed finite, "
+    "or its data cannot be read twice."
 )
 
 
@@ -46,7 +57,12 @@ class NaNGuard(fit_watchers.FitWatcher):
     What is infinite without harm, such as a mask, is no failure; neither is a step that
     `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
-    Logs are looked at after each execution; callbacks see those of its last step. Weights are
+    Of the logs of a validation, it names the batch, and the layer, metric or example, in the same
+    way. The batches are read once more for that, and the model stays as it is.
+
+    Logs are looked at after each execution; callbacks see those of its last step. So are outputs
+    that no loss takes, of models whose steps are Keras's, on one device; they count as a log with
+    the name `outputs`. What callbacks add to the logs of an epoch is looked at, too. Weights are
     looked at, and the state is copied, as often as half a percent of the time allows each, and at
     the end of the fit: with short steps, a broken weight may be found some steps later, but the
     step that is named, and the state that is restored, are the same. The batches since the last
@@ -61,8 +77,8 @@ class NaNGuard(fit_watchers.FitWatcher):
             missing. `None` saves none.
         ignore: Names of logs that may be NaN, such as a metric of classes that are not there.
         raise_error: Bool, whether to raise a `FloatingPointError` in place of the warning.
-        check_data: Bool, whether arrays that `fit` is given must be finite, `x`, `y` and
-            `sample_weight`. Turn it off if NaN marks what is missing in them.
+        check_data: Bool, whether arrays that `fit` is given must be finite, `x`, `y`,
+            `sample_weight` and `validation_data`. Turn it off if NaN marks what is missing in them.
 
     Attributes:
         report: A `NaNReport` of the last fit, or `None` if nothing has failed.
@@ -85,6 +101,8 @@ class NaNGuard(fit_watchers.FitWatcher):
     ```
     """
 
+    watches_outputs = True
+
     def __init__(
         self,
         directory: str | pathlib.Path | None = None,
@@ -102,7 +120,8 @@ class NaNGuard(fit_watchers.FitWatcher):
         self.raise_error = raise_error
         self.check_data = check_data
         self.report = None
-        self._progress = self._steps = None
+        self._progress = self._steps = self._validation = None
+        self._test_logs, self._epoch_logs = {}, {}
 
     def __deepcopy__(self, memo):
         return copy.copy(self)  # As in `GenerationMetrics`.
@@ -111,17 +130,18 @@ class NaNGuard(fit_watchers.FitWatcher):
         self.report = None
         self._progress = progress
         self._steps = recent_steps.RecentSteps(progress.model)
+        self._validation = recent_validation.RecentValidation(progress)
+        self._test_logs, self._epoch_logs = {}, {}
+        self._find_broken_logs({})  # Forgets the outputs of an earlier fit.
         self._is_looked_at = True
         self._epoch, self._num_steps = progress.epoch, progress.step
         self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
-            atomic_files.prepare_folder("directory", self.directory)
+            atomic_files.check_writable("directory", self.directory)
         if not progress.model.run_eagerly:
             progress.reader.read_in_blocks(recent_steps.BLOCK)
-        arrays = progress.reader.arrays if self.check_data else None
-        if arrays is not None:
-            named = dict(zip(saved_batches.PARTS, arrays, strict=False))
-            finite_data.check_finite(SKIP_CHECK, **named)
+        if self.check_data:
+            self._check_arrays()
 
     def begin_execution(self, batches: Any) -> Any:
         self._is_looked_at = False
@@ -136,16 +156,32 @@ class NaNGuard(fit_watchers.FitWatcher):
             if broken or variables:
                 self._fail(broken, variables)
 
+    def on_test_begin(self, logs=None):
+        if self._validation is not None:
+            self._test_logs = {}
+            self._validation.begin()
+
+    def on_test_end(self, logs=None):
+        self._test_logs = logs or {}
+
     def on_epoch_end(self, epoch, logs=None):
         if self._steps is None or self.report is not None:
             return
-        broken = self._find_broken_logs(logs or {})
+        self._epoch_logs = {} if logs is None else logs
+        broken = self._find_broken_logs(self._epoch_logs)
         looks = bool(broken) or not self._is_alone or self._steps.is_look_due()
         variables = self._look() if looks else []
         if variables:
             self._fail(broken, variables)
         elif broken:
-            self._tell(stage=nan_report.VALIDATION, step=None, logs=tuple(broken))
+            self._fail_epoch(broken)
+
+    def end_epoch(self) -> None:
+        """Looks at what other callbacks have added to the logs meanwhile."""
+        broken = self._find_broken_logs(self._epoch_logs) if self.report is None else {}
+        self._epoch_logs = {}
+        if broken:
+            self._fail_epoch(broken)
 
     def on_train_end(self, logs=None):
         if self._steps is not None and self.report is None:
@@ -154,7 +190,7 @@ class NaNGuard(fit_watchers.FitWatcher):
                 self._fail({}, variables)
 
     def end_fit(self) -> None:
-        self._progress = self._steps = None  # With the batches.
+        self._progress = self._steps = self._validation = None  # With the batches.
 
     def _look(self):
         """Returns the names of the variables that are not finite, if any step has run since."""
@@ -163,8 +199,19 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._is_looked_at = True
         return self._steps.find_broken()
 
+    def _check_arrays(self):
+        arrays, validation = self._progress.reader.arrays, self._progress.validation
+        if arrays is not None:
+            named = dict(zip(saved_batches.PARTS, arrays, strict=False))
+            finite_data.check_finite(SKIP_CHECK, **named)
+        if validation is not None:
+            parts = tuple(validation[name] for name in saved_batches.PARTS)
+            finite_data.check_finite(SKIP_CHECK, validation_data=parts)
+
     def _find_broken_logs(self, logs):
-        broken = replay.find_broken_numbers(logs)
+        broken, watch = replay.find_broken_numbers(logs), self._progress.model.output_watch
+        if watch is not None:
+            broken |= watch.take_broken()
         return {n: value for n, value in broken.items() if n not in self.ignore} if broken else {}
 
     def _fail(self, logs, variables):
@@ -178,13 +225,34 @@ class NaNGuard(fit_watchers.FitWatcher):
             if failed.is_broken_eagerly:
                 found |= {"logs": tuple(failed.logs), "variables": tuple(failed.variables)}
             found["restored_to"] = failed.epoch, failed.step
-            found["batch_path"] = self._save(failed)
+            found["batch_path"] = self._save(failed, "step")
         else:
             if not steps.can_replay:
                 found["remark"] = NOT_KEPT
             else:
                 found["remark"] = NOT_BUILT if steps.copied_at is None else NOT_AGAIN
             found["restored_to"] = steps.copied_at if steps.restore() else None
+        self._tell(**found)
+
+    def _find_broken_test_logs(self, logs):
+        broken = replay.find_broken_numbers(logs)
+        return {n: value for n, value in broken.items() if f"val_{n}" not in self.ignore}
+
+    def _fail_epoch(self, logs):
+        """Tells of logs of an epoch, after steps that were finite."""
+        found = {"step": None, "logs": tuple(logs)}
+        tested = {f"val_{name}" for name in self._find_broken_test_logs(self._test_logs)}
+        if not tested & set(logs):
+            is_known = set(logs) & set(self._progress.logs)
+            stage = nan_report.UNKNOWN if is_known else nan_report.CALLBACK
+            self._tell(stage=stage, **found)
+            return
+        failed = self._validation.find_failed_batch(self._find_broken_test_logs)
+        found |= {"is_validation": True, "remark": NOT_FOUND}
+        if failed is not None:
+            found |= {"remark": "", **nan_report.explain(failed)}
+            found |= {"step": None, "validation_step": failed.step}
+            found["batch_path"] = self._save(failed, "validation")
         self._tell(**found)
 
     def _tell(self, **found):
@@ -199,10 +267,10 @@ class NaNGuard(fit_watchers.FitWatcher):
             raise FloatingPointError(words)
         warnings.warn(words, UserWarning, stacklevel=2)
 
-    def _save(self, failed):
+    def _save(self, failed, kind):
         """Returns the path of the file to which the batch of a failed step is written."""
         if self.directory is None or not replicas.is_chief(self.model.distribute_strategy):
             return None
-        name = f"epoch_{failed.epoch + 1:04d}_step_{failed.step + 1:06d}.npz"
+        name = f"epoch_{failed.epoch + 1:04d}_{kind}_{failed.step + 1:06d}.npz"
         saved_batches.save(failed.batch, self.directory / name)
         return self.directory / name

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasmodes.callbacks import saved_batches
-from kerasmodes.engine import finite_data, value_origins
+from kerasmodes.engine import finite_data, output_watch, value_origins
 
 DATA, FORWARD, LOSS, METRIC = "data", "forward", "loss", "metric"
 BACKWARD, UPDATE, STEP = "backward", "update", "step"
-VARIABLE, VALIDATION, UNKNOWN = "variable", "validation", "unknown"
+VARIABLE, CALLBACK, UNKNOWN = "variable", "callback", "unknown"
 
 # Numbers above it overflow soon: the square of the largest float is not finite.
 LARGE = 1e18
@@ -56,15 +56,21 @@ class NaNReport:
     Args:
         epoch, step: The step after which a number was not finite first, counted from 0 as callbacks
             count. `step` is `None` if it was not a step of training.
+        is_validation: Whether a log of the validation was not finite, after steps that were.
+        validation_step: The batch of the validation data after which a log was not finite, from 0;
+            `None` if it was not one of them, or not found again.
         mode: The mode that the model was in.
         logs, variables: The names of the logs and variables that were not finite after it.
         stage: Where the first such number came from: `"data"`; `"forward"` for a layer; `"loss"`;
             `"metric"`; `"backward"` for a gradient; `"update"` for an optimizer; `"step"` for what
             a `train_step` computes itself; `"variable"` for a weight or setting that was not finite
-            before; `"validation"`; or `"unknown"`.
+            before; `"callback"` for a log that a callback has added; or `"unknown"`.
         operation: TensorFlow's name of the operation, such as `"Log"`, or `None`.
         gradient_of: The operation whose gradient it is a part of, or `None`.
         layer: Path of the layer that it ran in, or `None`.
+        metric: Name of the metric that it ran in, or `None`.
+        place: Place of the first such number in what the operation returned: its first index is, as
+            a rule, the example within the batch. `None` if it is not known.
         source: The line of the program that called it, or `None`.
         gradient: Path of the first weight whose gradient was not finite, or `None`.
         variable: Name of the variable that was updated, or was not finite before, or `None`.
@@ -87,9 +93,13 @@ class NaNReport:
     logs: tuple
     variables: tuple
     stage: str = UNKNOWN
+    is_validation: bool = False
+    validation_step: int | None = None
     operation: str | None = None
     gradient_of: str | None = None
     layer: str | None = None
+    metric: str | None = None
+    place: tuple | None = None
     source: str | None = None
     gradient: str | None = None
     variable: str | None = None
@@ -121,17 +131,22 @@ class NaNReport:
         return "\n".join([words, *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
     def _describe_moment(self):
-        step = "" if self.step is None else f", step {self.step + 1}"
-        names = [*(f"log {name!r}" for name in self.logs), *map(repr, self.variables)]
+        moment = "" if self.step is None else f", step {self.step + 1}"
+        if self.is_validation:
+            number = self.validation_step
+            moment = ", validation" + ("" if number is None else f" batch {number + 1}")
+        logs = ("the outputs" if n == output_watch.OUTPUTS else f"log {n!r}" for n in self.logs)
+        names = [*logs, *map(repr, self.variables)]
         listed = ", ".join(names[:MOST_NAMES])
         listed += f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         return (
-            f"Training was stopped in epoch {self.epoch + 1}{step} (mode {self.mode!r}): NaN or "
+            f"Training was stopped in epoch {self.epoch + 1}{moment} (mode {self.mode!r}): NaN or "
             f"infinity in {listed or 'the logs'}."
         )
 
     def _describe_origin(self):
-        where = f" in layer {self.layer!r}" if self.layer else ""
+        where = f" of metric {self.metric!r}" if self.metric else ""
+        where += f" in layer {self.layer!r}" if self.layer else ""
         source = f" ({self.source})" if self.source else ""
         operation = f"operation {self.operation}"
         if self.stage == DATA:
@@ -148,15 +163,18 @@ class NaNReport:
             )
         if self.stage == VARIABLE:
             return f"It came from {self.variable!r}, which was not finite before the step."
-        if self.stage == VALIDATION:
-            return "It came up in the validation, not in a step of training."
+        if self.stage == CALLBACK:
+            return "A callback has added it: the steps and their numbers are finite."
         if self.stage == UNKNOWN:
             return ""
-        part = {LOSS: " of the loss", METRIC: " of a metric"}.get(self.stage, "")
-        return f"The first one came from the {operation}{part}{where}{source}."
+        part = " of the loss" if self.stage == LOSS else ""
+        place = f", at {list(self.place)} of its result" if self.place else ""
+        return f"The first one came from the {operation}{part}{where}{source}{place}."
 
     def _describe_state(self):
         saved = f" The batch is in {self.batch_path}." if self.batch_path else ""
+        if self.is_validation or self.stage == CALLBACK:
+            return f"The model is as it was after the last step.{saved}"
         if self.restored_to is None:
             return f"There is no earlier state to restore.{saved}"
         epoch, step = self.restored_to
@@ -231,12 +249,10 @@ def _explain_origin(origin, batch, gradients):
     optimizer = origin.find_scope(value_origins.OPTIMIZER)
     forward = origin.gradient_of if origin.is_backward and origin.gradient_of else origin
     layer = forward.find_scope(value_origins.LAYER)
+    metric = forward.find_scope(value_origins.METRIC)
     place = forward.place or origin.place
     named = {f"input {n} of {origin.name}": t for n, t in enumerate(origin.inputs)}
-    if layer is not None:
-        parts = keras.tree.flatten(layer.inputs)
-        parts = [part for part in parts if isinstance(part, (tf.Tensor, np.ndarray))]
-        named |= {f"input {number} of the layer": part for number, part in enumerate(parts)}
+    named |= _name_inputs("layer", layer) | _name_inputs("metric", metric)
     if gradients and optimizer is None:
         named[f"gradient of {gradients[0][1]}"] = gradients[0][2]
     ranges = _list_ranges(named)
@@ -245,6 +261,8 @@ def _explain_origin(origin, batch, gradients):
         "operation": origin.name,
         "gradient_of": forward.name if forward is not origin else None,
         "layer": layer.name if layer else None,
+        "metric": metric.name if metric else None,
+        "place": origin.broken_at,
         "source": str(place) or None if place else None,
         "gradient": gradients[0][1] if gradients and optimizer is None else None,
         "variable": origin.variable,
@@ -254,12 +272,21 @@ def _explain_origin(origin, batch, gradients):
     }
 
 
+def _name_inputs(kind, scope):
+    """Returns what a layer or metric was called with, by names for a table."""
+    parts = keras.tree.flatten(scope.inputs) if scope is not None else []
+    parts = [part for part in parts if isinstance(part, (tf.Tensor, np.ndarray))]
+    return {f"input {number} of the {kind}": part for number, part in enumerate(parts)}
+
+
 def _find_stage(origin, optimizer):
     if optimizer is not None:
         return UPDATE
+    if origin.find_scope(value_origins.METRIC) is not None:
+        return METRIC
     if origin.is_backward:
         return BACKWARD
-    stages = {value_origins.LAYER: FORWARD, value_origins.LOSS: LOSS, value_origins.METRIC: METRIC}
+    stages = {value_origins.LAYER: FORWARD, value_origins.LOSS: LOSS}
     return stages[origin.scopes[-1].kind] if origin.scopes else STEP
 
 

@@ -23,7 +23,7 @@ from kerasmodes.cli import (
     training,
     verification,
 )
-from kerasmodes.cli.config_files import ConfigFile, put_config_first
+from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
 from kerasmodes.cli.flags import Command, console, errors
 from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
 
@@ -146,6 +146,7 @@ def _read_flags(path, command, words):
         flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
     except argparse.ArgumentError as error:
         raise argparse.ArgumentError(None, _name_flags(str(error), parser)) from error
+    check_trusted(own)
     flags.pop("config")
     return run, flags
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 import jsonargparse
 
 from kerasmodes.cli import kinds
+
+PLACES = ("--run", "--directory", "--data-dir", "--idx-dir", "--cache-dir")
 
 
 class ConfigFile(jsonargparse.ActionConfigFile):
@@ -50,6 +53,42 @@ def put_config_first(words: Sequence[str]) -> list[str]:
         if word == "--config" and words:
             target.append(words.pop(0))
     return [*first, *others]
+
+
+def check_trusted(words: Sequence[str]) -> None:
+    """Raises if a file alone says what only the command line may: it may come from a stranger.
+
+    That is a folder outside of the present one, and what is imported, which runs code.
+
+    Args:
+        words: The words of a command.
+
+    Raises:
+        argparse.ArgumentError: If a file says so, and no flag beside it.
+    """
+    words = put_config_first(words)
+    flags = {word.partition("=")[0] for word in words}
+    paths = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    paths += [value for word, value in itertools.pairwise(words) if word == "--config"]
+    for path in paths:
+        for key, value in read_settings(path).items():
+            flag = f"--{str(key).replace('_', '-')}"
+            reason = None if flag in flags else _find_distrust(flag, value)
+            if reason is not None:
+                raise argparse.ArgumentError(
+                    None, f"{path}: {key!r} {reason}. To have it so, add {flag}={value}"
+                )
+
+
+def _find_distrust(flag: str, value: Any) -> str | None:
+    """Returns what only the command line may say of a value, or `None`."""
+    if not isinstance(value, str):
+        return None
+    if flag in PLACES:
+        is_inside = pathlib.Path(value).resolve().is_relative_to(pathlib.Path.cwd().resolve())
+        return None if is_inside else "leads out of the present folder"
+    is_imported = flag.endswith("optimizer") and "." in value
+    return "names what is to be imported" if is_imported else None
 
 
 def _check_keys(settings: dict[str, Any], parser: jsonargparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 import kerasmodes as km
 from kerasmodes import arguments, atomic_files, quiet_start
-from kerasmodes.cli import kinds, runs, runtimes
+from kerasmodes.cli import kinds, run_folders, runs, runtimes
 from kerasmodes.cli.flags import Command, add_flag, add_switch, console
 
 BATCH_SIZES = (1, 3)  # Two: a file may take no other than the one that it was made with.
@@ -30,7 +30,8 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         runtime = runtimes.RUNTIMES[flags.format]
         runtime.check_packages(flags.format)
-        folder = pathlib.Path(flags.directory or pathlib.Path(flags.run, "exported", flags.format))
+        folder = run_folders.find_path(flags.run, "exported", flags.format)
+        folder = pathlib.Path(flags.directory) if flags.directory else folder
         model = runs.load_model(flags.run, compile=False)
         _check_folder(folder, runtime.file, flags.overwrite)
         if flags.format != "saved_model" and model.compute_dtype != "float32":

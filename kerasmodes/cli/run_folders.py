@@ -113,13 +113,32 @@ def _check_records(folder):
         ) from error
 
 
+def find_path(run: str | os.PathLike, *names: str) -> pathlib.Path:
+    """Returns a path in a run's folder, which may come from a stranger.
+
+    Args:
+        run: The folder.
+        *names: Names of folders and of the file in it.
+
+    Raises:
+        ValueError: If a link leads out of the folder.
+    """
+    path = pathlib.Path(run, *names)
+    if not path.resolve().is_relative_to(pathlib.Path(run).resolve()):
+        raise ValueError(
+            f"`run` must be a folder whose {'/'.join(names)} is in it. Received: "
+            f"run={str(run)!r}, where a link leads out of the folder"
+        )
+    return path
+
+
 def read_config(run: str | os.PathLike) -> dict:
     """Returns the settings in a run's folder; empty if there are none.
 
     Raises:
-        ValueError: If the file of the settings cannot be read.
+        ValueError: If the file of the settings cannot be read, or is a link out of the folder.
     """
-    path = pathlib.Path(run, CONFIG)
+    path = find_path(run, CONFIG)
     if not path.exists():
         return {}
     try:

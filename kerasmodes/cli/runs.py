@@ -3,7 +3,7 @@
 How a run is trained is in `training.py`.
 """
 
-import pathlib
+import re
 import zipfile
 from collections.abc import Sequence
 
@@ -16,6 +16,9 @@ from kerasmodes.cli import kinds, run_folders
 from kerasmodes.cli.flags import add_arguments, add_flag
 
 DATA_PLACES = ("data_dir", "idx_dir")
+OWN_SETS = ("fashion_mnist_sample", "fashion_mnist")
+# Of a data set of TFDS's own; a name with a namespace may fetch a program, too.
+PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?")
 
 
 def add_run_argument(parser: jsonargparse.ArgumentParser) -> None:
@@ -41,7 +44,7 @@ def load_model(run: str, compile: bool = True) -> keras.Model:
     Raises:
         ValueError: If the folder holds no model, or one that cannot be read.
     """
-    path = pathlib.Path(run) / "model.keras"
+    path = run_folders.find_path(run, "model.keras")
     if not path.is_file():
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
     try:
@@ -50,8 +53,16 @@ def load_model(run: str, compile: bool = True) -> keras.Model:
         return keras.models.load_model(path, compile=compile)
     except Exception as error:  # A damaged file may end in any error of its readers.
         raise ValueError(
-            f"`run` must hold a model.keras that can be read. Received: run={run!r}: {error}"
+            f"`run` must hold a model.keras that can be read. Received: run={run!r}: "
+            f"{_find_reason(error)}"
         ) from error
+
+
+def _find_reason(error):
+    """Returns the line of an error that says why: Keras writes whole configurations around it."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    inner = [line for line in lines if line.startswith("Exception encountered: ")]
+    return inner[-1].removeprefix("Exception encountered: ") if inner else lines[0]
 
 
 def load_gan(run: str) -> models.MSGGAN:
@@ -72,14 +83,49 @@ def find_data_name(flags: jsonargparse.Namespace) -> str:
     """Returns the name of the data set in the flags, or of the one that the run was trained on.
 
     Raises:
-        ValueError: If neither names a data set.
+        ValueError: If neither names a data set, or the run alone one that is not on this machine.
     """
-    name = flags.data or run_folders.read_config(flags.run).get("data")
+    if flags.data:
+        return flags.data
+    name = run_folders.read_config(flags.run).get("data")
     if name is None:
         raise ValueError(
             "`data` must name a data set, since the run's config.yaml does not. Received: data=None"
         )
+    if not _is_here(name, flags.data_dir):
+        raise ValueError(
+            "`data` must be given for a data set that is to be fetched. Received: data=None, and a "
+            f"config.yaml that names {name!r}. If you trust the run, add --data={name}"
+        )
     return name
+
+
+def _is_here(name, data_dir):
+    """Returns whether a data set is the package's own, or has been prepared by TFDS."""
+    if name in OWN_SETS:
+        return True
+    import tensorflow_datasets as tfds
+
+    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+        return False
+    try:
+        return tfds.builder(name, data_dir=data_dir).is_prepared()
+    except (ValueError, AssertionError):  # No data set.
+        return False
+
+
+def _find_places(flags):
+    """Returns the folders of data in the flags; of those in the run's settings, none is read."""
+    config = run_folders.read_config(flags.run)
+    for name in DATA_PLACES:
+        if config.get(name) and not flags[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"`{name}` must be given for a run whose data are in a folder of their own. "
+                f"Received: {name}=None, and a config.yaml with {name}={config[name]!r}. If you "
+                f"trust the run, add {flag}={config[name]}"
+            )
+    return {name: flags[name] for name in DATA_PLACES}
 
 
 def load_images(
@@ -90,9 +136,8 @@ def load_images(
     Raises:
         ValueError: If they do not have the model's shape.
     """
-    config = run_folders.read_config(flags.run)
-    places = {name: flags[name] or config.get(name) for name in DATA_PLACES}
-    arguments = {"name": find_data_name(flags), "split": split, "seed": 0, **places}
+    name = find_data_name(flags)
+    arguments = {"name": name, "split": split, "seed": 0, **_find_places(flags)}
     # One batch of all images: a training split drops its last incomplete batch.
     count = int(data.images(**arguments, batch_size=1).cardinality())
     batches = data.images(**arguments, batch_size=count)

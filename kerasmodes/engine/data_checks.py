@@ -4,6 +4,7 @@ What several replicas ask of data is in `shard_checks.py`; numbers and callbacks
 `fit_arguments.py`.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -75,6 +76,39 @@ def check_length(x: Any, steps: int | None, steps_name: str, name: str = "x") ->
         raise ValueError(f"`{name}` must hold at least one example. Received: 0 {unit}")
 
 
+def check_arrays(**arguments: Any) -> None:
+    """Raises a `ValueError` if arguments are no data, or arrays without examples or numbers.
+
+    Args:
+        **arguments: What `fit` was given, by the argument's name.
+    """
+    for name, given in arguments.items():
+        if isinstance(_find_first_part(given), (bool, int, float, str, bytes)):
+            raise ValueError(
+                f"`{name}` must be an array, a tf.data.Dataset or a keras.utils.PyDataset. "
+                f"Received: a {type(given).__name__} of Python's. Use np.asarray({name})."
+            )
+        for part in keras.tree.flatten(given):
+            if not isinstance(part, (np.ndarray, np.generic)):
+                continue
+            if part.dtype.kind in "OSUV":
+                raise ValueError(
+                    f"`{name}` must hold numbers. Received: {name} of dtype={part.dtype}. "
+                    "Convert them; or give text in a tf.data.Dataset."
+                )
+            if not part.shape:
+                raise ValueError(
+                    f"`{name}` must have an axis of examples. Received: {name} with shape=[]"
+                )
+
+
+def _find_first_part(given):
+    """Returns what lists and tuples begin with, at any depth."""
+    while isinstance(given, (list, tuple)) and given:
+        given = given[0]
+    return given
+
+
 def _count(x):
     """Returns the batches or examples in data; below 0 where they are unknown or without end."""
     if isinstance(x, tf.data.Dataset):
@@ -94,6 +128,7 @@ def check_targets(y: Any, sample_weight: Any, output: Any, y_name: str = "y") ->
         output: Shape of the output, whose first dimension is the batch's.
         y_name: Name of the targets.
     """
+    _check_text(y_name, y)
     shape, output = tf.TensorShape(y.shape), tf.TensorShape(output)
     if not _compares(shape, output):
         raise ValueError(
@@ -125,13 +160,15 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
         sample_weight: Nested specs of weights, or `None`.
     """
     compiled_loss = keras_private.find_compiled_loss(model)
-    if compiled_loss is None or not _is_plain(model):
+    if compiled_loss is None or not has_plain_step(model):
         return
     if y is None:
         raise ValueError(
             "`y` must be given: the model was compiled with a loss. Received: y=None. "
             "A tf.data.Dataset must hold tuples of inputs and targets."
         )
+    for target in keras.tree.flatten(y):
+        _check_text("y", target)
     given = keras_private.find_given_losses(compiled_loss)[0]
     outputs = _find_outputs(model)
     losses, targets = keras.tree.flatten(given), keras.tree.flatten(y)
@@ -148,6 +185,45 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
             _check_loss(loss, output, target, weight)
 
 
+def check_inputs(model: keras.Model, x: Any) -> None:
+    """Raises a `ValueError` if a functional model of numbers is to be given text.
+
+    Args:
+        model: A Keras model.
+        x: Nested specs of the inputs.
+    """
+    inputs, parts = getattr(model, "inputs", None) or [], keras.tree.flatten(x)
+    if len(inputs) == len(parts) and all(one.dtype != "string" for one in inputs):
+        for part in parts:
+            _check_text("x", part)
+
+
+def check_outputs(model: keras.Model, y: Any, y_pred: Any) -> None:
+    """Raises a `ValueError` if a loss of Keras's would broadcast targets against outputs.
+
+    That is for models whose outputs are known only now; of others, `check_plain_step` knows them.
+
+    Args:
+        model: A compiled Keras model.
+        y: Nested targets of a step.
+        y_pred: Nested outputs.
+    """
+    compiled_loss = keras_private.find_compiled_loss(model)
+    if compiled_loss is None or _find_outputs(model):
+        return
+    given = keras_private.find_given_losses(compiled_loss)[0]
+    losses, targets, outputs = map(keras.tree.flatten, (given, y, y_pred))
+    if not len(losses) == len(targets) == len(outputs) == 1:
+        return
+    if _is_elementwise(losses[0]) and hasattr(targets[0], "shape"):
+        check_targets(targets[0], None, outputs[0].shape)
+
+
+def _check_text(name, spec):
+    if getattr(spec, "dtype", None) == tf.string:
+        raise ValueError(f"`{name}` must hold numbers. Received: {name} of dtype=string")
+
+
 def _check_loss(loss, output, target, weight):
     """Raises if the loss of one output would compare a target with other examples' outputs."""
     if _is_elementwise(loss):
@@ -160,7 +236,8 @@ def _check_loss(loss, output, target, weight):
         )
 
 
-def _is_plain(model):
+def has_plain_step(model: keras.Model) -> bool:
+    """Returns whether the steps and losses of a model are Keras's own."""
     names = ("train_step", "test_step", "compute_loss")
     owners = {next(cls for cls in type(model).__mro__ if name in vars(cls)) for name in names}
     return all(cls.__module__.startswith(("keras.", "kerasmodes.engine.")) for cls in owners)
@@ -169,11 +246,14 @@ def _is_plain(model):
 def _is_elementwise(loss):
     """Returns whether a loss is Keras's, by name, function or object, and goes by elements."""
     if isinstance(loss, str):
-        loss = keras.losses.get(loss)
+        loss = _get_loss(loss)
     if isinstance(loss, keras.losses.Loss):
         loss = keras_private.find_wrapped_function(loss)[0]
     is_keras = getattr(loss, "__module__", "").startswith("keras.")
     return is_keras and getattr(loss, "__name__", None) in ELEMENTWISE
+
+
+_get_loss = functools.cache(keras.losses.get)
 
 
 def _broadcasts(loss):

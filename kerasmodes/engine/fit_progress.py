@@ -30,6 +30,7 @@ class FitProgress:
         reader: The `readers.Reader` of its data.
         callbacks: The `keras.callbacks.CallbackList` of the fit.
         epoch: The first epoch.
+        validation: Arguments of `evaluate` for the validation data, or `None` for none.
 
     Attributes:
         epoch: The present epoch; before the first one and after an epoch, the next.
@@ -40,8 +41,9 @@ class FitProgress:
         has_failed: Whether a watcher has put the model back to where it was before a failure.
     """
 
-    def __init__(self, model, reader, callbacks, epoch):
+    def __init__(self, model, reader, callbacks, epoch, validation=None):
         self.model, self.reader, self.callbacks = model, reader, callbacks
+        self.validation = validation
         self.epoch, self.step, self.logs = epoch, 0, {}
         self._watchers = [one for one in callbacks.callbacks if isinstance(one, FitWatcher)]
         self.had_stopped = self.has_failed = False

@@ -11,6 +11,9 @@ class FitWatcher(keras.callbacks.Callback):
     The methods below are called after the callbacks' own: what these have changed is done by then.
     """
 
+    # Whether steps are to count what is not finite in outputs without a loss: `output_watch.py`.
+    watches_outputs = False
+
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "mode_selector"):
             raise TypeError(

@@ -58,6 +58,7 @@ class ModesMixin(Trainer):
 
     # What holds of a model that was not compiled.
     given_mode = _compile_arguments = _selector = None
+    output_watch = None
     _finds_steps_per_execution = False
     _steps = 1
 
@@ -225,8 +226,9 @@ class ModesMixin(Trainer):
     def check_batch(self, x: Any, y: Any, sample_weight: Any, method: str) -> None:
         """Called before data are read, to refuse in words what the model cannot learn from.
 
-        This one refuses targets and weights that Keras's own losses would broadcast, where the
-        shape of the outputs is known. A class overrides it to say what its step needs.
+        This one refuses text for numbers, and targets and weights that Keras's own losses would
+        broadcast, where the shape of the outputs is known. A class overrides it to say what its
+        step needs.
 
         Args:
             x, y, sample_weight: Nested `tf.TensorSpec` of a batch; `None` for what is not given.
@@ -235,6 +237,7 @@ class ModesMixin(Trainer):
         Raises:
             ValueError: If the batches do not fit.
         """
+        data_checks.check_inputs(self, x)
         if method != "predict":
             data_checks.check_plain_step(self, y, sample_weight)
 
@@ -263,6 +266,8 @@ class ModesMixin(Trainer):
 
     @functools.wraps(keras.Model.compute_loss)
     def compute_loss(self, *args, **kwargs):
+        given = {**dict(zip(("x", "y", "y_pred"), args, strict=False)), **kwargs}
+        data_checks.check_outputs(self, given.get("y"), given.get("y_pred"))
         return replicas.mark_share(super().compute_loss(*args, **kwargs))
 
     def _aggregate_additional_loss(self, loss):

@@ -77,7 +77,7 @@ class RecentSteps:
         if not self._is_alone or isinstance(batches, tf.distribute.DistributedIterator):
             self.can_replay = False
             return batches
-        taken = _take(batches, self._model.steps_per_execution)
+        taken = take(batches, self._model.steps_per_execution)
         if taken:
             self._kept.append((epoch, step, taken, rates))
             self._count_batches(taken)
@@ -214,7 +214,7 @@ class _Timer:
         self._is_first = False
 
 
-def _take(iterator, number):
+def take(iterator: Any, number: int) -> list:
     """Returns the next batches of an iterator; none at its end, which the executor notices."""
     taken = []
     while len(taken) < number:

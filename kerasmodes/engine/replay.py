@@ -1,5 +1,6 @@
 """Executions run again from a state before them, to find the step after which numbers broke.
 
+They are steps of training, or of validation.
 Compiled steps halve the search; the step that is found runs once more, eagerly, where
 `value_origins.py` looks at each operation.
 """
@@ -101,7 +102,8 @@ class Replay:
         state: Its `ModelState`.
         find_broken_logs: Function of the logs of a step that returns those that are not finite, a
             dictionary.
-        set_rates: Function of `KeptExecution.rates` that gives the optimizers these.
+        set_rates: Function of `KeptExecution.rates` that gives the optimizers these, or `None`.
+        kind: `"train"` or `"test"`: which of the model's steps.
     """
 
     def __init__(
@@ -109,11 +111,13 @@ class Replay:
         model: keras.Model,
         state: ModelState,
         find_broken_logs: Callable[[dict], dict],
-        set_rates: Callable[[list], None],
+        set_rates: Callable[[list], None] | None = None,
+        kind: str = "train",
     ) -> None:
         self._model, self._state = model, state
         self._find_broken_logs = find_broken_logs
         self._set_rates = set_rates
+        self._kind = kind
 
     def find_failed_step(self, values: list, executions: list[KeptExecution]) -> FailedStep | None:
         """Returns the first step after which a number is not finite, or `None` if all are finite.
@@ -155,7 +159,8 @@ class Replay:
         return self._explain(execution, good, values)
 
     def _is_broken_after(self, execution, start, stop):
-        logs = self._model.train_function(execution.cut(start, stop))
+        run = getattr(self._model, f"{self._kind}_function")
+        logs = run(execution.cut(start, stop))
         return bool(self._find_broken_logs(logs) or self._state.find_broken())
 
     def _explain(self, execution, number, values):
@@ -163,6 +168,7 @@ class Replay:
         with _eager_functions(self._model), ValueOrigins(self._model, self._state) as origins:
             logs, error = self._run_eagerly(execution.cut(number, number + 1), origins)
         logs = self._find_broken_logs(logs)
+        tensors = tf.nest.flatten(list(logs.values()))
         variables = self._state.find_broken()
         is_broken = bool(logs or variables or error)
         return FailedStep(
@@ -173,15 +179,15 @@ class Replay:
             logs=list(logs),
             variables=variables,
             is_broken_eagerly=is_broken,
-            origin=origins.find(list(logs.values()), variables) if is_broken else None,
+            origin=origins.find(tensors, variables) if is_broken else None,
             broken_gradients=origins.broken_gradients,
             error=error,
         )
 
     def _run_eagerly(self, batches, origins):
         """Returns the logs of a single step, and the error that it has raised, if any."""
-        executor = Executor(self._model, "train", "eager")
-        executor.step = origins.watch(self._model.train_step)
+        executor = Executor(self._model, self._kind, "eager")
+        executor.step = origins.watch(executor.step)
         try:
             return executor(batches), None
         except (tf.errors.OpError, ArithmeticError) as error:

@@ -14,12 +14,15 @@ from kerasmodes.engine import (
     keras_private,
     optimizer_views,
     optimizers,
+    output_watch,
     shard_checks,
     validation_checks,
 )
 from kerasmodes.engine import logs as epoch_logs
 from kerasmodes.engine.fit_progress import FitProgress
 from kerasmodes.engine.readers import Reader
+
+NO_BATCH = "`x` must hold at least one batch. Received: data that end at once"
 
 
 class Trainer:
@@ -85,6 +88,7 @@ class Trainer:
         fit_arguments.check_batch_size(batch_size)
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
         fit_arguments.check_callbacks(callbacks)
+        data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
         data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = keras_private.train_validation_split(
@@ -107,18 +111,22 @@ class Trainer:
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
         self.stop_training = False
+        self._watch_outputs(callbacks)
         self.make_train_function()
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
         if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
             reader.skip_epochs(first_epoch)
-        progress, results = FitProgress(self, reader, callbacks, first_epoch), None
+        progress = FitProgress(self, reader, callbacks, first_epoch, validation)
+        results = None
         with progress.tell_watchers():
             self._begin_selection(reader, epochs - progress.epoch, verbose)
             for epoch in progress.list_epochs(epochs):
                 progress.begin_epoch(epoch)
                 if not progress.had_stopped:
                     self._train_epoch(progress)
+                if not progress.step and epoch == first_epoch:
+                    raise ValueError(NO_BATCH)
                 results = epoch_logs.find_epoch_logs(self, progress.logs)
                 if validation and fit_arguments.is_validated(epoch, validation_freq):
                     results |= self._validate(validation, progress)
@@ -152,6 +160,7 @@ class Trainer:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         if reader is None:
             fit_arguments.check_batch_size(batch_size)
+            data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
             data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
             data_checks.check_reader(self, reader, "evaluate")
@@ -179,6 +188,7 @@ class Trainer:
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""
         shard_checks.check_scope(self)
         fit_arguments.check_batch_size(batch_size)
+        data_checks.check_arrays(x=x)
         data_checks.check_length(x, steps, "steps")
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)
         data_checks.check_reader(self, reader, "predict")
@@ -196,7 +206,7 @@ class Trainer:
                     break
         callbacks.on_predict_end()
         if not outputs:
-            raise ValueError("`x` must hold at least one batch. Received: data that end at once")
+            raise ValueError(NO_BATCH)
         return keras_private.concatenate_arrays(outputs)
 
     def make_train_function(self, force=False):
@@ -217,6 +227,15 @@ class Trainer:
         is_executor = isinstance(function, executors.Executor)
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
+
+    def _watch_outputs(self, callbacks):
+        """Lets steps look at outputs without a loss from here on, if a callback asks for it."""
+        is_asked = any(getattr(one, "watches_outputs", False) for one in callbacks.callbacks)
+        is_alone = self.distribute_strategy.num_replicas_in_sync == 1
+        is_new = self.output_watch is None
+        if is_asked and is_new and is_alone and output_watch.has_outputs_without_loss(self):
+            self.output_watch = output_watch.OutputWatch(self)
+            self.train_function = None
 
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""

@@ -53,6 +53,8 @@ class Operation:
             there, or a number whose origin was not seen.
         data_path: Path of the part of the batch that it stands for, or `None`.
         variable: Name of the variable that it stands for, or that it changes, or `None`.
+        broken_at: Place of the first number in its result that is not finite, kept as the inputs
+            are; or `None`.
     """
 
     order: int
@@ -66,6 +68,7 @@ class Operation:
     is_given: bool = False
     data_path: tuple | None = None
     variable: str | None = None
+    broken_at: tuple | None = None
 
     def find_scope(self, kind: str) -> Scope | None:
         """Returns the innermost part of a kind that it ran in, or `None`."""
@@ -100,6 +103,7 @@ class ValueOrigins:
         self._order = 0
         self._made = {}  # By the identity of a tensor: a reference to it, and its operation.
         self._used = {}  # By the identity of a tensor and the name of the operation that takes it.
+        self._numbers = []  # That a part of the model has returned, and that are no tensors.
         self._parts = {id(p.handle): (v.name, p) for v in state.variables for p in v.parts}
         self._broken_parts = {}
         self._exit = contextlib.ExitStack()
@@ -151,7 +155,7 @@ class ValueOrigins:
             found += self._broken_parts.values()
             found += [self._find_maker(values) for *_, values in self.broken_gradients]
         roots, given = _find_roots(found)
-        return min(roots or given, key=lambda one: one.order, default=None)
+        return min(roots or given or self._numbers, key=lambda one: one.order, default=None)
 
     def _note_broken_variables(self):
         for handle, (name, part) in self._parts.items():
@@ -201,6 +205,7 @@ class ValueOrigins:
             operation.parents = tuple(one for one in parents if not one.is_given)
             return
         operation.inputs = tuple(inputs)
+        operation.broken_at = finite_data.find_first(_read(results[0]))
         has_nan_before = bool(parts) or any(map(_has_nan, bad))
         if has_nan_before or (bad and not any(map(_has_nan, results))):
             operation.is_given, operation.parents = True, tuple(parents)
@@ -243,7 +248,9 @@ class ValueOrigins:
                     self._applying = tuple(scopes)
                     self._note_gradients(method.__self__, name, *args, **kwargs)
                 try:
-                    return method(*args, **kwargs)
+                    returned = method(*args, **kwargs)
+                    self._note_constants(returned, tuple(scopes))
+                    return returned
                 finally:
                     scopes.pop()
                     self._applying = before
@@ -251,6 +258,22 @@ class ValueOrigins:
             return call
 
         return wrap
+
+    def _note_constants(self, returned, scopes):
+        """Notes what a part of the model returns that is not finite and no operation has made."""
+        for one in tf.nest.flatten(returned, expand_composites=True):
+            if tf.is_tensor(one):
+                is_new = self._find_maker(one) is None and not _is_finite(one)
+            else:
+                is_new = isinstance(one, (float, np.ndarray)) and not np.isfinite(one).all()
+            if not is_new:
+                continue
+            self._order += 1
+            operation = Operation(self._order, "Const", scopes)
+            if tf.is_tensor(one):
+                self._note(one, operation)
+            else:
+                self._numbers.append(operation)
 
     def _note_gradients(self, optimizer, name, grads, trainable_variables=None):
         variables = trainable_variables or keras_private.find_variables(optimizer)
@@ -281,11 +304,18 @@ def _list_methods(model):
     found = [(layer, "call", LAYER, _name_layer(layer, model)) for layer in layers]
     loss = keras_private.find_compiled_loss(model)
     found += [] if loss is None else [(loss, "call", LOSS, "the loss")]
-    for metric in keras_private.find_all_metrics(model):
+    for metric in _list_metrics(model):
         found += [(metric, one, METRIC, metric.name) for one in ("update_state", "result")]
     by_name = optimizers.find_optimizers(model)
     found += [(one, "apply", OPTIMIZER, name) for name, one in by_name.items()]
     return found
+
+
+def _list_metrics(model):
+    """Returns the metrics, those among them that `compile` was given one by one."""
+    found = keras_private.find_all_metrics(model)
+    found += [one for metric in found for one in keras_private.split_metric(metric)]
+    return list({id(metric): metric for metric in found}.values())
 
 
 def _name_layer(layer, model):

@@ -53,12 +53,13 @@ class SumRegressor(Model):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        """As Keras's `fit`; arrays must be finite.
+        """As Keras's `fit`; arrays must be finite, those of `validation_data` too.
 
         Raises:
             ValueError: If an array holds NaN or infinity; the first one is named.
         """
-        finite_data.check_finite(x=x, y=y)
+        others = {name: kwargs.get(name) for name in ("sample_weight", "validation_data")}
+        finite_data.check_finite(x=x, y=y, **others)
         return super().fit(x, y, *args, **kwargs)
 
     def build(self, input_shape):

@@ -355,11 +355,13 @@ def test_among_infinities_without_harm_the_one_that_does_harm_is_named():
 
 
 class Nothing(keras.metrics.Metric):
+    value = tf.constant(np.nan)
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         pass
 
     def result(self):
-        return tf.constant(np.nan)
+        return self.value
 
 
 def test_a_metric_that_is_nan_is_named_and_may_be_ignored():
@@ -403,15 +405,6 @@ def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
     report, (message,), _ = fit(make_model(mode, [OnlyCompiled()]), X, Y)
     assert (report.epoch, report.step, report.stage) == (0, 0, "unknown")
     assert report.logs == ("loss",) and "The same step is finite when it runs eagerly" in message
-
-
-def test_a_log_of_the_validation_stops_too():
-    validation = (with_number(np.nan), Y)
-    report, (message,), history = fit(
-        make_model("graph"), X, Y, validation_data=validation, epochs=3
-    )
-    assert (report.stage, report.step, report.logs) == ("validation", None, ("val_loss",))
-    assert "It came up in the validation" in message and history.epoch == [0]
 
 
 def test_a_schedule_of_a_callback_takes_part_in_the_replay():
@@ -489,3 +482,186 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
 def test_a_report_is_plain_data():
     report, _, _ = fit(make_model("graph"), with_number(np.nan), Y)
     assert dataclasses.asdict(report)["ranges"][0]["num_broken"] == 1
+
+
+class LogOfMetric(keras.metrics.Mean):
+    """The mean of a logarithm, which not every target has."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(tf.math.log(y_true))
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_a_metric_is_named_with_its_line(mode):
+    model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
+    report, (message,), _ = fit(model, X, with_number(0, Y))
+    assert (report.step, report.stage, report.metric) == (STEP, "metric", "log_mean")
+    assert (report.logs, report.operation, report.place) == (("log_mean",), "Log", (ROW, 0))
+    assert "tf.math.log(y_true)" in report.source
+    assert f"operation Log of metric 'log_mean' ({report.source}), at [{ROW}, 0]" in message
+    assert "input 0 of the metric" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), tf.constant(np.nan)], ids=["float", "tensor"])
+def test_a_metric_whose_result_is_nan_itself_is_named(value):
+    metric = Nothing(name="nothing")
+    metric.value = value
+    report, _, _ = fit(make_model("graph", metrics=["mae", metric]), X, Y)
+    assert (report.step, report.stage, report.metric) == (0, "metric", "nothing")
+
+
+def fit_with_validation(model, x, y, **arguments):
+    """Returns the report and the message of a fit whose validation data do harm."""
+    data = (x, y) if y is not None else x
+    report, (message,), history = fit(model, X, Y, validation_data=data, epochs=3, **arguments)
+    assert report.is_validation and history.epoch == [0]
+    assert (report.step, report.validation_step) == (None, STEP)
+    assert f"stopped in epoch 1, validation batch {STEP + 1} (mode" in message
+    return report, message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_example_of_the_validation_data_is_named(mode, tmp_path):
+    guard = km.callbacks.NaNGuard(tmp_path, check_data=False)
+    model = make_model(mode)
+    report, message = fit_with_validation(model, with_number(np.nan), Y, guard=guard)
+    assert (report.stage, report.example, report.feature) == ("data", ROW, (3,))
+    assert report.logs == ("val_loss",) and "The model is as it was after the last step" in message
+    assert report.batch_path == tmp_path / f"epoch_0001_validation_{STEP + 1:06d}.npz"
+    with np.load(report.batch_path, allow_pickle=False) as batch:
+        assert np.isnan(batch["x"][ROW, 3])
+    sound = make_model(mode)
+    fit(sound, X, Y, epochs=1)
+    assert_equal_weights(model, sound)
+
+
+def assert_equal_weights(one, other):
+    for first, second in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_a_layer_that_fails_in_the_validation_is_named(mode):
+    model = make_model(mode, [Logarithm(name="log")])
+    report, message = fit_with_validation(model, make_dataset(with_number(0)), None)
+    assert (report.stage, report.layer, report.operation) == ("forward", "log", "Log")
+    assert report.place == (ROW, 3) and "The logarithm of 0 or less" in message
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_metric_that_fails_in_the_validation_is_named(mode):
+    model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
+    report, _ = fit_with_validation(model, X, with_number(0, Y))
+    assert (report.stage, report.metric) == ("metric", "log_mean")
+    assert report.logs == ("val_log_mean",)
+
+
+class DropsInTests(keras.layers.Layer):
+    """The logarithm of a sum, of which evaluation drops some terms: all of one in 39 examples."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout = km.random.Dropout(0.4, seed=1)
+
+    def call(self, inputs, training=False):
+        kept = inputs if training else self.dropout(inputs, training=True)
+        return tf.math.log(tf.reduce_sum(kept, 1, keepdims=True))
+
+
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_random_numbers_of_the_validation_are_drawn_again(mode):
+    model = make_model(mode, [DropsInTests(name="drops")])
+    report, _, _ = fit(model, X, Y, validation_data=(X, Y), epochs=20)
+    assert report.is_validation and report.validation_step is not None
+    assert (report.stage, report.operation, report.ranges[0].least) == ("forward", "Log", 0)
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss"])
+def test_a_log_of_the_validation_may_be_ignored_by_its_own_name(name):
+    guard = km.callbacks.NaNGuard(ignore=[name], check_data=False)
+    data = (with_number(np.nan), Y)
+    report, messages, _ = fit(make_model("graph"), X, Y, validation_data=data, guard=guard)
+    assert (report is None) == (name == "val_loss") == (messages == [])
+
+
+def test_validation_data_that_cannot_be_read_twice_are_said_to_be_so():
+    def generate():
+        yield from make_dataset().as_numpy_iterator()
+
+    report, messages, _ = fit(make_model("graph"), X, Y, validation_data=generate())
+    (message,) = (one for one in messages if one.startswith("Training was stopped"))
+    assert report.is_validation and report.validation_step is None
+    assert "stopped in epoch 1, validation (mode" in message and "cannot be read twice" in message
+
+
+def test_two_replicas_find_the_batch_of_a_validation(two_replicas):
+    with two_replicas.scope():
+        model = make_model("graph", [Logarithm(name="log")])
+        report, _ = fit_with_validation(model, with_number(0), Y)
+    assert (report.stage, report.layer) == ("forward", "log")
+
+
+def test_validation_arrays_are_checked_before_the_first_step():
+    model = make_model("graph")
+    message = rf"`validation_data` must be finite. Received: validation_data\[0\]\[{BAD}, 3\]=nan."
+    with pytest.raises(ValueError, match=message):
+        model.fit(
+            *(X, Y),
+            validation_data=(with_number(np.nan), Y),
+            verbose=0,
+            callbacks=[km.callbacks.NaNGuard()],
+        )
+
+
+def make_forked(mode, **more):
+    """Returns a model with an output that no loss takes."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4,))
+    outputs = {"a": keras.layers.Dense(1)(inputs), "b": Logarithm(name="log")(inputs)}
+    model = km.Model(inputs, outputs)
+    model.compile("adam", {"a": "mean_squared_error"}, mode=mode, **more)
+    return model
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_output_that_no_loss_takes_is_watched(mode):
+    report, (message,), _ = fit(make_forked(mode), with_number(0), {"a": Y}, epochs=2)
+    assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
+    assert (report.layer, report.logs, report.place) == ("log", ("outputs",), (ROW, 3))
+    assert "NaN or infinity in the outputs." in message
+
+
+def test_outputs_may_be_ignored():
+    guard = km.callbacks.NaNGuard(ignore=["outputs"], check_data=False)
+    report, messages, _ = fit(make_forked("graph"), with_number(0), {"a": Y}, guard=guard)
+    assert report is None and messages == []
+
+
+def test_outputs_of_an_earlier_fit_do_not_count():
+    model = make_forked("graph")
+    fit(model, X, {"a": Y})
+    model.fit(with_number(0), {"a": Y}, verbose=0)
+    report, messages, _ = fit(model, X, {"a": Y})
+    assert report is None and messages == []
+
+
+class AddsLog(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["own"] = float("nan") if epoch == 1 else 1.0
+
+
+def test_a_log_that_a_callback_adds_stops_too():
+    report, (message,), history = fit(make_model("fused"), X, Y, epochs=4, callbacks=[AddsLog()])
+    assert (report.epoch, report.stage, report.logs) == (1, "callback", ("own",))
+    assert "A callback has added it" in message and history.epoch == [0, 1]
+
+
+def test_a_sound_fit_leaves_no_folder(tmp_path):
+    fit(make_model("graph"), X, Y, guard=km.callbacks.NaNGuard(tmp_path / "nan"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received: "):
+        fit(make_model("graph"), X, Y, guard=km.callbacks.NaNGuard(tmp_path / "file" / "nan"))

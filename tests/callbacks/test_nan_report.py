@@ -17,6 +17,12 @@ def test_the_moment_is_counted_from_1():
         "Training was stopped in epoch 2, step 5 (mode 'fused'): NaN or infinity in log 'loss'."
     )
     assert "in epoch 2 (mode" in make_report(step=None)
+    report = make_report(step=None, is_validation=True, validation_step=6)
+    assert "in epoch 2, validation batch 7 (mode" in report
+
+
+def test_outputs_are_no_log():
+    assert "infinity in the outputs, log 'loss'." in make_report(logs=("outputs", "loss"))
 
 
 def test_many_names_are_counted():
@@ -35,6 +41,12 @@ def test_many_names_are_counted():
             "came from the operation Log in layer 'a/b' (c.py:3: log(x)).",
         ),
         ({"stage": "loss", "operation": "RealDiv"}, "from the operation RealDiv of the loss."),
+        (
+            {"stage": "metric", "operation": "Log", "metric": "m", "place": (1, 0)},
+            "from the operation Log of metric 'm', at [1, 0] of its result.",
+        ),
+        ({"is_validation": True}, "The model is as it was after the last step."),
+        ({"stage": "callback"}, "A callback has added it: the steps and their numbers are finite."),
         (
             {"stage": "backward", "operation": "SqrtGrad", "gradient_of": "Sqrt", "gradient": "w"},
             "in the gradient of Sqrt, then in the gradient of 'w'.",

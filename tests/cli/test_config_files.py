@@ -96,3 +96,41 @@ def test_the_config_of_a_run_without_a_seed_repeats_it(own_folder, capsys):
     assert run_folders.read_config("runs/sum-001") == config
     assert cli.main(["train", "sum", "--config=first/config.yaml", "--run=other", "--seed=1"]) == 0
     assert read_losses(own_folder / "other") != read_losses(own_folder / "first")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("run: /elsewhere", "'run' leads out of the present folder. To have it so, add --run=/els"),
+        ("run: a/../../b", "'run' leads out of the present folder"),
+        ("data_dir: /data", "'data_dir' leads out of the present folder"),
+        ("run: link/b", "'run' leads out of the present folder"),
+        ("optimizer: a.B", "'optimizer' names what is to be imported. To have it so, add --optimi"),
+    ],
+)
+def test_a_file_says_neither_what_is_imported_nor_where_else_to_write(
+    content, message, own_folder, capsys
+):
+    (own_folder / "link").symlink_to(own_folder.parent)
+    (own_folder / "run.yaml").write_text(content)
+    command = ["evaluate", "a"] if "data" in content else SUM
+    assert cli.main([*command, "--config", "run.yaml"]) == 2
+    assert f"run.yaml: {message}" in capsys.readouterr().err
+
+
+def test_what_a_file_may_not_say_a_flag_may():
+    words = ["--optimizer=a.B", "--run", "/elsewhere"]
+    config_files.check_trusted(words)
+    with pytest.raises(OSError, match="run.yaml"):
+        config_files.check_trusted([*words, "--config=run.yaml"])
+
+
+@pytest.mark.parametrize("content", ["run: a/b\noptimizer: adam", "data-dir: here", "seed: 3"])
+def test_what_a_file_may_say(content, own_folder):
+    (own_folder / "run.yaml").write_text(content)
+    config_files.check_trusted(["--config", "run.yaml"])
+
+
+def test_a_flag_beside_a_file_is_trusted(own_folder):
+    (own_folder / "run.yaml").write_text("run: /elsewhere\noptimizer: a.B\n")
+    config_files.check_trusted(["--config=run.yaml", "--optimizer=a.B", "--run", "/elsewhere"])

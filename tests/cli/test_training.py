@@ -200,3 +200,7 @@ def test_a_run_that_stops_at_a_nan_records_why(tmp_path):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "stopped at a number that is not finite"
     assert "Training was stopped in epoch 1" in record["message"]
+
+
+def test_a_good_run_has_no_folder_for_what_is_not_finite(stopped_run):
+    assert not (stopped_run / "nan").exists()

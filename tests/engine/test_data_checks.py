@@ -272,3 +272,55 @@ def test_compiling_twice_starts_anew():
     model.compile("adam", mode="fused")
     model.fit(X, Y, verbose=0)
     assert (model.mode, type(model.optimizer).__name__) == ("fused", "Adam")
+
+
+TEXT = np.full((12, 3), "a")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((TEXT, Y), "`x` must hold numbers. Received: x of dtype=<U1. Convert them; or give text"),
+        ((X.astype(object), Y), "`x` must hold numbers. Received: x of dtype=object"),
+        ((X, TEXT), "`y` must hold numbers. Received: y of dtype=<U1"),
+        ((np.float32(1), Y), r"`x` must have an axis of examples. Received: x with shape=\[\]"),
+        ((X.tolist(), Y), r"`x` must be an array, .* Received: a list of Python's. Use np.asarray"),
+        (("data.csv", Y), "`x` must be an array, .* Received: a str of Python's"),
+        ((X, [1.0] * 12), "`y` must be an array, .* Received: a list of Python's"),
+        ((batches(TEXT, Y),), "`x` must hold numbers. Received: x of dtype=string"),
+        ((batches(X, TEXT[:, :1]),), "`y` must hold numbers. Received: y of dtype=string"),
+        ((batches(X, Y).filter(lambda x, y: False),), "at least one batch. Received: data that en"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("make", [make_regressor, make_functional])
+def test_what_is_no_number_is_refused_in_words(make, data, message):
+    with pytest.raises(ValueError, match=message):
+        make().fit(*data, verbose=0)
+
+
+class Unknown(km.Model):
+    """Its outputs are known only when a step runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = DENSE(1)
+
+    def call(self, inputs):
+        return self.last(inputs)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+def test_outputs_that_are_known_late_are_compared_before_a_weight_changes(mode):
+    model = Unknown()
+    model(X)
+    model.compile("sgd", "mse", mode=mode)
+    before = model.get_weights()
+    message = r"`y` must have the shape of the model's output, \[batch, 1\]. Received: y with shape"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, THREE, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        model.evaluate(X, THREE, verbose=0)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    model.fit(X, Y[:, 0], verbose=0)

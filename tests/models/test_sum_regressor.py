@@ -158,4 +158,7 @@ def test_arrays_that_are_not_finite_are_refused_with_the_place():
         model.fit(x, y, verbose=0)
     with pytest.raises(ValueError, match=r"`y` must be finite. Received: y\[17, 2\]=nan"):
         model.fit(np.ones((20, 3)), tf.constant(x), verbose=0)
+    message = r"`validation_data` must be finite. Received: validation_data\[0\]\[17, 2\]=nan"
+    with pytest.raises(ValueError, match=message):
+        model.fit(np.ones((20, 3)), y, validation_data=(x, y), verbose=0)
     assert not model.built

@@ -30,6 +30,8 @@ class Executor:
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
         self.model, self.kind, self.mode = model, kind, mode
         self.step = getattr(model, f"{kind}_step")
+        if kind == "train" and model.output_watch is not None:
+            self.step = model.output_watch.watch(self.step)
         self.runner = replication.find_runner(model, kind)
 
     @property

@@ -14,7 +14,12 @@ import tensorflow as tf
 from kerasmodes import arguments, averaging, random, replicas
 from kerasmodes.engine import build_optimizer
 from kerasmodes.models.msg_gan import augmentation as augmenting
-from kerasmodes.models.msg_gan import discriminator_passes, losses, training_images
+from kerasmodes.models.msg_gan import (
+    discriminator_passes,
+    losses,
+    pixel_range,
+    training_images,
+)
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import penalties as gradient_penalties
 from kerasmodes.models.msg_gan.networks.multi_scale import MultiScaleNetworks
@@ -156,9 +161,12 @@ class MSGGAN(MultiScaleNetworks):
         arguments = given.arguments
         for name in ("sample_weight", "class_weight"):
             training_images.refuse_weights(name, arguments.get(name))
-        training_images.warn_of_unit_range(x)
-        x, y = self._check_data(x, y)
-        arguments |= {"x": x, "y": y}
+        pixels = pixel_range.PixelRange()
+        x, y = training_images.check_data(x, y, self.image_shape, self.num_classes, pixels)
+        pixels.warn()  # Of arrays, at once.
+        watcher = pixel_range.UnitRangeWatcher(pixels, isinstance(x, tf.data.Dataset))
+        callbacks = pixel_range.add_watcher(arguments.get("callbacks"), watcher, self)
+        arguments |= {"x": x, "y": y, "callbacks": callbacks}
         if arguments.get("validation_data") is not None:
             x, y, weights = keras.utils.unpack_x_y_sample_weight(arguments["validation_data"])
             x, y = self._check_data(x, y)

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import re
 import types
-import warnings
 from typing import Any
 
 import keras
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 from kerasmodes.engine import finite_data
 from kerasmodes.models.msg_gan import labels as image_labels
+from kerasmodes.models.msg_gan import pixel_range
 
 # What of TensorFlow's messages is for the user: from batches of Python, and from a data set.
 RAISED = re.compile(r"^ValueError: ((?:Images|Labels) .*)$", re.MULTILINE)
@@ -24,7 +24,13 @@ ASSERTED = re.compile(r"assertion failed: \[((?:Images|Labels) .* from)\] \[(.*)
 SCALING = "Scale bytes with x / 127.5 - 1."
 
 
-def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: int | None):
+def check_data(
+    x: Any,
+    y: Any,
+    image_shape: tuple[int, int, int],
+    num_classes: int | None,
+    pixels: pixel_range.PixelRange | None = None,
+):
     """Returns what `fit` was given: arrays checked, a stream of batches checking as it is read.
 
     Args:
@@ -33,6 +39,7 @@ def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: i
         y: Labels, as in `labels.one_hot`, or `None`.
         image_shape: (height, width, channels).
         num_classes: Int, or `None`, which ignores labels.
+        pixels: What notes the values of images, but for those of a `tf.data.Dataset`, or `None`.
 
     Raises:
         ValueError: If images or labels have another form, or arrays other values. A stream raises
@@ -45,34 +52,13 @@ def check_data(x: Any, y: Any, image_shape: tuple[int, int, int], num_classes: i
         # As it is: of what TensorFlow converts, it writes files, which a killed program leaves.
         return x.map(tf.autograph.experimental.do_not_convert(check)), y
     if isinstance(x, keras.utils.PyDataset):
-        return CheckedBatches(x, image_shape, num_classes), y
+        return CheckedBatches(x, image_shape, num_classes, pixels), y
     if isinstance(x, types.GeneratorType):
-        return (_check_batch(batch, image_shape, num_classes) for batch in x), y
+        return (_check_batch(batch, image_shape, num_classes, pixels) for batch in x), y
     if x is None or not isinstance(x, (np.ndarray, list, tuple, dict)) and not _is_tensor(x):
         return x, y
-    _check_arrays(x, y, image_shape, num_classes)
+    _check_arrays(x, y, image_shape, num_classes, pixels)
     return x, y
-
-
-def warn_of_unit_range(x: Any):
-    """Warns if no pixel is below 0: black is -1, and a scaling to [0, 1] is common.
-
-    Args:
-        x: Images in one array, or a `keras.utils.PyDataset`, whose first batch is looked at. A
-            `tf.data.Dataset` is not: to read it would change the order in which it shuffles.
-    """
-    if isinstance(x, keras.utils.PyDataset) and x.num_batches != 0:
-        x = _split_batch(x[0])[0]
-    if not isinstance(x, np.ndarray) and not _is_tensor(x) or not np.size(x):
-        return
-    least, most = float(np.min(x)), float(np.max(x))
-    if 0 <= least < most <= 1:
-        warnings.warn(
-            f"Images must be in [-1, 1], where -1 is black. Received: values from {least:.3g} to "
-            f"{most:.3g}, none below 0. If they are scaled to [0, 1], use 2 * x - 1.",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def unpack_batch(data: Any, image_shape: tuple[int, int, int], num_classes: int | None):
@@ -133,18 +119,20 @@ def refuse_weights(name: str, weights: Any):
 class CheckedBatches(keras.utils.PyDataset):
     """The batches of a `keras.utils.PyDataset`, each checked when it is asked for."""
 
-    def __init__(self, batches, image_shape, num_classes):
+    def __init__(self, batches, image_shape, num_classes, pixels=None):
         super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
         self.batches = batches
         self.image_shape = image_shape
         self.num_classes = num_classes
+        self.pixels = pixels
 
     @property
     def num_batches(self):
         return self.batches.num_batches
 
     def __getitem__(self, index):
-        return _check_batch(self.batches[index], self.image_shape, self.num_classes)
+        batch = self.batches[index]
+        return _check_batch(batch, self.image_shape, self.num_classes, self.pixels)
 
     def on_epoch_begin(self):
         self.batches.on_epoch_begin()
@@ -179,20 +167,23 @@ def _split_batch(batch):
     return keras.utils.unpack_x_y_sample_weight(batch[0] if is_alone else batch)[:2]
 
 
-def _check_batch(batch, image_shape, num_classes):
-    _check_arrays(*_split_batch(batch), image_shape, num_classes)
+def _check_batch(batch, image_shape, num_classes, pixels):
+    _check_arrays(*_split_batch(batch), image_shape, num_classes, pixels)
     return batch
 
 
-def _check_arrays(images, labels, image_shape, num_classes):
+def _check_arrays(images, labels, image_shape, num_classes, pixels):
     check_form(images, labels, image_shape, num_classes)
     images = np.asarray(images)
-    if images.size and not -1 <= images.min() <= images.max() <= 1:
-        finite_data.check_finite(x=images)
-        raise ValueError(
-            f"Images must be in [-1, 1]. Received: values from {images.min()} to {images.max()}. "
-            + SCALING
-        )
+    if images.size:
+        least, most = images.min(), images.max()
+        if not -1 <= least <= most <= 1:
+            finite_data.check_finite(x=images)
+            raise ValueError(
+                f"Images must be in [-1, 1]. Received: values from {least} to {most}. {SCALING}"
+            )
+        if pixels is not None:
+            pixels.note(float(least), float(most))
     if num_classes is not None:
         image_labels.check(np.asarray(labels), num_classes)
 

@@ -214,16 +214,18 @@ def make_plain_gan():
     return gan
 
 
-@pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches])
+@pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches, generated, batches])
 def test_images_without_a_pixel_below_0_are_warned_of_once(make):
-    unit = (IMAGES + 1) / 2
+    data = make((IMAGES + 1) / 2)
+    batch_size = 4 if make in (np.asarray, tf.constant) else None
     with pytest.warns(
         UserWarning, match=r"values from 0 to .*, none below 0.* use 2 \* x - 1"
     ) as w:
-        make_plain_gan().fit(make(unit), batch_size=None if make is Batches else 4, verbose=0)
+        make_plain_gan().fit(data, batch_size=batch_size, steps_per_epoch=3, verbose=0)
     assert len(w) == 1
 
 
-@pytest.mark.parametrize("images", [IMAGES, np.zeros_like(IMAGES), np.abs(IMAGES)[:0]])
-def test_other_images_are_not_warned_of(images):
-    training_images.warn_of_unit_range(images)
+@pytest.mark.parametrize("make", [np.asarray, batches])
+def test_other_images_are_not_warned_of(make):
+    batch_size = 4 if make is np.asarray else None
+    make_plain_gan().fit(make(IMAGES), batch_size=batch_size, verbose=0)

@@ -1,0 +1,58 @@
+"""Tests of what commands take from a run's folder, which may come from a stranger."""
+
+import json
+
+import jsonargparse
+import pytest
+
+from kerasmodes.cli import runs
+
+
+def make_flags(run, config, **given):
+    (run / "config.yaml").write_text(json.dumps(config))
+    empty = {"data": None, "data_dir": None, "idx_dir": None}
+    return jsonargparse.Namespace(run=str(run), **{**empty, **given})
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside", "huggingface:mnist", "/data/mnist", "no_such_set", 3, "gs://a/b"]
+)
+def test_a_run_does_not_fetch_a_data_set(tmp_path, name):
+    flags = make_flags(tmp_path, {"data": name})
+    with pytest.raises(ValueError, match="`data` must be given for a data set that is to be fetch"):
+        runs.find_data_name(flags)
+
+
+def test_a_flag_may_name_any_data_set(tmp_path):
+    assert runs.find_data_name(make_flags(tmp_path, {"data": "a"}, data="b")) == "b"
+    own = make_flags(tmp_path, {"data": "fashion_mnist_sample"})
+    assert runs.find_data_name(own) == "fashion_mnist_sample"
+    with pytest.raises(ValueError, match="`data` must name a data set, since the run's config"):
+        runs.find_data_name(make_flags(tmp_path, {"seed": 1}))
+
+
+@pytest.mark.parametrize("name", ["data_dir", "idx_dir"])
+def test_a_run_does_not_say_where_else_to_read(tmp_path, name):
+    flags = make_flags(tmp_path, {"data": "fashion_mnist", name: "/data"})
+    with pytest.raises(ValueError, match=f"`{name}` must be given .* add --{name[:-4]}-dir=/data"):
+        runs.load_images(flags, "test", (28, 28, 1))
+
+
+def test_a_model_that_is_a_link_out_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "model.keras").write_text("")
+    (tmp_path / "run" / "model.keras").symlink_to(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="whose model.keras is in it"):
+        runs.load_model(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("no such layer\n\nFull config: {}", "no such layer"),
+        ("<class 'a'> failed\nconfig={}.\n\nException encountered: a lambda", "a lambda"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_reason_of_an_error_of_keras_is_one_line(words, reason):
+    assert runs._find_reason(ValueError(words)) == reason
