@@ -91,7 +91,8 @@ def check_arrays(**arguments: Any) -> None:
         for part in keras.tree.flatten(given):
             if not isinstance(part, (np.ndarray, np.generic)):
                 continue
-            if part.dtype.kind in "OSUV":
+            # Not "V": bfloat16 is of that kind, too.
+            if part.dtype.kind in "OSU" or part.dtype.names:
                 raise ValueError(
                     f"`{name}` must hold numbers. Received: {name} of dtype={part.dtype}. "
                     "Convert them; or give text in a tf.data.Dataset."

@@ -310,6 +310,13 @@ class Unknown(km.Model):
         return self.last(inputs)
 
 
+def test_arrays_of_bfloat16_are_numbers():
+    model = km.SumRegressor(())
+    model.compile("sgd", mode="eager")
+    model.fit(X.astype(tf.bfloat16.as_numpy_dtype), Y, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 1
+
+
 @pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 def test_outputs_that_are_known_late_are_compared_before_a_weight_changes(mode):
     model = Unknown()
