@@ -13,7 +13,7 @@ DENSE = keras.layers.Dense
 
 
 def make_regressor(mode="graph", **arguments):
-    model = km.SumRegressor((2,))
+    model = km.SumRegressor(())
     model.compile("sgd", mode=mode, **arguments)
     return model
 
@@ -21,7 +21,7 @@ def make_regressor(mode="graph", **arguments):
 def make_functional(loss="mse", units=1, steps=()):
     inputs = keras.Input((*steps, 3))
     model = km.Model(inputs, DENSE(units)(inputs))
-    model.compile("sgd", loss, mode="graph")
+    model.compile("sgd", loss, mode="eager")  # What is checked before a step is so in any mode.
     return model
 
 
@@ -29,23 +29,29 @@ def batches(*arrays):
     return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
 
 
+REFUSED = [
+    ((X[:, 0], Y), r"`x` must have shape \[batch, features\], in one array. Received: x with"),
+    ((X[:, None], Y), r"`x` must have shape .* Received: x with shape=\[batch, 1, 3\]"),
+    (([X, X], Y), "in one array. Received: a tuple"),
+    (({"a": X}, Y), "in one array. Received: a dict"),
+    ((X + 1j, Y), "`x` must hold numbers. Received: x of dtype=complex64"),
+    ((X, THREE), r"`y` must have the shape of the model's output, \[batch, 1\]. Received: y "),
+    ((X, Y[:, :, None, None]), r"Received: y with shape=\[batch, 1, 1, 1\]"),
+    ((X, None), r"`y` must be given, in one array \[batch, 1\]. Received: y=None"),
+    ((X, Y, THREE), r"`sample_weight` must be one number an example, \[batch\]. Received: sam"),
+    ((None, Y), "`x` must be given. Received: x=None"),
+    ((X[:0], Y[:0]), "`x` must hold at least one example. Received: 0 examples"),
+]
+
+
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("mode", "data", "message"),
     [
-        ((X[:, 0], Y), r"`x` must have shape \[batch, features\], in one array. Received: x with"),
-        ((X[:, None], Y), r"`x` must have shape .* Received: x with shape=\[batch, 1, 3\]"),
-        (([X, X], Y), "in one array. Received: a tuple"),
-        (({"a": X}, Y), "in one array. Received: a dict"),
-        ((X + 1j, Y), "`x` must hold numbers. Received: x of dtype=complex64"),
-        ((X, THREE), r"`y` must have the shape of the model's output, \[batch, 1\]. Received: y "),
-        ((X, Y[:, :, None, None]), r"Received: y with shape=\[batch, 1, 1, 1\]"),
-        ((X, None), r"`y` must be given, in one array \[batch, 1\]. Received: y=None"),
-        ((X, Y, THREE), r"`sample_weight` must be one number an example, \[batch\]. Received: sam"),
-        ((None, Y), "`x` must be given. Received: x=None"),
-        ((X[:0], Y[:0]), "`x` must hold at least one example. Received: 0 examples"),
+        pytest.param(mode, *one, marks=[] if i % 3 == place else pytest.mark.sweep)
+        for i, one in enumerate(REFUSED)
+        for place, mode in enumerate(("eager", "graph", "fused"))
     ],
 )
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 def test_the_regressor_refuses_what_it_cannot_learn(mode, data, message):
     x, y, *weights = data
     model = make_regressor(mode)
@@ -94,7 +100,7 @@ def test_a_row_of_targets_is_a_column(loss):
     losses = []
     for y in (Y, Y[:, 0], Y[:, :, None]):
         keras.utils.set_random_seed(0)
-        model = make_regressor(loss=loss)
+        model = make_regressor("eager", loss=loss)
         losses.append(model.fit(X, y, verbose=0).history["loss"])
     assert losses[0] == losses[1] == losses[2]
 
@@ -147,7 +153,7 @@ def test_time_steps_may_have_weights():
 def test_several_outputs_are_checked_one_by_one():
     inputs = keras.Input((3,))
     model = km.Model(inputs, [DENSE(1)(inputs), DENSE(3)(inputs)])
-    model.compile("sgd", ["mse", "mse"], mode="graph")
+    model.compile("sgd", ["mse", "mse"], mode="eager")
     model.fit(X, [Y, THREE], verbose=0)
     with pytest.raises(ValueError, match=r"output, \[batch, 3\]. Received: y with .*\[batch, 1\]"):
         model.fit(X, [Y, Y], verbose=0)
@@ -157,7 +163,7 @@ def test_outputs_by_name_are_left_to_keras():
     inputs = keras.Input((3,))
     outputs = [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)]
     model = km.Model(inputs, dict(zip("ba", outputs, strict=True)))
-    model.compile("sgd", {"b": "mse", "a": "mse"}, mode="graph")
+    model.compile("sgd", {"b": "mse", "a": "mse"}, mode="eager")
     model.fit(X, {"b": THREE, "a": Y}, verbose=0)
 
 
@@ -174,7 +180,7 @@ def test_a_step_of_the_user_s_own_knows_its_targets():
             return {"loss": self.compute_loss(data, data[:, :1], self(data))}
 
     model = Own()
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", mode="eager")
     model.fit(X, verbose=0)
 
 
@@ -194,6 +200,7 @@ def test_validation_data_are_checked_before_the_first_step():
         assert not model.optimizer.built or int(model.optimizer.iterations.numpy()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_data_without_end_need_steps(mode):
     endless, model = batches(X, Y).repeat(), make_regressor(mode)
@@ -239,7 +246,7 @@ def test_numbers_of_fit_are_checked(arguments, message):
 
 
 def test_batch_sizes_of_the_others_are_checked():
-    model = make_regressor()
+    model = make_regressor("eager")
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
         model.evaluate(X, Y, batch_size=2.5, verbose=0)
     with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
@@ -266,7 +273,7 @@ def test_a_batch_smaller_than_the_replicas_is_refused(two_replicas):
         model.fit(X, Y, batch_size=1, verbose=0)
 
 
-def test_compiling_twice_starts_anew():
+def test_compiling_twice_starts_from_scratch():
     model = make_regressor("graph")
     model.fit(X, Y, verbose=0)
     model.compile("adam", mode="fused")

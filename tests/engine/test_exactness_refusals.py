@@ -17,6 +17,7 @@ class Step(keras.Model):
     def __init__(self, extra=lambda y: y):
         super().__init__()
         self.dense = keras.layers.Dense(1)
+        self.dense.build((None, 1))
         self.extra = extra
 
     def call(self, x):
@@ -53,8 +54,14 @@ def uses(model, values):
     )
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-@pytest.mark.parametrize("kind", INPUTS)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *((kind, "graph") for kind in INPUTS),
+        *(pytest.param(kind, "eager", marks=pytest.mark.sweep) for kind in INPUTS),
+    ],
+)
 def test_inputs_that_only_keras_takes(kind, mode):
     model = with_modes(Step())
     model.compile("sgd", "mse", mode=mode)
@@ -64,7 +71,7 @@ def test_inputs_that_only_keras_takes(kind, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_a_dense_layer_takes_sparse_inputs(mode):
     layer = keras.layers.Dense(1, kernel_initializer="ones")
     inputs = keras.Input((2,), sparse=True)
@@ -76,7 +83,8 @@ def test_a_dense_layer_takes_sparse_inputs(mode):
     np.testing.assert_allclose(layer.bias.numpy(), [-0.2], rtol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_a_sparse_matrix_of_scipy_is_an_input(mode):
     matrix = pytest.importorskip("scipy.sparse").csr_matrix(np.eye(2, dtype="float32"))
     model = with_modes(Step())
@@ -86,21 +94,32 @@ def test_a_sparse_matrix_of_scipy_is_an_input(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["xla", "fused"])
-def test_strings_are_refused_under_xla(mode):
+@pytest.mark.parametrize(
+    ("mode", "places"),
+    [
+        ("fused", slice(None)),
+        ("xla", slice(0, None, 3)),  # Each is compiled to find out.
+        pytest.param("xla", slice(None), marks=pytest.mark.sweep),
+    ],
+    ids=["fused", "xla", "xla in every use"],
+)
+def test_strings_are_refused_under_xla(mode, places):
     model = with_modes(Step())
     model.compile("sgd", "mse", mode=mode)
-    for use in uses(model, INPUTS["string"]):
+    for use in uses(model, INPUTS["string"])[places]:
         with pytest.raises(ValueError, match="string.*mode='graph'"):
             use()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Ragged", "Sparse"])
 def test_ragged_and_sparse_inputs_are_refused_when_fused(kind):
     model = with_modes(Step())
     model.compile("sgd", "mse", mode="fused")
     for use in uses(model, INPUTS[kind]):
-        with pytest.raises(ValueError, match=f"{kind}.*mode='graph'"):
+        with pytest.raises(
+            ValueError, match=f"mode='fused' must be given dense.*{kind}.*Use mode='graph'"
+        ):
             use()
 
 
@@ -123,11 +142,21 @@ def through_strings(y):
     return tf.strings.to_number(tf.strings.as_string(y))
 
 
-@pytest.mark.parametrize("mode", MODES)
+OPERATIONS = {through_python: "EagerPyFunc", through_strings: "AsString"}
+OPERATION_WAYS = [(through_python, "eager"), (through_strings, "graph"), (through_strings, "fused")]
+
+
 @pytest.mark.parametrize(
-    ("extra", "operation"), [(through_python, "EagerPyFunc"), (through_strings, "AsString")]
+    ("extra", "mode"),
+    [
+        pytest.param(
+            extra, mode, marks=[] if (extra, mode) in OPERATION_WAYS else pytest.mark.sweep
+        )
+        for extra in OPERATIONS
+        for mode in MODES
+    ],
 )
-def test_an_operation_unknown_to_xla(extra, operation, mode):
+def test_an_operation_unknown_to_xla(extra, mode):
     model = with_modes(Step(extra))
     model.compile("sgd", mode=mode)
     data = tf.data.Dataset.from_tensors((tf.ones((2, 1)), tf.ones((2, 1)))).repeat(3)
@@ -135,7 +164,7 @@ def test_an_operation_unknown_to_xla(extra, operation, mode):
         model.fit(data, shuffle=False, verbose=0)
         assert int(model.optimizer.iterations.numpy()) == 3
         return
-    with pytest.raises(Exception, match=f"(?s)(?=.*mode='graph')(?=.*{operation})"):
+    with pytest.raises(Exception, match=f"(?s)(?=.*mode='graph')(?=.*{OPERATIONS[extra]})"):
         model.fit(data, shuffle=False, verbose=0)
 
 

@@ -1,5 +1,7 @@
 """Tests of what a step of one's own returns: it reaches the history, whatever metrics there are."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from kerasmodes import averaging
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 ONE_DEVICE = tf.distribute.get_strategy()
-WAYS = [("eager", 1), ("graph", 1), ("graph", 2), ("xla", 1), ("fused", 2)]
+WAYS = [("eager", 1), ("graph", 2), ("fused", 2)]
+WAYS += [pytest.param(mode, 1, marks=pytest.mark.sweep) for mode in ("graph", "xla")]
 
 
 class Numbering(km.Model):
@@ -49,6 +52,7 @@ def test_a_value_of_the_step_is_not_replaced_by_an_unused_metric(mode, steps_per
         assert logs == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_a_value_of_the_step_is_not_replaced_on_replicas(two_replicas, mode):
     expected = {"loss": Y[8:].mean(), "other": 2 * Y[8:].mean()}
@@ -62,7 +66,8 @@ def test_a_metric_that_the_step_uses_is_logged_over_the_epoch(mode):
         assert logs == pytest.approx({"loss": Y.mean(), "other": Y.mean()}, rel=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_a_metric_that_the_step_uses_is_logged_over_the_epoch_on_replicas(two_replicas, mode):
     for logs in logs_of(two_replicas, mode, tracks=True):
         assert logs == pytest.approx({"loss": Y.mean(), "other": Y.mean()}, rel=1e-5)
@@ -104,6 +109,7 @@ def make_model_of_the_guide(base):
     return Guide(inputs := keras.Input((3,)), layer(inputs))
 
 
+@functools.cache
 def logs_of_the_guide(base, **arguments):
     model = make_model_of_the_guide(base)
     model.compile(optimizer=None, loss="mse", metrics=["mae"], **arguments)
@@ -114,9 +120,13 @@ def logs_of_the_guide(base, **arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [None, "eager", "graph", "xla", "fused", "auto"])
+@pytest.mark.parametrize(
+    "mode",
+    ["graph", "fused"]
+    + [pytest.param(mode, marks=pytest.mark.sweep) for mode in (None, "eager", "xla", "auto")],
+)
 def test_logs_within_the_logs_of_a_step_are_logged_as_in_keras(mode):
-    expected = logs_of_the_guide(keras.Model)
+    expected = logs_of_the_guide(keras.Model, run_eagerly=True)
     history, values, logs = logs_of_the_guide(km.Model, mode=mode)
     assert set(history) == {"loss", "mae", "val_loss", "val_mae"}
     assert history["mae"] != history["val_mae"]
@@ -127,7 +137,10 @@ def test_logs_within_the_logs_of_a_step_are_logged_as_in_keras(mode):
     assert logs == pytest.approx(expected[2], rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "fused"))]
+)
 def test_a_metric_with_an_array_of_one_value_is_logged_as_in_keras(mode):
     def evaluate(base, **arguments):
         layer = keras.layers.Dense(1, kernel_initializer="ones")
@@ -136,7 +149,7 @@ def test_a_metric_with_an_array_of_one_value_is_logged_as_in_keras(mode):
         model.compile(loss="mse", metrics=[f1_score], **arguments)
         return model.evaluate(X, np.round(Y > 1.0), verbose=0, return_dict=True)["f1"]
 
-    found, expected = evaluate(km.Model, mode=mode), evaluate(keras.Model)
+    found, expected = evaluate(km.Model, mode=mode), evaluate(keras.Model, run_eagerly=True)
     assert np.shape(found) == np.shape(expected)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 

@@ -10,6 +10,7 @@ from kerasmodes.engine import with_modes
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
+XLA = pytest.param("xla", marks=pytest.mark.sweep)  # Shares its step with "fused".
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -84,7 +85,11 @@ def test_a_contradicting_argument_is_refused(mode, argument):
         km.SumRegressor().compile(mode=mode, **argument)
 
 
-@pytest.mark.parametrize("make_model", [km.SumRegressor, km.MSGGAN, make_functional])
+def make_gan():
+    return km.MSGGAN((8, 8, 1), 1, 4, preset=km.presets.Default(2, 2))
+
+
+@pytest.mark.parametrize("make_model", [km.SumRegressor, make_gan, make_functional])
 def test_an_unknown_argument_is_refused(make_model):
     with pytest.raises(TypeError, match=r"compile\(\) got an unexpected keyword argument 'mood'"):
         with_modes(make_model()).compile(mood="fused")
@@ -111,7 +116,7 @@ def test_a_compile_that_forgets_that_of_its_base_class_is_told_so():
     ids=lambda arguments: list(arguments)[-1],
 )
 def test_a_failed_compile_leaves_the_model_as_it_was(arguments):
-    model = km.SumRegressor()
+    model = km.SumRegressor(units=())
     model.compile(optimizer="sgd", mode="eager")
     fit(model)
     optimizer, config = model.optimizer, model.get_compile_config()
@@ -185,7 +190,8 @@ def test_in_eager_mode_python_sees_every_number_of_every_step():
     assert all(isinstance(value, np.ndarray) for value in seen["loss"])
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", XLA, "fused"])
 def test_in_compiled_modes_python_runs_only_to_trace(mode):
     model, seen = make_watched_model(mode)
     fit(model)
@@ -195,7 +201,7 @@ def test_in_compiled_modes_python_runs_only_to_trace(mode):
     assert {value for values in seen.values() for value in values} == {"symbolic"}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["eager", "graph", XLA, "fused"])
 def test_a_model_that_cannot_be_changed_gets_modes(mode):
     model = make_functional()
     weights = model.get_weights()
@@ -246,9 +252,11 @@ def test_a_mode_is_not_set_before_compile():
         km.SumRegressor().set_mode("fused")
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gets_another_mode_and_keeps_its_optimizer():
     model = km.SumRegressor(units=())
-    model.compile("adam", mode="graph")
+    model.build((None, 3))
+    model.compile("sgd", mode="graph")
     model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
     model.set_mode("fused")
     model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)

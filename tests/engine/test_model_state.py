@@ -15,11 +15,13 @@ def make_model(**arguments):
     inputs = keras.Input((3,))
     hidden = km.random.Dropout(0.5, seed=0)(keras.layers.BatchNormalization()(inputs))
     model = km.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("adam", "mean_squared_error", metrics=["mae"], **arguments)
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    model.compile(optimizer, "mean_squared_error", metrics=["mae"], **arguments)
     return model
 
 
-@pytest.mark.parametrize("mode", ["graph", "xla", "fused"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "fused", pytest.param("xla", marks=pytest.mark.sweep)])
 def test_later_steps_leave_a_copy_as_it_is(mode):
     model = make_model(mode=mode)
     model.fit(X, Y, batch_size=4, verbose=0)
@@ -34,6 +36,7 @@ def test_later_steps_leave_a_copy_as_it_is(mode):
         model.fit(X, Y, batch_size=4, verbose=0)
 
 
+@pytest.mark.slow
 def test_all_kinds_of_variables_are_there():
     model = make_model(mode="graph")
     model.fit(X, Y, verbose=0)
@@ -43,9 +46,8 @@ def test_all_kinds_of_variables_are_there():
     assert len(kinds["weight"]) == 4
     assert any("moving_mean" in name for name in kinds["other"])
     assert any("seed_generator" in name for name in kinds["other"])
-    assert {"adam/iteration", "adam/learning_rate"} <= {
-        name.replace(name.split("/")[0], "adam") for name in kinds["optimizer"]
-    }
+    names = {name.split("/")[1] for name in kinds["optimizer"]}
+    assert {"iteration", "learning_rate"} < names
     assert len(kinds["metric"]) >= 4
 
 
@@ -62,6 +64,7 @@ def test_what_is_broken_is_named_unless_it_was_so_before():
     assert len(state.find_broken()) == len(state.extend().find_broken()) == 1
 
 
+@pytest.mark.slow
 def test_values_of_newer_variables_are_those_they_begin_with():
     model = make_model(mode="graph")
     model.optimizer = keras.optimizers.Adagrad(initial_accumulator_value=0.25)
@@ -87,6 +90,7 @@ def test_weights_that_are_made_later_have_no_first_value():
     assert state.extend().complete_values(state, values) is None
 
 
+@pytest.mark.slow
 def test_each_replica_gets_its_part_back(two_replicas):
     with two_replicas.scope():
         model = make_model(mode="graph")

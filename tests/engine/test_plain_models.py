@@ -128,16 +128,33 @@ def test_a_plain_model_computes_the_same_numbers(name):
     assert "kerasmodes" not in plain.to_json()
 
 
-@pytest.mark.slow
-@pytest.mark.workers
-def test_plain_models_are_loaded_where_kerasmodes_is_missing(tmp_path):
+def save_all(folder):
+    """Saves the plain models that differ, each with inputs and outputs."""
     for name in DIFFERENT:
         model, plain, inputs = find(name)
-        plain.save(tmp_path / f"{name}.keras")
+        plain.save(folder / f"{name}.keras")
         numbers = {f"input{place}": one for place, one in enumerate(flatten(inputs))}
         outputs = flatten(model(inputs))
         numbers |= {f"output{place}": array for place, array in enumerate(outputs)}
-        np.savez(tmp_path / name, **numbers)
+        np.savez(folder / name, **numbers)
+
+
+@pytest.mark.slow
+def test_plain_models_are_loaded_where_kerasmodes_is_hidden(tmp_path, monkeypatch, capsys):
+    save_all(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "kerasmodes"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [*keras.saving.get_custom_objects()]:  # What kerasmodes and the tests registered.
+        monkeypatch.delitem(keras.saving.get_custom_objects(), name)
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
+    exec(PROGRAM, {})
+    assert capsys.readouterr().out.split() == sorted(DIFFERENT)
+
+
+@pytest.mark.sweep
+@pytest.mark.workers
+def test_plain_models_are_loaded_in_a_program_without_kerasmodes(tmp_path):
+    save_all(tmp_path)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": ""}
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
@@ -193,7 +210,8 @@ def test_training_continues_with_the_optimizer_s_state():
     x, y = km.data.sums(num_samples=32, num_features=4, seed=0)
     inputs = keras.Input((4,))
     model = km.Model(inputs, keras.layers.Dense(1)(inputs))
-    model.compile(keras.optimizers.Adam(0.1), "mse", metrics=["mae"], mode="graph")
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    model.compile(optimizer, "mse", metrics=["mae"], mode="graph")
     fit = {"x": x, "y": y, "batch_size": 8, "shuffle": False, "verbose": 0}
     model.fit(**fit)
     plain = km.to_keras(model)

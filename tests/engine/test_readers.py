@@ -12,6 +12,13 @@ from kerasmodes.engine import readers
 
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = (None, "eager", "graph", "xla", "fused", "auto")
+
+
+def default_in(*names):
+    """Returns all modes as parameters, of which all but the named ones are sweeps."""
+    return [pytest.param(m, marks=[] if m in names else pytest.mark.sweep) for m in MODES]
+
+
 RAN_OUT = "Your input ran out of data"
 
 
@@ -38,6 +45,7 @@ def make_order(base=km.Model):
 
 def compiled(mode):
     model = km.SumRegressor(units=())
+    model.build((None, 3))
     model.compile("sgd", mode=mode)
     return model
 
@@ -52,7 +60,8 @@ def orders(mode, data, **arguments):
     return model.fit(data, verbose=0, **arguments).history["order"]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", default_in("eager", "fused"))
 def test_what_is_not_shuffled_draws_nothing_from_python(mode):
     model = compiled(mode)
     model.fit(X, Y, shuffle=False, verbose=0)
@@ -70,11 +79,12 @@ def list_readers():
 @pytest.mark.parametrize(
     ("method", "mode"),
     [
-        *(("fit", mode) for mode in MODES),
-        ("evaluate", "graph"),
+        ("fit", "graph"),
         ("evaluate", "fused"),
         ("predict", "eager"),
-        ("predict", "fused"),
+        *(pytest.param("fit", mode, marks=pytest.mark.sweep) for mode in MODES if mode != "graph"),
+        pytest.param("evaluate", "graph", marks=pytest.mark.sweep),
+        pytest.param("predict", "fused", marks=pytest.mark.sweep),
     ],
 )
 def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
@@ -91,7 +101,7 @@ def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
         gc.enable()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", default_in(None, "fused"))
 def test_a_data_set_that_turns_out_empty_ends_at_once_with_keras_warning(mode):
     model = compiled(mode)
     empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: False)
@@ -105,7 +115,7 @@ def test_a_data_set_that_turns_out_empty_ends_at_once_with_keras_warning(mode):
         model.predict(empty, verbose=0)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", default_in("graph", "fused"))
 def test_a_data_set_of_no_batch_is_refused(mode):
     model = compiled(mode)
     empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).take(0)
@@ -120,7 +130,7 @@ BATCHES = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
 @pytest.mark.filterwarnings(f"ignore:{RAN_OUT}:UserWarning")  # of the generator, as in Keras
 @pytest.mark.parametrize("make", [lambda: BATCHES, lambda: (batch for batch in [(X, Y)] * 3)])
 def test_only_who_asks_for_shuffling_is_warned_that_it_is_not_done(make):
-    model = compiled("graph")
+    model = compiled("eager")
     model.fit(make(), verbose=0)
     with pytest.warns(UserWarning, match="`shuffle=True` was passed, but will be ignored"):
         model.fit(make(), verbose=0, shuffle=True)
@@ -132,7 +142,8 @@ class Interrupt(keras.callbacks.Callback):
             raise InterruptedError
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", default_in("graph", "fused"))
 def test_backup_and_restore_sees_the_data_that_it_sees_in_keras(mode, tmp_path):
     def see(base, **compile_arguments):
         model, data = make_order(base), shuffled()

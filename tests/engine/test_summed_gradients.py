@@ -14,7 +14,7 @@ X, Y = km.data.sums(num_samples=24, num_features=3, seed=1)
 def weights_after_a_fit(strategy, optimizer, mode="graph"):
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = km.SumRegressor(units=(4,))
+        model = km.SumRegressor(units=())
         model.build((None, 3))
         model.compile(optimizer(), mode=mode)
     model.fit(X, Y, batch_size=4, verbose=0)
@@ -24,14 +24,18 @@ def weights_after_a_fit(strategy, optimizer, mode="graph"):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip", "mode"),
-    [("clipnorm", "graph"), ("global_clipnorm", "graph"), ("clipvalue", "eager")],
+    [
+        ("global_clipnorm", "graph"),
+        ("clipvalue", "eager"),
+        pytest.param("clipnorm", "graph", marks=pytest.mark.sweep),
+    ],
 )
 def test_gradients_are_clipped_as_on_one_device(two_replicas, clip, mode):
     def optimizer():
         return keras.optimizers.SGD(0.1, **{clip: 0.1})
 
-    expected = weights_after_a_fit(ONE_DEVICE, optimizer)
-    unclipped = weights_after_a_fit(ONE_DEVICE, lambda: keras.optimizers.SGD(0.1))
+    expected = weights_after_a_fit(ONE_DEVICE, optimizer, "eager")
+    unclipped = weights_after_a_fit(ONE_DEVICE, lambda: keras.optimizers.SGD(0.1), "eager")
     assert np.abs(unclipped - expected).max() > 1e-2
     weights = weights_after_a_fit(two_replicas, optimizer, mode)
     np.testing.assert_allclose(weights, expected, atol=1e-6)
@@ -52,6 +56,7 @@ class Product(km.Model):
         return {"scaled": loss}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 3])
 def test_an_infinity_on_one_replica_makes_all_of_them_skip_the_step(two_replicas, place):
     with two_replicas.scope():

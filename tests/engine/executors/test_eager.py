@@ -245,17 +245,20 @@ class Listing(km.SumRegressor):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
 
+@pytest.mark.slow
 def test_a_metric_may_be_listed_twice():
     histories = []
     for mode in ("eager", "graph"):
         keras.utils.set_random_seed(0)
         model = Listing()
+        model.build((None, 3))
         model.compile("sgd", mode=mode)
         histories.append(fit(model, epochs=2).history["error"])
     np.testing.assert_allclose(*histories, rtol=1e-6)
     assert "update_state" not in vars(model.error)
 
 
+@pytest.mark.slow
 def test_steps_at_once_in_threads_leave_the_parts_as_they_were():
     both_run = threading.Barrier(2)
 
@@ -314,6 +317,7 @@ def test_a_step_may_take_a_step_of_another_model_with_the_same_parts():
     assert "call" not in vars(shared)
 
 
+@pytest.mark.slow
 def test_names_of_arguments_tell_them_apart():
     class Both(km.SumRegressor):
         def train_step(self, data):
@@ -327,6 +331,7 @@ def test_names_of_arguments_tell_them_apart():
     errors = []
     for mode in ("eager", "graph"):
         model = Both(units=())
+        model.build((None, 3))
         model.compile(
             keras.optimizers.SGD(0.0), metrics=["mean_absolute_percentage_error"], mode=mode
         )
@@ -336,11 +341,13 @@ def test_names_of_arguments_tell_them_apart():
     np.testing.assert_allclose(*errors, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_schedule_set_between_fits_is_followed():
     rates = []
     for mode in ("eager", "graph"):
         keras.utils.set_random_seed(0)
         model = km.SumRegressor(units=())
+        model.build((None, 3))
         model.compile(keras.optimizers.SGD(0.1), mode=mode)
         x, y = km.data.sums(num_samples=8, num_features=3, seed=1)
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)

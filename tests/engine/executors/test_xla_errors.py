@@ -20,10 +20,18 @@ class WithPythonInside(km.SumRegressor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["xla", "fused"])
-@pytest.mark.parametrize("use", ["fit", "train_on_batch"])
+@pytest.mark.parametrize(
+    ("use", "mode"),
+    [
+        ("fit", "fused"),
+        ("train_on_batch", "xla"),
+        pytest.param("fit", "xla", marks=pytest.mark.sweep),
+        pytest.param("train_on_batch", "fused", marks=pytest.mark.sweep),
+    ],
+)
 def test_the_operation_the_place_and_the_way_out_are_named(mode, use):
     model = WithPythonInside(units=())
+    model.build((None, 3))
     model.compile("sgd", mode=mode)
     words = rf"mode='{mode}' must be given a step .*EagerPyFunc, made in train_step \({__file__}, "
     with pytest.raises(ValueError, match=words + ".*Use mode='graph'"):
@@ -91,14 +99,18 @@ UNFIT = {
 }
 
 
-WAYS = [(function, ("xla", "fused")[i % 2]) for i, function in enumerate(UNFIT)]
+# A loop of steps finds the same in its step, and takes twice as long.
+WAYS = [(function, "xla") for function in UNFIT]
+WAYS += [pytest.param(function, "fused", marks=pytest.mark.sweep) for function in UNFIT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "mode"), WAYS, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_what_xla_cannot_compile_is_named(function, mode, tmp_path):
     model, dense = km.Model(), keras.layers.Dense(3)
+    dense.build((None, 3))
     # XLA could take the data alone for a constant, but not what a layer makes of them.
     model.train_step = lambda x: {"sum": tf.reduce_sum(tf.cast(function(dense(x)), tf.float32))}
     model.compile(mode=mode)
