@@ -50,16 +50,31 @@ def count_steps(words, monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("command", [SUM, GAN], ids=["sum", "msggan"])
-@pytest.mark.parametrize("flag", ["--limit-batches", "--overfit-batches"])
-@pytest.mark.parametrize(("number", "expected"), [(2, 2), (100, None)])
-def test_a_limit_holds_for_each_epoch(command, flag, number, expected, monkeypatch):
+LIMITS = {
+    (model, flag, number, expected): [pytest.mark.sweep]
+    for model in ("sum", "msggan")
+    for flag in ("--limit-batches", "--overfit-batches")
+    for number, expected in ((2, 2), (100, None))
+}
+LIMITS["msggan", "--limit-batches", 2, 2] = []
+LIMITS["sum", "--overfit-batches", 2, 2] = []
+LIMITS["sum", "--limit-batches", 100, None] = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "flag", "number", "expected"),
+    [pytest.param(*values, marks=marks) for values, marks in LIMITS.items()],
+)
+def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch):
+    command = SUM if model == "sum" else GAN
     counts = count_steps([*command, f"{flag}={number}"], monkeypatch)
     assert counts == 2 * [expected or (8 if command is SUM else 4)]
 
 
+@pytest.mark.slow
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
-    words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=fused"]
+    words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
     words += ["--overfit-batches=1", "--epochs=25", "--learning-rate=0.05", "--run=run"]
     assert cli.main(words) == 0
     losses = np.genfromtxt(own_folder / "run/history.csv", delimiter=",", names=True)["loss"]
