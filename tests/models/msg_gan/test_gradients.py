@@ -86,16 +86,17 @@ def make_mixed_gan(policy, preset="tutorial", num_scales=1):
     return km.MSGGAN((8, 8, 1), num_scales, 3, preset=PRESETS[preset], seed=1, dtype=policy)
 
 
-# Each preset in each precision: half of them train step by step, the other half as graphs.
+# Each preset in each precision, in one of two tests; those of all presets as graphs are a sweep.
 TRAINED = [
     ("mixed_bfloat16", "default"),
     ("mixed_float16", "tutorial"),
     ("mixed_float16", "paper"),
 ]
 SAVED = [
-    pytest.param("mixed_bfloat16", "tutorial", marks=SWEEP),
-    pytest.param("mixed_bfloat16", "paper", marks=SWEEP),
-    ("mixed_float16", "default"),
+    ("mixed_float16", "default", "eager"),
+    pytest.param("mixed_float16", "default", "graph", marks=SWEEP),
+    pytest.param("mixed_bfloat16", "tutorial", "graph", marks=SWEEP),
+    pytest.param("mixed_bfloat16", "paper", "graph", marks=SWEEP),
 ]
 
 
@@ -113,7 +114,7 @@ def test_the_dtype_may_also_be_that_of_the_program():
 @pytest.mark.parametrize(("policy", "preset"), TRAINED)
 def test_it_trains_in_mixed_precision(policy, preset):
     gan = make_mixed_gan(policy, preset, num_scales=2)
-    gan.compile("sgd", "sgd", mode="eager")  # In graph mode below.
+    gan.compile("sgd", "sgd", mode="eager")
     before = gan.get_weights()
     logs = gan.fit(LARGER_IMAGES, batch_size=6, epochs=3, verbose=0).history
     assert np.all(np.isfinite(list(logs.values())))
@@ -158,7 +159,8 @@ def test_mixed_precision_may_be_fused(preset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["tutorial", pytest.param("default", marks=SWEEP)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("preset", ["tutorial", "default"])
 def test_mixed_precision_on_replicas_is_that_of_one_device(preset, two_replicas):
     with two_replicas.scope():
         found = fit_mixed_gan(preset, "graph")
@@ -166,11 +168,13 @@ def test_mixed_precision_on_replicas_is_that_of_one_device(preset, two_replicas)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("policy", "preset"), SAVED)
-def test_a_file_in_mixed_precision_goes_on_as_if_it_had_never_been_one(tmp_path, policy, preset):
+@pytest.mark.parametrize(("policy", "preset", "mode"), SAVED)
+def test_a_file_in_mixed_precision_goes_on_as_if_it_had_never_been_one(
+    tmp_path, policy, preset, mode
+):
     gan = make_mixed_gan(policy, preset)
     optimizers = [keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)]
-    gan.compile(*optimizers, penalties=None, mode="graph")
+    gan.compile(*optimizers, penalties=None, mode=mode)
     fit = {"batch_size": 3, "shuffle": False, "verbose": 0}
     logs = gan.fit(LARGER_IMAGES, **fit).history
     assert np.all(np.isfinite([*logs.values()]))
