@@ -1,9 +1,12 @@
 """Tests of `kerasmodes tune`: in several processes, how it ends and resumes, both models."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +43,16 @@ def start(*words):
     )
 
 
+@pytest.fixture(scope="module")
+def _searched(tmp_path_factory):
+    """The folder of a search of one trial, and what it has shown."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
+    return folder / "search", out.getvalue()
+
+
 def interrupt_when_started(commands, processes, is_over):
     """Raises what Ctrl-C raises once the chief and the worker are there; notes their commands."""
     while len(commands) < 2 and not is_over.is_set():
@@ -55,8 +68,8 @@ def interrupt_when_started(commands, processes, is_over):
 
 @pytest.mark.slow
 @pytest.mark.workers
-def test_ctrl_c_ends_all_processes_and_their_command_resumes(own_folder, capfd):
-    assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
+def test_ctrl_c_ends_all_processes_and_their_command_resumes(own_folder, _searched, capfd):
+    shutil.copytree(_searched[0], "search")
     trial = own_folder / "search/random/trial_0/trial.json"
     before = trial.stat().st_mtime_ns
     commands, processes, is_over = [], [], threading.Event()
@@ -126,9 +139,8 @@ def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(capsys):
 
 
 @pytest.mark.slow
-def test_one_process_has_a_line_for_each_trial(capsys):
-    assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
-    out = capsys.readouterr().out
+def test_one_process_has_a_line_for_each_trial(_searched):
+    _, out = _searched
     assert out.startswith("trial 0: val_loss ")
     assert "1 of 1 done, 0 running, 0 failed, best val_loss" in out
     assert "Epoch" not in out

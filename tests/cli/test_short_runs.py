@@ -10,7 +10,9 @@ import kerasmodes as km
 from kerasmodes import cli
 
 SUM = ["train", "sum", "--num-samples=64", "--batch-size=8", "--seed=1", "--mode=eager"]
+SUM = [*SUM, "--optimizer=sgd"]
 GAN = ["--generator-filters=2", "--discriminator-filters=2", "--num-scales=1", "--mode=eager"]
+GAN += ["--generator-optimizer=sgd", "--discriminator-optimizer=sgd"]
 GAN = ["train", "msggan", *GAN, "--split=train[:32]", "--batch-size=8"]
 
 
@@ -75,7 +77,7 @@ def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch
 @pytest.mark.slow
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
     words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
-    words += ["--overfit-batches=1", "--epochs=25", "--learning-rate=0.05", "--run=run"]
+    words += ["--overfit-batches=2", "--epochs=12", "--learning-rate=0.05", "--run=run"]
     assert cli.main(words) == 0
     losses = np.genfromtxt(own_folder / "run/history.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < losses[0] / 10

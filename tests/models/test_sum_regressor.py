@@ -96,7 +96,7 @@ def test_inputs_must_be_rows_of_features(shape):
 def test_any_loss_will_do(loss, formula):
     model = km.SumRegressor(units=(2,))
     model.build((None, 3))
-    model.compile("sgd", loss=loss)
+    model.compile("sgd", loss=loss, mode="eager")
     error = model.predict(X, verbose=0) - Y
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(formula(error), rel=1e-5)
     history = model.fit(X, Y, batch_size=16, verbose=0).history
@@ -107,7 +107,7 @@ def test_sample_weights_weigh_the_examples():
     weight = np.arange(16, dtype="float32")
     model = km.SumRegressor(units=(2,))
     model.build((None, 3))
-    model.compile(keras.optimizers.SGD(0.0), weighted_metrics=["mean_absolute_error"])
+    model.compile(keras.optimizers.SGD(0.0), weighted_metrics=["mean_absolute_error"], mode="eager")
     error = model.predict(X, verbose=0)[:, 0] - Y[:, 0]
     history = model.fit(
         X, Y, batch_size=4, sample_weight=weight, validation_data=(X, Y, weight), verbose=0

@@ -38,10 +38,10 @@ def plain_gradients(gan, latents):
 PLAIN, SCALED = (None, None), (2.0**15, 2.0**10)
 SWEEP = pytest.mark.sweep
 CASES = [
-    *((logit, PLAIN) for logit in (0.0, 30.0, -30.0, 300.0, -1e4)),
-    *((logit, SCALED) for logit in (30.0, -300.0)),
-    *(pytest.param(logit, PLAIN, marks=SWEEP) for logit in (5.0, -5.0, -300.0)),
-    pytest.param(0.0, SCALED, marks=SWEEP),
+    *((logit, PLAIN) for logit in (0.0, 30.0, -30.0, -1e4)),
+    (-300.0, SCALED),
+    *(pytest.param(logit, PLAIN, marks=SWEEP) for logit in (5.0, -5.0, 300.0, -300.0)),
+    *(pytest.param(logit, SCALED, marks=SWEEP) for logit in (0.0, 30.0)),
 ]
 
 
@@ -89,8 +89,8 @@ def make_mixed_gan(policy, preset="tutorial", num_scales=1):
 # Each preset in each precision, in one of two tests; those of all presets as graphs are a sweep.
 TRAINED = [
     ("mixed_bfloat16", "default"),
-    ("mixed_float16", "tutorial"),
     ("mixed_float16", "paper"),
+    pytest.param("mixed_float16", "tutorial", marks=SWEEP),
 ]
 SAVED = [
     ("mixed_float16", "default", "eager"),
