@@ -20,8 +20,9 @@ def make_images(num_images=8):
 
 
 def search_sums(directory, tuner="random", mode="eager", **arguments):
-    """Runs `km.tuning.search` on the sum regressor."""
-    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    """Runs `km.tuning.search` on small sum regressors."""
+    small = {"units": (2, 8), "optimizers": ("sgd",), "batch_sizes": (4, 12)}
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode, **small)
     defaults = {"max_trials": 3, "epochs": 2, "seed": 0, **make_sums()}
     return km.tuning.search(hypermodel, tuner, directory=directory, **{**defaults, **arguments})
 
@@ -58,9 +59,9 @@ def make_sum_tuner(directory, **values):
 
 def make_gan_tuner(tuner, directory, **options):
     space = make_space(
-        generator_filters=2, discriminator_filters=2, latent_dim=[2, 3, 4], batch_size=[4, 8]
+        generator_filters=2, discriminator_filters=2, latent_dim=[2, 3, 4], batch_size=[2, 4]
     )
-    hypermodel = km.tuning.MSGGANHyperModel((4, 4, 1), num_scales=1, mode="eager")
+    hypermodel = km.tuning.MSGGANHyperModel((4, 4, 1), 1, "eager", penalties=("none",))
     return make_tuner(tuner, hypermodel, directory, space, G_LOSS, **options)
 
 

@@ -13,7 +13,7 @@ def _run(tmp_path_factory):
     folder.mkdir()
     preset = km.presets.Default(8, 8)
     gan = km.MSGGAN(num_scales=2, latent_dim=4, num_classes=2, preset=preset, seed=0)
-    gan.compile()
+    gan.compile("sgd", "sgd")
     gan.save(folder / "model.keras")
     (folder / "config.yaml").write_text("data: fashion_mnist_sample\n")
     return folder

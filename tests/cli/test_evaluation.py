@@ -8,7 +8,15 @@ import pytest
 
 import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.metrics import image_evaluator
+from kerasmodes.metrics import image_evaluator, sliced_wasserstein_distance
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_directions():
+    """A sixteenth of the directions: these tests look at what is done with the metric."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_wasserstein_distance, "NUM_DIRECTIONS", 32)
+        yield
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from PIL import Image
 
 import kerasmodes as km
 from kerasmodes import cli
+from kerasmodes.cli import imaging
 
 SIDE = 4 * 28  # pixels of an image in a picture
 
@@ -29,7 +30,8 @@ def test_a_model_with_classes_draws_each_in_a_row(run):
 
 
 @pytest.mark.slow
-def test_an_interpolation_moves_smoothly(run):
+def test_an_interpolation_moves_smoothly(run, monkeypatch):
+    monkeypatch.setattr(imaging, "STOPS", 3)
     assert cli.main(["generate", str(run), "--num-images=2", "--interpolation"]) == 0
     with Image.open(run / "interpolation.gif") as gif:
         assert gif.size == (2 * SIDE, SIDE)
@@ -42,7 +44,8 @@ def test_an_interpolation_moves_smoothly(run):
 
 
 @pytest.mark.slow
-def test_neighbours_are_training_images_beside_the_samples(run, capsys):
+def test_neighbours_are_training_images_beside_the_samples(run, capsys, monkeypatch):
+    monkeypatch.setattr(imaging, "NUM_COMPARED", 64)
     words = ["--num-images=2", "--seed=1", "--neighbours"]
     assert cli.main(["generate", str(run), *words]) == 0
     picture = pixels(run / "neighbours.png")
@@ -54,4 +57,4 @@ def test_neighbours_are_training_images_beside_the_samples(run, capsys):
     training = np.concatenate([*km.data.images(batch_size=1024)])[..., 0]
     levels = np.rint((training + 1) * 127.5)
     assert np.any(np.all(levels == neighbour, axis=(1, 2)))
-    assert "times that of 256 real test images" in capsys.readouterr().out
+    assert "times that of 64 real test images" in capsys.readouterr().out

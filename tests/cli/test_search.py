@@ -1,10 +1,17 @@
 """Tests of `kerasmodes tune`: in several processes, how it ends and resumes, both models."""
 
+import contextlib
+import csv
+import io
 import json
 import os
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import keras
 import numpy as np
@@ -15,7 +22,7 @@ from kerasmodes import cli
 from kerasmodes.launching import find_free_ports
 
 SUM = ["tune", "sum", "--num-samples=64", "--max-trials=3", "--epochs=2", "--seed=0"]
-SUM += ["--mode=eager", "--batch-sizes=8", "--directory=search"]
+SUM += ["--mode=eager", "--batch-sizes=8", "--directory=search", "--optimizers=sgd"]
 # A background job ignores SIGINT, and so do the processes that it starts.
 PROGRAM = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
 PROGRAM += "from kerasmodes import cli; sys.exit(cli.main(sys.argv[1:]))"
@@ -36,9 +43,64 @@ def start(*words):
     )
 
 
+@pytest.fixture(scope="module")
+def _searched(tmp_path_factory):
+    """The folder of a search of one trial, and what it has shown."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
+    return folder / "search", out.getvalue()
+
+
+def interrupt_when_started(commands, processes, is_over):
+    """Raises what Ctrl-C raises once the chief and the worker are there; notes their commands."""
+    while len(commands) < 2 and not is_over.is_set():
+        pids = list_children(os.getpid())
+        found = {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_text() for pid in pids}
+        found = {pid: words for pid, words in found.items() if "\0kerasmodes\0tune\0" in words}
+        commands[:] = [words.split("\0")[:-1] for words in found.values()]
+        time.sleep(0.05)
+    processes += [open_process(pid) for pid in found]
+    if not is_over.is_set():
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.slow
 @pytest.mark.workers
-def test_ctrl_c_ends_all_processes_and_the_command_resumes(own_folder):
+def test_ctrl_c_ends_all_processes_and_their_command_resumes(own_folder, _searched, capfd):
+    shutil.copytree(_searched[0], "search")
+    trial = own_folder / "search/random/trial_0/trial.json"
+    before = trial.stat().st_mtime_ns
+    commands, processes, is_over = [], [], threading.Event()
+    thread = threading.Thread(
+        target=interrupt_when_started, args=(commands, processes, is_over), daemon=True
+    )
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        assert cli.main([*SUM, "--num-workers=1"]) == 130
+    finally:
+        is_over.set()
+        thread.join()
+        signal.signal(signal.SIGINT, handler)
+    assert len(processes) == 2
+    assert all(map(has_ended, processes))
+    found = capfd.readouterr()
+    assert "\x1b" not in found.out + found.err
+    assert "Traceback" not in found.err
+    chiefs, workers = commands
+    assert chiefs == workers
+    assert cli.main([*chiefs[3:], "--num-workers=0"]) == 0
+    assert "3 of 3 done" in capfd.readouterr().out
+    assert trial.stat().st_mtime_ns == before
+    assert keras.models.load_model(own_folder / "search/best.keras").built
+
+
+@pytest.mark.slow
+@pytest.mark.workers
+@pytest.mark.sweep
+def test_ctrl_c_after_a_trial_ends_all_processes_and_the_command_resumes(own_folder):
     with start(*SUM, "--num-workers=1") as command:
         assert command.stdout.readline().startswith("trial 0: val_loss ")
         processes = [open_process(pid) for pid in list_children(command.pid)]
@@ -56,9 +118,14 @@ def test_ctrl_c_ends_all_processes_and_the_command_resumes(own_folder):
     assert keras.models.load_model(own_folder / "search/best.keras").built
 
 
+def read_scores(folder):
+    with open(f"{folder}/trials.csv", newline="") as file:
+        return {row["trial"]: float(row["score"]) for row in csv.DictReader(file)}
+
+
 @pytest.mark.slow
 @pytest.mark.workers
-def test_a_worker_joins_a_chief_and_both_end(own_folder, capsys):
+def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(capsys):
     address = f"127.0.0.1:{find_free_ports(1)[0]}"
     with start(*SUM, f"--chief={address}") as chief:
         status = cli.main([*SUM, f"--join={address}"])
@@ -67,12 +134,13 @@ def test_a_worker_joins_a_chief_and_both_end(own_folder, capsys):
     assert "3 of 3 done" in out
     assert "In search: the best model, best.keras" in out
     assert "Best" not in capsys.readouterr().out
+    assert cli.main([word.replace("=search", "=alone") for word in SUM]) == 0
+    assert read_scores("search") == pytest.approx(read_scores("alone"), rel=1e-4)
 
 
 @pytest.mark.slow
-def test_one_process_has_a_line_for_each_trial(capsys):
-    assert cli.main([*SUM[:3], *SUM[4:], "--max-trials=1"]) == 0
-    out = capsys.readouterr().out
+def test_one_process_has_a_line_for_each_trial(_searched):
+    _, out = _searched
     assert out.startswith("trial 0: val_loss ")
     assert "1 of 1 done, 0 running, 0 failed, best val_loss" in out
     assert "Epoch" not in out
@@ -82,6 +150,7 @@ def test_one_process_has_a_line_for_each_trial(capsys):
 def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys):
     words = ["--split=train[:32]", "--test-split=test[:32]", "--num-images=32", "--epochs=1"]
     words += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=32"]
+    words += ["--penalties=none"]
     assert cli.main(["tune", "msggan", *words, "--max-trials=1", "--mode=eager"]) == 0
     assert "trial 0: val_frechet " in capsys.readouterr().out
     gan = keras.models.load_model(own_folder / "tuning/best.keras")
@@ -90,7 +159,8 @@ def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys)
 
 @pytest.mark.slow
 def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
-    words = [word for word in SUM if not word.startswith(("--seed", "--max-trials"))]
+    words = [word for word in SUM if not word.startswith(("--seed", "--max-trials", "--epochs"))]
+    words.append("--epochs=1")
     assert cli.main([*words, "--max-trials=1"]) == 0
     assert cli.main([*words, "--max-trials=2"]) == 0
     assert capsys.readouterr().out.count("\ntrial 1: ") == 1

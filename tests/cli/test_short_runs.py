@@ -10,7 +10,9 @@ import kerasmodes as km
 from kerasmodes import cli
 
 SUM = ["train", "sum", "--num-samples=64", "--batch-size=8", "--seed=1", "--mode=eager"]
+SUM = [*SUM, "--optimizer=sgd"]
 GAN = ["--generator-filters=2", "--discriminator-filters=2", "--num-scales=1", "--mode=eager"]
+GAN += ["--generator-optimizer=sgd", "--discriminator-optimizer=sgd"]
 GAN = ["train", "msggan", *GAN, "--split=train[:32]", "--batch-size=8"]
 
 
@@ -50,17 +52,32 @@ def count_steps(words, monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("command", [SUM, GAN], ids=["sum", "msggan"])
-@pytest.mark.parametrize("flag", ["--limit-batches", "--overfit-batches"])
-@pytest.mark.parametrize(("number", "expected"), [(2, 2), (100, None)])
-def test_a_limit_holds_for_each_epoch(command, flag, number, expected, monkeypatch):
+LIMITS = {
+    (model, flag, number, expected): [pytest.mark.sweep]
+    for model in ("sum", "msggan")
+    for flag in ("--limit-batches", "--overfit-batches")
+    for number, expected in ((2, 2), (100, None))
+}
+LIMITS["msggan", "--limit-batches", 2, 2] = []
+LIMITS["sum", "--overfit-batches", 2, 2] = []
+LIMITS["sum", "--limit-batches", 100, None] = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "flag", "number", "expected"),
+    [pytest.param(*values, marks=marks) for values, marks in LIMITS.items()],
+)
+def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch):
+    command = SUM if model == "sum" else GAN
     counts = count_steps([*command, f"{flag}={number}"], monkeypatch)
     assert counts == 2 * [expected or (8 if command is SUM else 4)]
 
 
+@pytest.mark.slow
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
-    words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=fused"]
-    words += ["--overfit-batches=1", "--epochs=25", "--learning-rate=0.05", "--run=run"]
+    words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
+    words += ["--overfit-batches=2", "--epochs=12", "--learning-rate=0.05", "--run=run"]
     assert cli.main(words) == 0
     losses = np.genfromtxt(own_folder / "run/history.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < losses[0] / 10

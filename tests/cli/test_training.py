@@ -12,15 +12,28 @@ import pytest
 import kerasmodes as km
 from kerasmodes import cli
 from kerasmodes.cli import run_folders
+from kerasmodes.metrics import sliced_wasserstein_distance
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_directions():
+    """A sixteenth of the directions: these tests look at what is done with the metric."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliced_wasserstein_distance, "NUM_DIRECTIONS", 32)
+        yield
 
 
 @pytest.mark.slow
 def test_metrics_go_into_the_history(tmp_path, monkeypatch):
+    few_images = functools.partial(km.callbacks.GenerationMetrics, num_images=64)
+    monkeypatch.setattr(km.callbacks, "GenerationMetrics", few_images)
     monkeypatch.setitem(km.presets.PRESETS, "default", functools.partial(km.presets.Default, 8, 8))
     words = [
         "--split=train[:32]",
         "--batch-size=32",
         "--num-scales=1",
+        "--generator-optimizer=sgd",
+        "--discriminator-optimizer=sgd",
         "--metrics-every=2",
         "--mode=eager",
     ]
@@ -186,6 +199,7 @@ def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
         "--mode=eager",
     ]
     widths = ["--generator-filters=2", "--discriminator-filters=2"]
+    widths += ["--generator-optimizer=sgd", "--discriminator-optimizer=sgd"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         cli.main(["train", "msggan", *words, *widths, f"--run={tmp_path / 'run'}"])

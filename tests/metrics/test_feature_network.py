@@ -68,25 +68,25 @@ def test_clothes_are_nearer_to_clothes_than_noise_is(network, test_set, outputs)
 
 
 def test_features_do_not_depend_on_the_rest_of_the_batch(network, test_set, outputs):
-    features, _ = network.predict(test_set[0], batch_size=7, verbose=0)
-    np.testing.assert_allclose(features, outputs[0], rtol=1e-4, atol=1e-5)
+    features, _ = network.predict(test_set[0][:16], batch_size=7, verbose=0)
+    np.testing.assert_allclose(features, outputs[0][:16], rtol=1e-4, atol=1e-5)
 
 
-def test_a_mixed_policy_changes_nothing(test_set, outputs):
+def test_a_mixed_policy_changes_nothing(network, test_set):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        features = feature_network()(test_set[0])
+        features = feature_network()(test_set[0][:16])
     finally:
         keras.config.set_dtype_policy(before)
-    np.testing.assert_array_equal(features, outputs[0])
+    np.testing.assert_array_equal(features, network(test_set[0][:16])[0])
 
 
 @pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16, tf.float64])
 def test_other_floats_are_cast(network, test_set, outputs, dtype):
-    features, _ = network(tf.cast(test_set[0], dtype))
+    features, _ = network(tf.cast(test_set[0][:16], dtype))
     assert features.dtype == tf.float32
-    np.testing.assert_allclose(features, outputs[0], atol=0.05)
+    np.testing.assert_allclose(features, outputs[0][:16], atol=0.05)
 
 
 def test_it_does_not_train(network):
@@ -94,14 +94,14 @@ def test_it_does_not_train(network):
 
 
 def test_it_runs_in_a_tf_function(network, test_set, outputs):
-    features, _ = tf.function(network)(test_set[0])
-    np.testing.assert_allclose(features, outputs[0], rtol=1e-4, atol=1e-5)
+    features, _ = tf.function(network)(test_set[0][:16])
+    np.testing.assert_allclose(features, outputs[0][:16], rtol=1e-4, atol=1e-5)
 
 
-def test_the_config_brings_back_the_weights(network, test_set, outputs):
+def test_the_config_brings_back_the_weights(network, test_set):
     config = keras.saving.serialize_keras_object(network)
-    features, _ = keras.saving.deserialize_keras_object(config)(test_set[0])
-    np.testing.assert_array_equal(features, outputs[0])
+    features, _ = keras.saving.deserialize_keras_object(config)(test_set[0][:16])
+    np.testing.assert_array_equal(features, network(test_set[0][:16])[0])
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_model_that_contains_it_is_saved_and_loaded(tmp_path, test_set):
     model = keras.Model(images, keras.layers.Dense(2)(feature_network()(images)))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(test_set[0]), model(test_set[0]))
+    np.testing.assert_array_equal(loaded(test_set[0][:16]), model(test_set[0][:16]))
 
 
 def test_the_file_is_small():

@@ -22,6 +22,7 @@ METRICS = {
     "DensityCoverage": {"num_features": 4, "k": 2, "max_samples": 40},
     "SlicedWassersteinDistance": {"image_shape": (14, 16, 1), "num_scales": 2, "max_samples": 40},
 }
+SWEEP = pytest.mark.sweep
 KEEPING = [name for name in METRICS if name != "FrechetDistance"]
 MODULES = (
     "density_coverage",
@@ -52,6 +53,15 @@ def name(request):
     return request.param
 
 
+def pair_metrics(values):
+    """Returns each metric with each value; by default each is tested once, or one value twice."""
+    return [
+        pytest.param(name, value, marks=[] if row % len(values) == column else SWEEP)
+        for row, name in enumerate(METRICS)
+        for column, value in enumerate(values)
+    ]
+
+
 def make(kind, **changes):
     return getattr(metrics, kind)(**{**METRICS[kind], **changes})
 
@@ -65,6 +75,13 @@ def filled(name, real=30, generated=24):
     metric = make(name)
     metric.update_state(draw(name, real), draw(name, generated, seed=1) / 2)
     return metric
+
+
+@functools.cache
+def find_results(name):
+    """Returns what the metric finds in `filled`: the result and the baseline."""
+    metric = filled(name)
+    return metric.result(), metric.baseline()
 
 
 def assert_same(actual, expected):
@@ -81,8 +98,9 @@ def test_pieces_give_what_one_batch_gives(name):
         metric.update_state(real=real[start:stop])
     metric.update_state(generated=generated[:5])
     metric.update_state(None, generated[5:])
-    assert_same(metric.result(), filled(name).result())
-    assert_same(metric.baseline(), filled(name).baseline())
+    result, baseline = find_results(name)
+    assert_same(metric.result(), result)
+    assert_same(metric.baseline(), baseline)
 
 
 def test_results_are_floats(name):
@@ -104,9 +122,10 @@ def test_more_examples_change_the_result(name):
     assert metric.result() != before
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["shape", "no shape"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "known"), pair_metrics([True, False]))
 def test_a_tf_function_gives_what_eager_execution_gives(name, known):
-    metric, eager = make(name), filled(name)
+    metric, (result, baseline) = make(name), find_results(name)
     shape = metric._real.shape
     spec = tf.TensorSpec((None, *shape) if known else None, tf.float32)
 
@@ -117,8 +136,8 @@ def test_a_tf_function_gives_what_eager_execution_gives(name, known):
 
     real, generated = draw(name, 30), draw(name, 24, seed=1) / 2
     step(real[:11], generated[:7])
-    assert_same(step(real[11:], generated[7:]), eager.result())
-    assert_same(metric.baseline(), eager.baseline())
+    assert_same(step(real[11:], generated[7:]), result)
+    assert_same(metric.baseline(), baseline)
 
 
 def test_results_in_a_graph_are_known_to_be_scalars(name):
@@ -126,13 +145,22 @@ def test_results_in_a_graph_are_known_to_be_scalars(name):
     assert all(output.shape.rank == 0 for output in tf.nest.flatten(outputs))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("FrechetDistance", "PrecisionRecall", "SlicedWassersteinDistance"),
+        *(pytest.param(name, marks=SWEEP) for name in ("KernelDistance", "DensityCoverage")),
+    ],
+)
 def test_xla_gives_what_eager_execution_gives(name):
     metric = make(name)
     update = tf.function(metric.update_state, jit_compile=True)
     update(draw(name, 30)[:15], draw(name, 24, seed=1)[:12] / 2)
     update(draw(name, 30)[15:], draw(name, 24, seed=1)[12:] / 2)
-    assert_same(metric.result(), filled(name).result())
-    assert_same(metric.baseline(), filled(name).baseline())
+    result, baseline = find_results(name)
+    assert_same(metric.result(), result)
+    assert_same(metric.baseline(), baseline)
 
 
 def test_reset_forgets_both_sides(name):
@@ -142,7 +170,7 @@ def test_reset_forgets_both_sides(name):
     with pytest.raises(RuntimeError, match="Received: 0 and 0"):
         metric.result()
     metric.update_state(draw(name, 30), draw(name, 24, seed=1) / 2)
-    assert_same(metric.result(), filled(name).result())
+    assert_same(metric.result(), find_results(name)[0])
 
 
 def test_config_round_trip(name):
@@ -190,7 +218,9 @@ def test_a_state_of_another_width_or_with_nan_is_refused(name):
         make(name).set_real_state({**state, key: state[key] * np.nan})
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32", "float64"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), pair_metrics(["float16", "bfloat16", "int32", "float64"])
+)
 def test_other_dtypes_are_cast(name, dtype):
     metric, expected = make(name), make(name)
     batches = [tf.cast(batch, dtype) for batch in (draw(name, 30), draw(name, 24, seed=1))]
@@ -199,10 +229,14 @@ def test_other_dtypes_are_cast(name, dtype):
     assert_same(metric.result(), expected.result())
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("side", ["real", "generated"])
-def test_the_side_with_nan_or_infinity_is_named(name, side, value):
-    metric = make(name)
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    pair_metrics(
+        [("real", np.nan), ("generated", np.inf), ("generated", np.nan), ("real", np.inf)]
+    ),
+)
+def test_the_side_with_nan_or_infinity_is_named(name, wrong):
+    metric, (side, value) = make(name), wrong
     batches = {"real": draw(name, 6), "generated": draw(name, 6)}
     batches[side][2, 0] = value
     with pytest.raises(ValueError, match=f"`{side}` must be finite"):
@@ -286,7 +320,7 @@ def test_a_metric_made_under_a_strategy_takes_whole_batches(name, two_replicas):
     assert_same(metric.result(), expected.result())
 
 
-@pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.parametrize(("name", "run_eagerly"), pair_metrics([True, False]))
 def test_compile_takes_it(name, run_eagerly):
     shape = make(name)._real.shape
     model = keras.Sequential([keras.Input(shape), keras.layers.Rescaling(0.5)])

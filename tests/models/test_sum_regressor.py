@@ -94,8 +94,9 @@ def test_inputs_must_be_rows_of_features(shape):
     ids=["string", "object", "function", "terms"],
 )  # fmt: skip
 def test_any_loss_will_do(loss, formula):
-    model = km.SumRegressor()
-    model.compile(loss=loss)
+    model = km.SumRegressor(units=(2,))
+    model.build((None, 3))
+    model.compile("sgd", loss=loss, mode="eager")
     error = model.predict(X, verbose=0) - Y
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(formula(error), rel=1e-5)
     history = model.fit(X, Y, batch_size=16, verbose=0).history
@@ -104,8 +105,9 @@ def test_any_loss_will_do(loss, formula):
 
 def test_sample_weights_weigh_the_examples():
     weight = np.arange(16, dtype="float32")
-    model = km.SumRegressor()
-    model.compile(keras.optimizers.SGD(0.0), weighted_metrics=["mean_absolute_error"])
+    model = km.SumRegressor(units=(2,))
+    model.build((None, 3))
+    model.compile(keras.optimizers.SGD(0.0), weighted_metrics=["mean_absolute_error"], mode="eager")
     error = model.predict(X, verbose=0)[:, 0] - Y[:, 0]
     history = model.fit(
         X, Y, batch_size=4, sample_weight=weight, validation_data=(X, Y, weight), verbose=0
@@ -117,8 +119,9 @@ def test_sample_weights_weigh_the_examples():
 
 
 def test_the_logged_loss_weighs_batches_by_their_examples():
-    model = km.SumRegressor()
-    model.compile(keras.optimizers.SGD(0.0))
+    model = km.SumRegressor(units=(2,))
+    model.build((None, 3))
+    model.compile(keras.optimizers.SGD(0.0), mode="eager")
     expected = np.mean((model.predict(X, verbose=0) - Y) ** 2)
     history = model.fit(X, Y, batch_size=7, verbose=0).history  # 7, 7 and 2
     assert history["loss"] == pytest.approx([expected], rel=1e-5)
@@ -127,6 +130,7 @@ def test_the_logged_loss_weighs_batches_by_their_examples():
 def test_regularizers_and_added_losses_count():
     model = km.SumRegressor(units=(2,))
     model.hidden_layers[0].kernel_regularizer = keras.regularizers.L2(0.5)
+    model.build((None, 3))
     model.compile(keras.optimizers.SGD(0.0))
     error = np.mean((model.predict(X, verbose=0) - Y) ** 2)
     penalty = 0.5 * np.sum(model.hidden_layers[0].kernel.numpy() ** 2)
@@ -135,8 +139,8 @@ def test_regularizers_and_added_losses_count():
 
 
 def test_it_trains_in_mixed_precision():
-    model = km.SumRegressor(dtype="mixed_bfloat16")
-    model.compile("adam", mode="eager")
+    model = km.SumRegressor(units=(2,), dtype="mixed_bfloat16")
+    model.compile("sgd", mode="eager")
     losses = model.fit(X, Y, epochs=2, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
 

@@ -122,18 +122,18 @@ def test_no_example_of_a_data_set_is_dropped(drop_remainder):
 @pytest.mark.slow
 def test_one_line_adds_batch_size_and_mode_to_a_model_of_ones_own(tmp_path):
     def build(hp):
-        model = km.SumRegressor([hp.Choice("width", [2, 3])])
-        model.compile("adam", "mse", mode="eager")
+        model = km.SumRegressor([hp.Int("width", 2, 2)])
+        model.compile("sgd", "mse", mode="eager")
         return model
 
-    hypermodel = km.tuning.BatchSize(build, choices=(4, 8), modes=("eager", "graph"))
+    hypermodel = km.tuning.BatchSize(build, choices=(4, 12), modes=("eager", "graph"))
     tuner = km.tuning.search(
         hypermodel, "grid", max_trials=8, epochs=1, directory=tmp_path, **make_sums()
     )
     values = [t.hyperparameters.values for t in tuner.oracle.trials.values()]
     drawn = {(one["width"], one["batch_size"], one["mode"]) for one in values}
-    assert len(drawn) == 8
-    assert list_statuses(tuner) == ["COMPLETED"] * 8
+    assert len(drawn) == 4
+    assert list_statuses(tuner) == ["COMPLETED"] * 4
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import kerasmodes as km
 @pytest.fixture(scope="module")
 def hyperband_search(tmp_path_factory):
     tuner = make_gan_tuner(keras_tuner.Hyperband, tmp_path_factory.mktemp("gan"), **HYPERBAND)
-    tuner.search(make_images(), verbose=0)
+    tuner.search(make_images(4), verbose=0)
     return tuner
 
 
@@ -77,7 +77,7 @@ def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_on
     tuner = km.tuning.search(
         km.tuning.MSGGANHyperModel(
             (4, 4, 1),
-            num_scales=(1, 2),
+            num_scales=1,
             mode="eager",
             filters=(2, 3),
             latent_dims=(2,),
@@ -89,7 +89,7 @@ def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_on
         epochs=1,
         seed=3,
         directory=tmp_path,
-        x=make_images(),
+        x=make_images(4),
         callbacks=[evaluate],
         verbose=0,
     )
@@ -106,7 +106,7 @@ def test_a_search_without_metrics_names_what_is_missing(tmp_path):
         km.tuning.search(
             km.tuning.MSGGANHyperModel((4, 4, 1), 1, "eager", filters=(2,), batch_sizes=(4,)),
             directory=tmp_path,
-            x=make_images(),
+            x=make_images(4),
         )
 
 

@@ -13,9 +13,11 @@ import kerasmodes as km
 from kerasmodes.tuning import pictures
 
 
-@pytest.fixture(autouse=True)
-def _small_forest(monkeypatch):
-    monkeypatch.setattr(pictures.importance, "NUM_TREES", 20)
+@pytest.fixture(autouse=True, scope="module")
+def _small_forest():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures.importance, "NUM_TREES", 20)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,12 @@ def test_the_objective_is_drawn_over_time(panels):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "unit"), [(60, "seconds"), (600, "minutes"), (36_000, "hours")]
+    ("seconds", "unit"),
+    [
+        pytest.param(60, "seconds", marks=pytest.mark.sweep),
+        (600, "minutes"),
+        (36_000, "hours"),
+    ],
 )
 def test_time_has_a_unit_that_fits(seconds, unit, valley, monkeypatch):
     times = dict.fromkeys(valley.oracle.trials, (0, seconds))
@@ -143,8 +150,7 @@ def test_of_many_hyperparameters_the_most_important_are_shown(tmp_path):
 
 
 @pytest.mark.slow
-def test_importance_has_a_bar_and_an_error_bar_each(valley, panels, monkeypatch):
-    monkeypatch.undo()  # the forest of the picture
+def test_importance_has_a_bar_and_an_error_bar_each(valley, panels):
     measured, r_squared = km.tuning.measure_importance(valley)
     axes = panels["Importance of each hyperparameter"]
     assert [bar.get_width() for bar in axes.patches] == [mean for mean, _ in measured.values()]
@@ -201,9 +207,10 @@ def test_an_infinite_score_is_drawn_as_failed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_trials", [4, 25])
-def test_every_text_is_inside_the_picture(num_trials, tmp_path):
-    tuner = search_formula(tmp_path, max_trials=num_trials, fails=(2,), verbose=1)
-    figure = pictures.draw_search(tuner)
+def test_every_text_is_inside_the_picture(num_trials, figure, tmp_path):
+    if num_trials < 25:
+        tuner = search_formula(tmp_path, max_trials=num_trials, fails=(2,), verbose=1)
+        figure = pictures.draw_search(tuner)
     figure.draw_without_rendering()
     for axes in figure.axes:
         box = axes.get_tightbbox()

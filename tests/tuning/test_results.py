@@ -83,7 +83,7 @@ def test_the_saved_model_is_the_best_with_its_optimizer(random_search, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", [pytest.param("graph", marks=pytest.mark.sweep), "fused"])
 def test_the_saved_model_keeps_its_mode(mode, tmp_path):
     tuner = search_sums(tmp_path / "search", mode=mode, max_trials=1, epochs=1)
     km.tuning.save_best_model(tuner, tmp_path / "best.keras")
@@ -229,7 +229,7 @@ def build_sequential(hp):
 def build_functional(hp):
     inputs = keras.Input((NUM_FEATURES,))
     model = km.Model(inputs, keras.layers.Dense(1)(inputs))
-    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "mse", mode="graph")
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-2)), "mse", mode="eager")
     return model
 
 
@@ -252,7 +252,7 @@ def check_optimizer(path, num_steps):
 @pytest.mark.slow
 @pytest.mark.parametrize("build", [build_sequential, build_functional, build_stock])
 def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path):
-    arguments = {"max_trials": 2, "epochs": 2, "directory": tmp_path, "seed": 0}
+    arguments = {"max_trials": 1, "epochs": 2, "directory": tmp_path, "seed": 0}
     tuner = km.tuning.search(build, **arguments, **make_sums())
     km.tuning.save_best_model(tuner, tmp_path / "best.keras")
     best_step = tuner.oracle.get_best_trials(1)[0].best_step
@@ -264,6 +264,7 @@ def test_an_optimizer_that_build_builds_keeps_its_state(tmp_path):
     space = make_space(optimizer="adam", hidden_layers=1, batch_size=8)
     hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
     tuner = make_tuner(keras_tuner.RandomSearch, hypermodel, tmp_path, space)
+    tuner.oracle.max_trials = 1
     tuner.search(**make_sums())
     km.tuning.save_best_model(tuner, tmp_path / "best.keras")
     check_optimizer(tmp_path / "best.keras", num_steps=2)  # an epoch has two batches

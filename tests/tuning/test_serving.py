@@ -28,27 +28,27 @@ def oracle(tmp_path):
     return oracle
 
 
-def run_worker(oracle, tuner_id, address, run, ended):
+def run_worker(client, run, ended):
     """Runs trials by `run(client, trial)` until the chief has none."""
-    with workers.take_role(join=address, worker_id=tuner_id):
-        client = oracle_client.OracleClient(oracle)
-    trial = client.create_trial(tuner_id)
+    trial = client.create_trial(client.tuner_id)
     while trial.status == "RUNNING":
         run(client, trial)
-        trial = client.create_trial(tuner_id)
+        trial = client.create_trial(client.tuner_id)
     ended.append(trial.status)
 
 
-def serve(oracle, run):
-    """Serves one worker, in a thread; returns the statuses with which it has ended."""
+def serve(oracle, run, num_workers=1):
+    """Serves workers, each in a thread; returns the statuses with which they have ended."""
     address = f"127.0.0.1:{find_free_ports(1)[0]}"
-    ended = []
-    worker = threading.Thread(
-        target=run_worker, args=(oracle, "a", address, run, ended), daemon=True
-    )
-    worker.start()
+    threads, ended = [], []
+    for tuner_id in "abc"[:num_workers]:
+        with workers.take_role(join=address, worker_id=tuner_id):
+            client = oracle_client.OracleClient(oracle)
+        threads.append(threading.Thread(target=run_worker, args=(client, run, ended), daemon=True))
+        threads[-1].start()
     serving.serve(oracle, address)
-    worker.join()
+    for thread in threads:
+        thread.join()
     return ended
 
 
@@ -61,6 +61,19 @@ def complete(client, trial):
 def test_the_chief_ends_when_its_worker_has_been_told(oracle):
     assert serve(oracle, complete) == ["STOPPED"]
     assert [trial.score for trial in oracle.trials.values()] == [1.0, 1.0]
+
+
+def test_two_workers_share_the_trials(oracle):
+    both_have_one, ran = threading.Barrier(2, timeout=60), []
+
+    def run(client, trial):
+        both_have_one.wait()
+        ran.append((client.tuner_id, trial.trial_id))
+        complete(client, trial)
+
+    assert serve(oracle, run, num_workers=2) == ["STOPPED"] * 2
+    assert {name for name, _ in ran} == {"a", "b"}
+    assert sorted(trial_id for _, trial_id in ran) == ["0", "1"]
 
 
 def test_a_finished_search_needs_no_worker(oracle):

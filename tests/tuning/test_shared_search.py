@@ -69,9 +69,9 @@ def test_a_trial_that_had_ended_is_not_repeated(stopped):
 
 def search_grid(directory, max_trials):
     def build(hp):
-        units = hp.Choice("units", [2, 3, 4]) + hp.Choice("more", [0, 3])
+        units = hp.Choice("units", [2, 3]) + hp.Choice("more", [0, 3])
         model = km.SumRegressor([units])
-        model.compile("adam", "mse", mode="eager")
+        model.compile("sgd", "mse", mode="eager")
         return model
 
     fixed = {"max_trials": max_trials, "epochs": 1, "seed": 0, **make_sums()}
@@ -83,8 +83,8 @@ def test_a_grid_is_resumed_where_it_stopped(tmp_path):
     search_grid(tmp_path, 2)
     resumed = search_grid(tmp_path, 10)
     values = [trial.hyperparameters.values for trial in resumed.oracle.trials.values()]
-    assert len(values) == 6
-    assert len({(one["units"], one["more"]) for one in values}) == 6
+    assert len(values) == 4
+    assert len({(one["units"], one["more"]) for one in values}) == 4
 
 
 @pytest.mark.slow
@@ -104,13 +104,16 @@ def test_a_process_that_ends_while_it_writes_leaves_whole_files(tmp_path, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("verbose", "num_lines"), [(0, 0), (1, 2), (2, 4), ("auto", 2)])
+@pytest.mark.parametrize(
+    ("verbose", "num_lines"),
+    [(0, 0), (1, 1), (2, 2), pytest.param("auto", 1, marks=pytest.mark.sweep)],
+)
 def test_verbose_says_how_much_is_shown(verbose, num_lines, tmp_path, capsys):
-    search_sums(tmp_path, max_trials=2, epochs=1, verbose=verbose)
+    search_sums(tmp_path, max_trials=1, epochs=1, verbose=verbose)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == num_lines
     shown = [line for line in lines if line.startswith("trial ")]
-    assert len(shown) == (2 if verbose else 0)
+    assert len(shown) == (1 if verbose else 0)
 
 
 def test_a_terminal_has_one_line(random_search, monkeypatch, capsys):

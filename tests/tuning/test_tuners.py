@@ -75,7 +75,7 @@ def search_widths(directory, refused, **arguments):
 
     def build(hp):
         model = Refuse([hp.Choice("width", [2, 3, 4, 5])])
-        model.compile("adam", "mse", mode="eager")
+        model.compile("sgd", "mse", mode="eager")
         return model
 
     defaults = {"max_trials": 4, "epochs": 1, "seed": 0, **make_sums()}
@@ -140,6 +140,8 @@ def test_settings_of_keras_tuner_are_passed_on(tmp_path):
 def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search_sums(tmp_path, callbacks=[Interruption()])
+    # As a process leaves it that is killed while it writes.
+    (tmp_path / "random" / "trial_1" / "checkpoint.weights.h5").write_bytes(b"half of a check")
     resumed = search_sums(tmp_path)
     assert len(list_scores(resumed)) == 3
     assert list_scores(resumed) == list_scores(random_search)
@@ -147,8 +149,8 @@ def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_pa
 
 @pytest.mark.slow
 def test_more_trials_extend_a_search(tmp_path):
-    first = search_sums(tmp_path, max_trials=1)
-    both = search_sums(tmp_path, max_trials=2)
+    first = search_sums(tmp_path, max_trials=1, epochs=1)
+    both = search_sums(tmp_path, max_trials=2, epochs=1)
     assert len(both.oracle.trials) == 2
     assert both.oracle.trials["0"].score == first.oracle.trials["0"].score
 
@@ -165,7 +167,7 @@ def test_a_model_that_is_not_built_by_shapes_can_be_resumed(tmp_path):
 
     def build(hp):
         model = Built()
-        model.compile(keras.optimizers.Adam(hp.Choice("rate", [0.1, 0.2])), "mse", mode="eager")
+        model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1, 0.2])), "mse", mode="eager")
         return model
 
     for max_trials in (1, 2):
@@ -179,7 +181,7 @@ def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
     class Sizes(keras_tuner.HyperModel):
         def build(self, hp):
             model = km.SumRegressor([hp.Int("width", 2, 4)])
-            model.compile("adam", "mse", mode="eager")
+            model.compile("sgd", "mse", mode="eager")
             return model
 
         def fit(self, hp, model, *args, **kwargs):
@@ -254,7 +256,14 @@ def test_hyperband_runs_max_trials(hyperband_search):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "data"), [("eager", "arrays"), ("fused", "data set")])
+@pytest.mark.parametrize(
+    ("mode", "data"),
+    [
+        ("eager", "data set"),
+        pytest.param("eager", "arrays", marks=pytest.mark.sweep),
+        pytest.param("fused", "data set", marks=pytest.mark.sweep),
+    ],
+)
 def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_path):
     sums = make_sums()
     x, y = sums["x"], sums["y"]

@@ -53,7 +53,8 @@ def stopped(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.workers
-def test_when_the_chief_is_killed_all_ends_and_the_error_says_how_to_resume(stopped):
+@pytest.mark.sweep
+def test_when_the_chief_of_a_search_is_killed_its_processes_end(stopped):
     folder, error = stopped
     assert re.search("The chief was killed by SIGKILL.* the same command", error)
     assert_no_process_is_left(folder, 2)
@@ -61,6 +62,7 @@ def test_when_the_chief_is_killed_all_ends_and_the_error_says_how_to_resume(stop
 
 @pytest.mark.slow
 @pytest.mark.workers
+@pytest.mark.sweep
 def test_two_workers_resume_a_search_and_repeat_a_killed_one_s_trial(stopped, expected, capfd):
     folder, _ = stopped
     assert not (folder / "scores.json").exists()
@@ -115,6 +117,39 @@ def test_a_worker_that_is_killed_too_often_ends_the_search(tmp_path):
     command = program(WAIT, "os.kill(os.getpid(), 9)")
     with pytest.raises(WorkerError, match="Worker 0 was killed by SIGKILL. Its last lines"):
         km.tuning.launch_workers(command, 1, max_restarts=2, directory=tmp_path)
+
+
+# Each process leaves a file with its id, at once: no other reads the half of it.
+NOTE = """
+import time
+name = os.environ['KERASTUNER_TUNER_ID']
+with open(name, 'w') as file:
+    file.write(str(os.getpid()))
+is_first = not os.path.exists(name + '.pid')
+os.rename(name, name + '.pid')
+"""
+
+
+@pytest.mark.workers
+def test_when_the_chief_is_killed_all_ends_and_the_error_says_how_to_resume(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kill = "while not os.path.exists('chief.pid'): time.sleep(0.01)\n"
+    kill += "os.kill(int(open('chief.pid').read()), 9)\n"
+    with pytest.raises(WorkerError, match="The chief was killed by SIGKILL.* the same command"):
+        km.tuning.launch_workers(program(NOTE + WAIT, NOTE + kill + WAIT), 1, directory=tmp_path)
+    assert_no_process_is_left(tmp_path, 2)
+
+
+@pytest.mark.workers
+def test_a_killed_worker_starts_again_and_all_end_with_the_chief(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    die_once = "if is_first: os.kill(os.getpid(), 9)\nopen('again', 'w').close()\n"
+    wait = "while not os.path.exists('again'): time.sleep(0.01)\n"
+    command = program(NOTE + wait, NOTE + die_once + WAIT)
+    km.tuning.launch_workers(command, 1, max_restarts=1, directory=tmp_path)
+    words = "Worker 0 was killed by SIGKILL. It starts again and repeats its trial "
+    assert capfd.readouterr().out == f"{words}(0 restarts left).\n"
+    assert_no_process_is_left(tmp_path, 2)
 
 
 @pytest.mark.workers

@@ -158,9 +158,9 @@ def test_an_image_does_not_depend_on_the_others(kind):
 
 @pytest.mark.parametrize("policy", NAMES)
 def test_gradients_equal_differences(policy):
-    pyramid = make_pyramid((4, 4, 2), num_scales=2, batch_size=2)
+    pyramid = make_pyramid((4, 4, 2), num_scales=2, batch_size=1)
     augment = DiffAugment((policy,))
-    numbers = make_numbers(augment, 2)
+    numbers = make_numbers(augment, 1)
 
     @tf.function(autograph=False)
     def total(*pyramid):
@@ -175,7 +175,7 @@ def test_gradients_equal_differences(policy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.sweep), True])
 def test_second_gradients_equal_differences(jit_compile):
     augment = DiffAugment()
     numbers = make_numbers(augment, 2)
@@ -195,7 +195,7 @@ def test_second_gradients_equal_differences(jit_compile):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.sweep), "bfloat16"])
 def test_xla_agrees_with_eager_in_images_and_gradients(dtype):
     augment = AdaptiveAugment()
     augment.strength.assign(0.7)
@@ -314,10 +314,10 @@ def test_the_strength_stays_a_probability():
 def test_full_strength_takes_500_000_images():
     augment = AdaptiveAugment()
     strengths = []
-    for _ in range(500):
-        augment.adapt(1.0, tf.constant(1000))
+    for _ in range(100):
+        augment.adapt(1.0, tf.constant(5000))
         strengths.append(augment.strength.numpy())
-    np.testing.assert_allclose(strengths, np.arange(1, 501) / 500, rtol=1e-5)
+    np.testing.assert_allclose(strengths, np.arange(1, 101) / 100, rtol=1e-5)
 
 
 def test_replicas_keep_one_strength(two_replicas):

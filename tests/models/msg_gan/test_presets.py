@@ -60,7 +60,7 @@ def test_a_discriminator_of_ones_own_is_not_said_to_judge_each_image_alone():
 
 @pytest.mark.slow
 def test_a_file_keeps_the_training_that_its_preset_had(tmp_path, monkeypatch):
-    gan = km.MSGGAN((8, 8, 1), 2, 3, preset=presets.Default(8, 8), seed=0)
+    gan = km.MSGGAN((4, 4, 1), 1, 3, preset=presets.Default(8, 8), seed=0)
     gan.compile(discriminator_optimizer="sgd", mode="eager")
     gan.save(tmp_path / "gan.keras")
     monkeypatch.setattr(presets.Default, "optimizer", lambda self: keras.optimizers.SGD(1.0))

@@ -94,14 +94,19 @@ def test_batch_norm_in_bfloat16_is_as_accurate_as_kerass():
         assert ours_off <= 1.5 * kerass_off + 1e-6
 
 
-@pytest.mark.parametrize("shape", [(8, 2, 2, 5), (8, 5)])
+FLOAT32 = "float32", keras.layers.BatchNormalization, 1e-4
+BFLOAT16 = "mixed_bfloat16", convolutions.BatchNormalization, 2.0**-7
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("policy", "alone", "tolerance"),
+    ("shape", "policy", "alone", "tolerance"),
     [
-        ("float32", keras.layers.BatchNormalization, 1e-4),
-        ("mixed_bfloat16", convolutions.BatchNormalization, 2.0**-7),
+        ((8, 5), *FLOAT32),
+        ((8, 2, 2, 5), *BFLOAT16),
+        pytest.param((8, 2, 2, 5), *FLOAT32, marks=pytest.mark.sweep),
+        pytest.param((8, 5), *BFLOAT16, marks=pytest.mark.sweep),
     ],
-    ids=["float32", "bfloat16"],
 )
 def test_replicas_share_moments_and_gradients(two_replicas, shape, policy, alone, tolerance):
     alone = alone(dtype=policy)

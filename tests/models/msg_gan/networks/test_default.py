@@ -1,5 +1,7 @@
 """Tests of the default networks, of what all networks share, and of the paper's."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,17 @@ from kerasmodes.models.msg_gan.layers import progressive
 from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
 NETWORKS = {"default": default, "tutorial": tutorial, "paper": paper}
+SWEEP = pytest.mark.sweep
 SHAPES = [((4, 4, 3), 1), ((8, 4, 1), 2), ((16, 16, 2), 5), ((12, 20, 4), 3)]
+
+
+def pair_networks(values):
+    """Returns each of the networks with each value; by default each value is tested once."""
+    return [
+        pytest.param(network, value, marks=[] if row % len(NETWORKS) == column else SWEEP)
+        for column, network in enumerate(NETWORKS)
+        for row, value in enumerate(values)
+    ]
 
 
 def layers_of(network, kind):
@@ -21,8 +33,9 @@ def networks(request):
     return NETWORKS[request.param]
 
 
-@pytest.mark.parametrize(("image_shape", "num_scales"), SHAPES)
-def test_any_size_number_of_scales_and_channels(networks, image_shape, num_scales):
+@pytest.mark.parametrize(("networks", "shape"), pair_networks(SHAPES), indirect=["networks"])
+def test_any_size_number_of_scales_and_channels(networks, shape):
+    image_shape, num_scales = shape
     generator = networks.make_generator(image_shape, num_scales, latent_dim=5, filters=4)
     discriminator = networks.make_discriminator(image_shape, num_scales, filters=4)
     images = generator(tf.zeros((3, 5)))
@@ -32,9 +45,14 @@ def test_any_size_number_of_scales_and_channels(networks, image_shape, num_scale
     assert discriminator(images).shape == (3, 1)
 
 
+@functools.cache
+def make_discriminator(networks):
+    return networks.make_discriminator((8, 8, 1), num_scales=3, filters=8)
+
+
 @pytest.mark.parametrize("scale", [0, 1, 2])
 def test_the_discriminator_sees_every_scale(networks, scale):
-    discriminator = networks.make_discriminator((8, 8, 1), num_scales=3, filters=8)
+    discriminator = make_discriminator(networks)
     images = [np.zeros((1, size, size, 1), "float32") for size in (2, 4, 8)]
     before = discriminator(images)
     images[scale] += 1
@@ -65,7 +83,12 @@ def test_the_class_is_projected_on_the_features():
     )
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("networks", "policy"),
+    pair_networks(["mixed_bfloat16", "mixed_float16"]),
+    indirect=["networks"],
+)
 def test_in_mixed_precision_images_and_logits_stay_float32(networks, policy):
     keras.config.set_dtype_policy(policy)
     try:
