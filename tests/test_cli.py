@@ -66,7 +66,7 @@ def test_train_msggan_then_generate(own_folder):
     with Image.open(run / "samples" / "progress.gif") as gif:
         assert gif.n_frames == 2
     assert cli.main(["generate", str(run), "--num-images=5", "--seed=0"]) == 0
-    assert _size(run / "generated.png") == (4 * 5 * 28, 4 * 2 * 28)
+    assert _size(run / "generated.png") == (4 * 5 * 28 + 4 * 4, 4 * 2 * 28 + 4)
 
 
 def test_a_run_folder_in_use_is_refused(own_folder, capsys):

@@ -78,10 +78,12 @@ def _read_list(value):
 
 NAME = Kind("NAME", _read_text)
 FUNCTION = Kind("MODULE:FUNCTION", _read_text)
-PATH = Kind("PATH", _read_text)
+PATH = Kind("PATH", _read_text, bool)  # An empty one would be none, or the present folder.
 VALUE = Kind("VALUE", _read_value)
 INT = Kind("INT", _read_value, arguments.is_integer)
 FLOAT = Kind("FLOAT", _read_value, arguments.is_number)
+URI = Kind("URI", _read_value, lambda value: isinstance(value, (bool, str)))
+WANDB_MODE = Kind("MODE", _read_text, lambda value: value in ("offline", "online"))
 BOOL = Kind("{true,false}", _read_value, lambda value: isinstance(value, bool))
 LIST = Kind("A,B,...", _read_list)
 ONE_OR_MORE = Kind("A or A,B,...", _read_one_or_more)

@@ -14,8 +14,10 @@ import numpy as np
 from kerasmodes import data, models
 from kerasmodes.cli import kinds, run_folders
 from kerasmodes.cli.flags import add_arguments, add_flag
+from kerasmodes.data.fashion_mnist import CLASSES
 
 DATA_PLACES = ("data_dir", "idx_dir")
+SET_OF_CLASSES = "fashion_mnist"  # Data sets whose names begin so have its classes.
 
 
 def add_run_argument(parser: jsonargparse.ArgumentParser) -> None:
@@ -80,6 +82,14 @@ def find_data_name(flags: jsonargparse.Namespace) -> str:
             "`data` must name a data set, since the run's config.yaml does not. Received: data=None"
         )
     return name
+
+
+def list_class_names(run: str, num_classes: int) -> list[str]:
+    """Returns the names of the classes that the run of a folder has learned, by label."""
+    name = str(run_folders.read_config(run).get("data"))
+    if name.startswith(SET_OF_CLASSES) and num_classes <= len(CLASSES):
+        return list(CLASSES[:num_classes])
+    return [f"class {label}" for label in range(num_classes)]
 
 
 def load_images(

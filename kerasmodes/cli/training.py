@@ -19,7 +19,7 @@ from kerasmodes import (
     replicas,
     strategies,
 )
-from kerasmodes.cli import kinds, run_folders, short_runs
+from kerasmodes.cli import kinds, run_folders, short_runs, tracking
 from kerasmodes.cli.compile_flags import add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
@@ -37,7 +37,8 @@ from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
-PLACES = {"run", "resume", "data_dir", "idx_dir"}  # No settings to compare runs by.
+# No settings to compare runs by.
+PLACES = {"run", "resume", "data_dir", "idx_dir", "mlflow", "wandb"}
 SAMPLE_NOTE = (
     "The data are the sample of Fashion-MNIST in the package, at most 1,024 training images. "
     "For all 60,000: --data fashion_mnist"
@@ -129,6 +130,7 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     add_switch(parser, "run", "resume", words)
     words = "epoch, or a number of steps."
     add_flag(parser, "run", "checkpoint_every", kinds.VALUE, "epoch", words)
+    tracking.add_tracking_arguments(parser)
     short_runs.add_short_run_arguments(parser)
 
 
@@ -177,6 +179,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.resume:
         directory = folder / run_folders.PROGRESS
         progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
+    loggers = tracking.make_run_loggers(flags, folder)
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
@@ -196,6 +199,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.fast_dev_run:
         short_runs.run_once(model, records, **fit_arguments)
         return
+    records += loggers  # Last: they copy what the others have written.
     is_new = not (folder / run_folders.CONFIG).exists()
     run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
@@ -214,6 +218,8 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
             run_folders.remove_failed_start(folder)
         raise
     except Exception:
+        for logger in loggers:
+            logger.on_train_end()
         if is_new:
             run_folders.remove_failed_start(folder)
         raise
