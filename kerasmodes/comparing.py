@@ -260,4 +260,4 @@ def check_modes(modes: Sequence[str]) -> None:
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
     for mode in modes:
-        arguments.check_choice("mode", mode, (BASELINE, *mode_table.MODES))
+        arguments.check_choice("modes", mode, (BASELINE, *mode_table.MODES))

@@ -154,7 +154,7 @@ def test_modes_must_be_a_sequence(modes):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="`mode` must be one of"):
+    with pytest.raises(ValueError, match="`modes` must be one of"):
         compare(modes=("grpah",))
 
 

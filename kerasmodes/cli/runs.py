@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasmodes import data, models
 from kerasmodes.cli import kinds, run_folders
-from kerasmodes.cli.flags import add_arguments, add_flag
+from kerasmodes.cli.flags import add_arguments, add_flag, read_images
 from kerasmodes.data.fashion_mnist import CLASSES
 
 DATA_PLACES = ("data_dir", "idx_dir")
@@ -104,8 +104,8 @@ def load_images(
     places = {name: flags[name] or config.get(name) for name in DATA_PLACES}
     arguments = {"name": find_data_name(flags), "split": split, "seed": 0, **places}
     # One batch of all images: a training split drops its last incomplete batch.
-    count = int(data.images(**arguments, batch_size=1).cardinality())
-    batches = data.images(**arguments, batch_size=count)
+    count = int(read_images(**arguments, batch_size=1).cardinality())
+    batches = read_images(**arguments, batch_size=count)
     images = np.concatenate([batch.numpy() for batch in batches])
     if images.shape[1:] != tuple(image_shape):
         raise ValueError(

@@ -30,7 +30,9 @@ from kerasmodes.cli.flags import (
     add_flag,
     add_switch,
     console,
+    name_flag,
     pick,
+    read_images,
 )
 from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan
 from kerasmodes.engine import shard_checks
@@ -95,11 +97,11 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         watchers = [
             callbacks.SampleGrid(folder / "samples", **one_of_each),
             # A data set of its own: reading that of the training would change its order.
-            callbacks.HealthCheck(data.images(flags.data, **pick(flags, data_flags), seed=0)),
+            callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
         ]
         if flags.metrics_every is not None:
             arguments.check_positive_integers(metrics_every=flags.metrics_every)
-            test = data.images(flags.data, **{**pick(flags, data_flags), "split": "test"})
+            test = read_images(flags.data, **{**pick(flags, data_flags), "split": "test"})
             evaluator = callbacks.GenerationMetrics(test, every=flags.metrics_every)
             image_evaluator.resolve_network(
                 gan.image_shape
@@ -129,7 +131,7 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     words = "Write checkpoints; resume from the last."
     add_switch(parser, "run", "resume", words)
     words = "epoch, or a number of steps."
-    add_flag(parser, "run", "checkpoint_every", kinds.VALUE, "epoch", words)
+    add_flag(parser, "run", "checkpoint_every", kinds.CHECKPOINT, "epoch", words)
     tracking.add_tracking_arguments(parser)
     short_runs.add_short_run_arguments(parser)
 
@@ -138,7 +140,7 @@ def _load_images(flags, names):
     if flags.data == inspect.signature(data.images).parameters["name"].default:
         console.print(SAMPLE_NOTE)
     with_labels = flags.num_classes is not None
-    return data.images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
+    return read_images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
 
 
 def _check_images(gan, images):
@@ -157,7 +159,8 @@ def _start(flags):
     resumed run keeps its own.
     """
     arguments.check_positive_integers(epochs=flags.epochs)
-    strategy = strategies.get_strategy(flags.strategy)
+    with name_flag("name", "strategy"):
+        strategy = strategies.get_strategy(flags.strategy)
     shard_checks.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = run_folders.read_seed(flags.run)
