@@ -194,6 +194,7 @@ def _draw_curves(curves, path):
     columns = min(len(panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(panels) / columns)
     figure = figure_style.make_figure(4 * columns, 3 * rows)
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     for place, panel in enumerate(panels):
         _draw_panel(figure.add_subplot(rows, columns, place + 1), panel)
     with atomic_files.atomic_write(path) as temporary:

@@ -161,13 +161,13 @@ def draw_curves(runs, path):
         runs[0]["baselines"]["frechet"],
         color=figure_style.GREY,
         linestyle=":",
-        label="real, halves",
+        label="real images, half against half",
     )
     axes.set(
         yscale="log", xlabel="share of the training time", ylabel="Fréchet distance (n = 10,000)"
     )
     figure_style.style_axes(axes)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=figure_style.SMALL)
     figure.savefig(path)
 
 
