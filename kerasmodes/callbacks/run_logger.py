@@ -10,19 +10,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
-
 from kerasmodes import replicas
 from kerasmodes.callbacks import run_record
+from kerasmodes.engine.fit_watchers import FitWatcher
 
 MODEL = "model.keras"
 RATE = "learning_rate"
 
 
-class RunLogger(keras.callbacks.Callback):
+class RunLogger(FitWatcher):
     """Hands what a fit does to a program that keeps runs.
 
-    A run begins with the first step, not before: only then is it known whether `Resume` continues
+    A run begins with the first epoch, not before: only then is it known whether `Resume` continues
     an earlier one. With several workers, only the chief logs.
 
     Args:
@@ -47,7 +46,7 @@ class RunLogger(keras.callbacks.Callback):
         self.hparams = dict(hparams or {})
         self.files = [pathlib.Path(path) for path in files]
         self.save_model = save_model
-        self._run_id, self._is_open = None, False
+        self._run_id, self._is_open, self._progress = None, False, None
 
     def get_state(self) -> dict | None:
         """Returns which run this is, for a fit that resumes this one."""
@@ -60,7 +59,18 @@ class RunLogger(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self._is_open:  # Of a fit that an exception has ended.
             self._end(has_ended=False)
-        self._run_id = None
+        self._run_id = self._progress = None
+
+    def begin_fit(self, progress):
+        self._progress = progress  # A model of Keras's own has none.
+
+    def end_fit(self):
+        self._progress = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # In the middle of an epoch, what `Resume` restores comes after this.
+        if self._progress is None or not self._progress.step:
+            self._begin()
 
     def on_train_batch_begin(self, batch, logs=None):
         self._begin()

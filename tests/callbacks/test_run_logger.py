@@ -136,3 +136,21 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(TypeError, match=message):
         Notes({}, **arguments)
+
+
+def test_a_run_begins_before_the_first_step_is_timed():
+    begun, runs = [], {}
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: begun.append(list(runs))
+    )
+    fit(look, Notes(runs), epochs=1)
+    assert begun[0] == ["run 0"]
+
+
+@pytest.mark.slow
+def test_a_model_of_keras_is_logged_too():
+    runs = {}
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(X, Y, verbose=0, callbacks=[Notes(runs)])
+    assert list(runs["run 0"]["epochs"]) == [0]
