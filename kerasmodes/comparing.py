@@ -3,9 +3,7 @@
 Which modes there are is in `modes.py`; nothing here changes how a step runs.
 """
 
-import json
 import os
-import pathlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ import rich.progress
 import rich.table
 import tensorflow as tf
 
-from kerasmodes import arguments, atomic_files, figure_style
+from kerasmodes import arguments, comparison_files
 from kerasmodes import modes as mode_table
 from kerasmodes.engine import with_modes
 
@@ -50,7 +48,8 @@ def compare_modes(
         steps: Positive int, steps of each mode in a repeat.
         repeats: Positive int, number of timed repeats; their median is the result.
         batch_size: Positive int, examples in a batch, if `data` holds arrays.
-        directory: Folder for `modes.png` and `modes.json`; `None` writes nothing.
+        directory: Folder for `modes.png`, `modes.json` and `modes_events`, which TensorBoard shows
+            as a run for each mode and a table in HParams; `None` writes nothing.
         **compile_arguments: Passed to the model's `compile` with `mode`.
 
     Returns:
@@ -91,8 +90,9 @@ def compare_modes(
     console = rich.console.Console()
     console.print(_make_table(rows, steps))
     if directory is not None:
-        _save(rows, pathlib.Path(directory))
-        console.print(f"Written: {directory}/modes.png, {directory}/modes.json")
+        comparison_files.save_comparison(rows, directory)
+        written = ", ".join(f"{directory}/{name}" for name in comparison_files.FILES)
+        console.print(f"Written: {written}", highlight=False)
     return rows
 
 
@@ -208,30 +208,6 @@ def _format_number(value, form):
     return "-" if value is None else format(value, form)
 
 
-def _save(rows, directory):
-    with atomic_files.atomic_write(directory / "modes.json") as temporary:
-        temporary.write_text(json.dumps(rows, indent=2) + "\n")
-    with atomic_files.atomic_write(directory / "modes.png") as temporary:
-        _draw_figure(rows).savefig(temporary)
-
-
-def _draw_figure(rows):
-    figure = figure_style.make_figure(7, 0.9 + 0.45 * len(rows))
-    axes = figure.add_subplot()
-    times = [row["microseconds_per_step"] for row in rows]
-    names = [row["mode"] for row in rows]
-    # Grey is stock Keras in all pictures, as red is fused.
-    own = {BASELINE: figure_style.GREY, "fused": figure_style.RED}
-    bars = axes.barh(names, times, color=[own.get(name, figure_style.BLUE) for name in names])
-    axes.bar_label(bars, [f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in times], padding=4)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlim(min(times) / 3, max(times) * 4)
-    axes.set_xlabel("µs per step (log axis)")
-    figure_style.style_axes(axes, grid="x")
-    return figure
-
-
 def fix_batches(data, steps, batch_size):
     """Returns `fit` arguments that give the same `steps` batches in each epoch."""
     if isinstance(data, tf.data.Dataset):
@@ -284,4 +260,4 @@ def check_modes(modes: Sequence[str]) -> None:
     if isinstance(modes, str) or not modes:
         raise ValueError(f"`modes` must be a sequence of modes. Received: modes={modes!r}")
     for mode in modes:
-        arguments.check_choice("mode", mode, (BASELINE, *mode_table.MODES))
+        arguments.check_choice("modes", mode, (BASELINE, *mode_table.MODES))

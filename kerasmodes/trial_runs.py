@@ -28,7 +28,12 @@ PLACES = {
     own_callbacks.SampleGrid: "directory",
 }
 # They would write elsewhere.
-LEFT_OUT = (keras.callbacks.BackupAndRestore, keras.callbacks.RemoteMonitor)
+LEFT_OUT = (
+    keras.callbacks.BackupAndRestore,
+    keras.callbacks.RemoteMonitor,
+    own_callbacks.MLflow,
+    own_callbacks.WandB,
+)
 
 
 def trial_run(
@@ -52,8 +57,9 @@ def trial_run(
 
     Callbacks are called as they are. Those of Keras and of this package that write files
     (`ModelCheckpoint`, `CSVLogger`, `TensorBoard`, `SampleGrid`, `LossCurves`, `RunRecord`,
-    `Resume`, `NaNGuard`) write into a temporary folder, which is removed; `BackupAndRestore` and
-    `RemoteMonitor` are left out. What a callback of your own writes, it writes.
+    `Resume`, `NaNGuard`) write into a temporary folder, which is removed; `BackupAndRestore`,
+    `RemoteMonitor`, `MLflow` and `WandB` are left out. What a callback of your own writes,
+    it writes.
 
     Args:
         model: A compiled model with modes. It is built if it can be without a step.

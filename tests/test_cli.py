@@ -1,7 +1,9 @@
 """The command: run folders, flags that are the library's arguments, errors in one line."""
 
+import argparse
 import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 
 import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.cli import run_folders
+from kerasmodes.cli import kinds, run_folders
 
 TINY_GAN = [
     "--generator-filters=2",
@@ -66,7 +68,7 @@ def test_train_msggan_then_generate(own_folder):
     with Image.open(run / "samples" / "progress.gif") as gif:
         assert gif.n_frames == 2
     assert cli.main(["generate", str(run), "--num-images=5", "--seed=0"]) == 0
-    assert _size(run / "generated.png") == (4 * 5 * 28, 4 * 2 * 28)
+    assert _size(run / "generated.png") == (4 * 5 * 28 + 4 * 4, 4 * 2 * 28 + 4)
 
 
 def test_a_run_folder_in_use_is_refused(own_folder, capsys):
@@ -116,6 +118,46 @@ def test_words_that_are_no_command_or_flag_are_one_line(words, message, own_fold
     found = capsys.readouterr()
     assert message in found.err
     assert (len(found.err.splitlines()), found.out) == (1, "")
+    assert not list(own_folder.iterdir())
+
+
+LEAVES = [
+    (path, command)
+    for name, group in cli.COMMANDS.items()
+    for path, command in (
+        [((name, one), group[one]) for one in group]
+        if isinstance(group, dict)
+        else [((name,), group)]
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    LEAVES,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_empty_value_is_an_error_that_names_the_flag(path, command):
+    parser, _ = cli.make_parser(path, command)
+    flags = [one.option_strings[0] for one in parser._actions if isinstance(one.type, kinds.Kind)]
+    for flag in flags:
+        with pytest.raises(argparse.ArgumentError, match=flag):
+            parser.parse_args([f"{flag}="])
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["sum", "--strategy=x"], 1, "`strategy` must be .single.,.*Received: strategy=.x."),
+        (["sum", "--checkpoint-every=-3"], 2, "--checkpoint-every: invalid STEPS value: .-3."),
+        (["msggan", "--data=x"], 1, "`data` must be .*Received: data=.x."),
+        (["sum", "--run", ""], 2, "--run: invalid PATH value: .."),
+        (["sum", "--config=missing.yaml"], 2, "--config missing.yaml: No such file"),
+    ],
+)
+def test_an_error_names_the_flag_that_was_typed(words, status, message, own_folder, capsys):
+    assert cli.main(["train", *words]) == status
+    assert re.search(message, capsys.readouterr().err)
     assert not list(own_folder.iterdir())
 
 

@@ -125,7 +125,9 @@ def test_optimizers_and_metrics_are_not_shared_between_modes():
 def test_table_picture_and_json_are_written(tmp_path, capsys):
     rows = compare(modes=("keras", "graph"), directory=tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
-    assert sorted(path.name for path in folder.iterdir()) == ["modes.json", "modes.png"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("modes.json", "modes.png", "modes_events")
+    ]
     assert json.loads((folder / "modes.json").read_text()) == rows
     with Image.open(folder / "modes.png") as picture:
         assert picture.size[0] == 840
@@ -154,7 +156,7 @@ def test_modes_must_be_a_sequence(modes):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="`mode` must be one of"):
+    with pytest.raises(ValueError, match="`modes` must be one of"):
         compare(modes=("grpah",))
 
 

@@ -12,10 +12,10 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("arguments", "atomic_files", "figure_style", "quiet_start", "replicas"),
+    ("arguments", "atomic_files", "figure_style", "log_panels", "quiet_start", "replicas"),
     ("modes", "random", "averaging"),
     ("engine",),
-    ("models", "data", "metrics", "strategies", "launching"),
+    ("models", "data", "metrics", "strategies", "launching", "comparison_files"),
     ("callbacks", "comparing", "reporting", "tuning"),
     ("trial_runs", "verifying"),
     ("__init__",),

@@ -12,12 +12,21 @@ import time
 import keras
 import numpy as np
 
-from kerasmodes import arguments, atomic_files, data, figure_style, random, replicas
+from kerasmodes import (
+    arguments,
+    atomic_files,
+    data,
+    figure_style,
+    log_panels,
+    random,
+    replicas,
+)
 
 FRAME_SECONDS = 0.3
 ZOOM = 4
-PANELS_IN_A_ROW = 4
-LOG_RATIO = 100  # largest over smallest value, above which an axis is logarithmic
+GAP = 4  # pixels between images
+PANELS_IN_A_ROW = 2  # More would not be legible in a page of 830 pixels.
+LINE_STYLES = ("-", "--", "-.", ":")
 DRAWING_SHARE = 0.05  # of the time of a fit, for its curves
 CURVES_KEY = "curves"  # names the text in a PNG file that holds its curves
 
@@ -75,7 +84,7 @@ class SampleGrid(keras.callbacks.Callback):
             return
         path = self._make_path(epoch)
         scales = draw_samples(self.model, self.num_images, self.seed, self.averaged)
-        data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM), path)
+        data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM, gap=GAP), path)
         self.paths.append(path)
 
     def on_train_end(self, logs=None):
@@ -92,6 +101,8 @@ class SampleGrid(keras.callbacks.Callback):
 
 class LossCurves(keras.callbacks.Callback):
     """Draws all values of the logs by epoch, a panel for each quantity.
+
+    Losses come first, those of a GAN in one panel, beside them the Fréchet distance.
 
     It draws after each epoch, or less often where epochs are short: drawing takes at most a
     twentieth of the time. The last picture is that of the end of training.
@@ -177,32 +188,34 @@ def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool)
 
 
 def _draw_curves(curves, path):
-    names = [n for n in curves if not (n.startswith("val_") and n.removeprefix("val_") in curves)]
-    columns = min(len(names), PANELS_IN_A_ROW)
-    rows = math.ceil(len(names) / columns)
+    panels = log_panels.list_panels(curves)
+    if not panels:  # A step without logs.
+        return
+    columns = min(len(panels), PANELS_IN_A_ROW)
+    rows = math.ceil(len(panels) / columns)
     figure = figure_style.make_figure(4 * columns, 3 * rows)
-    for place, name in enumerate(names):
-        _draw_panel(figure.add_subplot(rows, columns, place + 1), name, curves)
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
+    for place, panel in enumerate(panels):
+        _draw_panel(figure.add_subplot(rows, columns, place + 1), panel)
     with atomic_files.atomic_write(path) as temporary:
         figure.savefig(temporary, metadata={CURVES_KEY: json.dumps(curves)})
 
 
-def _draw_panel(axes, name, curves):
-    own = [n for n in (name, f"val_{name}") if n in curves]
-    for curve in own:
-        label, line = ("training", "-") if curve == name else ("validation", "--")
-        color = figure_style.COLORS[curve != name]
-        points = zip(*curves[curve], strict=True)
-        axes.plot(*points, ls=line, color=color, marker=".", label=label)
-    values = [v for n in own for _, v in curves[n] if math.isfinite(v)]
-    if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
+def _draw_panel(axes, panel):
+    for number, line in enumerate(panel.lines):
+        color = figure_style.COLORS[number % len(figure_style.COLORS)]
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        points = zip(*line.points, strict=True)
+        axes.plot(*points, ls=style, color=color, marker=".", label=line.label)
+    is_log = log_panels.has_log_axis(panel)
+    if is_log:
         axes.set_yscale("log")
-        axes.set_ylabel("log axis")
+    axes.set_ylabel(f"{panel.unit}, log axis" if is_log else panel.unit)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure_style.style_axes(axes)
-    figure_style.set_title(axes, name)
-    if len(own) > 1:
+    figure_style.set_title(axes, panel.title)
+    if len(panel.lines) > 1:
         axes.legend(frameon=False, fontsize=figure_style.SMALL)
 
 

@@ -152,7 +152,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
             for scale in scales:
                 # All scales get the same size: an image of 7×7 would be a speck.
                 zoom = pictures.ZOOM * height // scale.shape[1]
-                grid = data.image_grid(scale, self.num_images, zoom=zoom)
+                grid = data.image_grid(scale, self.num_images, zoom=zoom, gap=pictures.GAP)
                 self.summary.image(f"samples/{scale.shape[1]}x{scale.shape[2]}", grid[None])
 
     def _write_hparams(self):

@@ -10,6 +10,7 @@ from kerasmodes.cli.flags import (
     add_data_argument,
     add_dtype_argument,
     pick,
+    read_images,
 )
 from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan, make_preset
 
@@ -50,7 +51,7 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         comparing.compare_modes(
             lambda: make_gan(flags),
-            data.images(
+            read_images(
                 flags.data,
                 **pick(flags, data_flags),
                 with_labels=flags.num_classes is not None,

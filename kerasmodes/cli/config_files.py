@@ -25,7 +25,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):
         except (OSError, TypeError, ValueError, argparse.ArgumentError) as error:
             reason = getattr(error, "strerror", None) or error
             reason = str(reason).replace("Parser key ", "")  # jsonargparse's word for a flag.
-            raise argparse.ArgumentError(None, f"{values}: {reason}") from error
+            raise argparse.ArgumentError(None, f"--config {values}: {reason}") from error
 
 
 def read_settings(path: str | os.PathLike) -> dict[str, Any]:

@@ -10,13 +10,9 @@ import rich.table
 from kerasmodes import atomic_files, callbacks, metrics
 from kerasmodes.cli import kinds, runs
 from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
+from kerasmodes.data.fashion_mnist import CLASSES
 from kerasmodes.metrics import image_evaluator
 
-CLASSES = (
-    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
-    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-)
-SET_OF_CLASSES = "fashion_mnist"
 # After a run there is time for all of them.
 DEFAULTS = {"metrics": image_evaluator.METRICS}
 
@@ -52,7 +48,7 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
             "results": evaluator.results(generated),
             "baselines": evaluator.baselines(),
         }
-        if evaluation["data"].startswith(SET_OF_CLASSES):
+        if evaluation["data"].startswith(runs.SET_OF_CLASSES):
             evaluation["class_shares"] = {
                 "generated": _measure_class_shares(generated),
                 "real": _measure_class_shares(images),

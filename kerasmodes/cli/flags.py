@@ -1,14 +1,16 @@
 """What the commands share: flags read from the library's signatures, and where messages go."""
 
+import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import docstring_parser
 import jsonargparse
 import keras
 import rich.console
+import tensorflow as tf
 
 from kerasmodes import data
 from kerasmodes.cli import kinds
@@ -56,6 +58,21 @@ KIND_OF_NUMBER = re.compile(r"(Positive int|Int|Integer)s?(, at least \d)?[:,] (
 def pick(flags: jsonargparse.Namespace, names: Iterable[str]) -> dict:
     """Returns the flags of these names, the keyword arguments of a call."""
     return {name: flags[name] for name in names}
+
+
+@contextlib.contextmanager
+def name_flag(argument: str, flag: str) -> Iterator[None]:
+    """Lets the errors of a call name the flag that was typed, where its argument has another name.
+
+    Args:
+        argument: Name of an argument of what is called.
+        flag: Name of the flag, with underscores.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        words = str(error).replace(f"`{argument}`", f"`{flag}`")
+        raise type(error)(re.sub(rf"\b{argument}=", f"{flag}=", words)) from error
 
 
 def add_flag(
@@ -160,6 +177,12 @@ def add_data_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a data set's name."""
     name = inspect.signature(data.images).parameters["name"]
     add_flag(parser, "data", "data", kinds.NAME, name.default, "The name for km.data.images.")
+
+
+def read_images(name: str, **arguments: Any) -> tf.data.Dataset:
+    """Returns `km.data.images`; an error calls the name of the data set `data`, as its flag."""
+    with name_flag("name", "data"):
+        return data.images(name, **arguments)
 
 
 def add_dtype_argument(parser: jsonargparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import latents as latent_paths
 
 ZOOM = 4
+GAP = 4  # pixels between images
 STOPS, STEPS, FRAME_SECONDS = 5, 12, 0.1  # of the interpolation: 6 seconds
 NUM_NEIGHBOURS = 7
 NUM_COMPARED = 1_000  # images for the ratio of distances
@@ -59,7 +60,7 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
-        grid = data.image_grid(scales, flags.num_images, zoom=ZOOM)
+        grid = data.image_grid(scales, flags.num_images, zoom=ZOOM, gap=GAP)
         _write(grid, folder / "generated.png")
         if gan.num_classes is not None:
             _write(_draw_classes(gan, flags), folder / "classes.png")
@@ -79,12 +80,14 @@ def _write(picture, path):
 
 
 def _draw_classes(gan, flags):
-    """Returns a picture with a row for each class, of the same latents in each row."""
+    """Returns a picture with a named row for each class, of the same latents in each row."""
     rows = [
         gan.generate(flags.num_images, flags.seed, label, flags.averaged)[-1]
         for label in range(gan.num_classes)
     ]
-    return data.image_grid(rows, flags.num_images, zoom=ZOOM)
+    picture = data.image_grid(rows, flags.num_images, zoom=ZOOM, gap=GAP)
+    names = runs.list_class_names(flags.run, gan.num_classes)
+    return data.label_rows(picture, names, gap=GAP)
 
 
 def _draw_interpolation(gan, flags):
@@ -98,7 +101,7 @@ def _draw_interpolation(gan, flags):
     for latents in latent_paths.spherical_path(stops, STEPS):
         # One step of a path at a time, with the network that `generate` takes.
         largest = np.asarray(gan(latents, labels, averaged=flags.averaged)[-1], "float32")
-        frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM))
+        frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM, gap=GAP))
     return frames
 
 
@@ -119,9 +122,9 @@ def _write_neighbours(gan, samples, flags, path):
         np.concatenate([sample[np.newaxis], training[own]])
         for sample, own in zip(samples, indices, strict=True)
     ]
-    picture = data.image_grid(rows, 1 + NUM_NEIGHBOURS, zoom=ZOOM)
+    picture = data.image_grid(rows, 1 + NUM_NEIGHBOURS, zoom=ZOOM, gap=GAP)
     width = ZOOM * gan.image_shape[1]
-    _write(np.insert(picture, [width] * ZOOM, 255, axis=1), path)
+    _write(np.insert(picture, [width] * 2 * GAP, 255, axis=1), path)
     console.print(
         f"Each row: a generated image, then its {NUM_NEIGHBOURS} nearest training images. The "
         f"median distance to the nearest is {ratio:.2f} times that of {len(test_features):,} real "

@@ -33,8 +33,9 @@ class Kind:
         return self.metavar
 
     def __call__(self, value: Any) -> Any:
+        is_empty = isinstance(value, str) and not value.strip()  # Otherwise it would be `None`.
         value = self.read(value)
-        if value is not None and not self.is_valid(value):
+        if is_empty or (value is not None and not self.is_valid(value)):
             raise ValueError(f"must be {self.metavar}. Received: {value!r}")
         return value
 
@@ -82,6 +83,11 @@ PATH = Kind("PATH", _read_text)
 VALUE = Kind("VALUE", _read_value)
 INT = Kind("INT", _read_value, arguments.is_integer)
 FLOAT = Kind("FLOAT", _read_value, arguments.is_number)
+URI = Kind("URI", _read_value, lambda value: isinstance(value, (bool, str)))
+WANDB_MODE = Kind("MODE", _read_text, lambda value: value in ("offline", "online"))
+CHECKPOINT = Kind(
+    "STEPS", _read_value, lambda value: value == "epoch" or arguments.is_positive_integer(value)
+)
 BOOL = Kind("{true,false}", _read_value, lambda value: isinstance(value, bool))
 LIST = Kind("A,B,...", _read_list)
 ONE_OR_MORE = Kind("A or A,B,...", _read_one_or_more)

@@ -22,6 +22,7 @@ HEADER = "# kerasmodes {version}. To repeat the run: kerasmodes train {model} --
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
 FREE |= {"checkpoint_every", "nan_guard", "steps_per_execution", "data_dir", "idx_dir"}
+FREE |= {"mlflow", "wandb"}
 
 
 def read_seed(run: str | None) -> int | None:
@@ -61,12 +62,18 @@ def find_folder(
 
 def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace) -> None:
     """Writes the settings of a run; makes its folder if missing."""
-    config = _convert_to_json(flags)
-    del config["run"]  # The folder: a run that repeats this one has another.
+    config = list_settings(flags)
     header = HEADER.format(version=kerasmodes.__version__, model=flags.model)
     text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, allow_unicode=True)
     with atomic_files.atomic_write(folder / CONFIG) as temporary:
         temporary.write_text(header + text, "utf-8")
+
+
+def list_settings(flags: jsonargparse.Namespace) -> dict:
+    """Returns the flags as `config.yaml` holds them, a dict of plain values."""
+    config = _convert_to_json(flags)
+    del config["run"]  # The folder: a run that repeats this one has another.
+    return config
 
 
 def remove_failed_start(folder: pathlib.Path) -> None:

@@ -13,12 +13,14 @@ import numpy as np
 
 from kerasmodes import data, models
 from kerasmodes.cli import kinds, run_folders
-from kerasmodes.cli.flags import add_arguments, add_flag
+from kerasmodes.cli.flags import add_arguments, add_flag, read_images
+from kerasmodes.data.fashion_mnist import CLASSES
 
 DATA_PLACES = ("data_dir", "idx_dir")
 OWN_SETS = ("fashion_mnist_sample", "fashion_mnist")
 # Of a data set of TFDS's own; a name with a namespace may fetch a program, too.
 PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?")
+SET_OF_CLASSES = "fashion_mnist"  # Data sets whose names begin so have its classes.
 
 
 def add_run_argument(parser: jsonargparse.ArgumentParser) -> None:
@@ -128,6 +130,14 @@ def _find_places(flags):
     return {name: flags[name] for name in DATA_PLACES}
 
 
+def list_class_names(run: str, num_classes: int) -> list[str]:
+    """Returns the names of the classes that the run of a folder has learned, by label."""
+    name = str(run_folders.read_config(run).get("data"))
+    if name.startswith(SET_OF_CLASSES) and num_classes <= len(CLASSES):
+        return list(CLASSES[:num_classes])
+    return [f"class {label}" for label in range(num_classes)]
+
+
 def load_images(
     flags: jsonargparse.Namespace, split: str, image_shape: Sequence[int]
 ) -> np.ndarray:
@@ -139,8 +149,8 @@ def load_images(
     name = find_data_name(flags)
     arguments = {"name": name, "split": split, "seed": 0, **_find_places(flags)}
     # One batch of all images: a training split drops its last incomplete batch.
-    count = int(data.images(**arguments, batch_size=1).cardinality())
-    batches = data.images(**arguments, batch_size=count)
+    count = int(read_images(**arguments, batch_size=1).cardinality())
+    batches = read_images(**arguments, batch_size=count)
     images = np.concatenate([batch.numpy() for batch in batches])
     if images.shape[1:] != tuple(image_shape):
         raise ValueError(

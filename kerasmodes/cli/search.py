@@ -21,9 +21,11 @@ from kerasmodes.cli.flags import (
     add_data_argument,
     add_flag,
     console,
+    name_flag,
     pick,
+    read_images,
 )
-from kerasmodes.tuning import folders, workers
+from kerasmodes.tuning import batch_size, folders, workers
 
 VALIDATION_SHARE = 0.1
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
@@ -75,11 +77,13 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     search_flags = add_arguments(parser, "search", tuning.search, skip={*NOT_FLAGS, "objective"})
 
     def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
+        batch_size.check_sizes("batch_sizes", flags.batch_sizes)
         data_arguments = pick(flags, data_flags)
         # Each trial makes larger batches of these; what fits none of them is left out.
         smallest = {"batch_size": min(flags.batch_sizes), "seed": flags.seed}
-        images = data.images(flags.data, **data_arguments, **smallest)
-        test_images = data.images(flags.data, **{**data_arguments, "split": flags.test_split})
+        images = read_images(flags.data, **data_arguments, **smallest)
+        with name_flag("split", "test_split"):
+            test_images = read_images(flags.data, **{**data_arguments, "split": flags.test_split})
         metrics = callbacks.GenerationMetrics(
             test_images, metrics=("frechet",), **pick(flags, metric_flags)
         )

@@ -19,7 +19,7 @@ from kerasmodes import (
     replicas,
     strategies,
 )
-from kerasmodes.cli import kinds, run_folders, short_runs
+from kerasmodes.cli import kinds, run_folders, short_runs, tracking
 from kerasmodes.cli.compile_flags import add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
@@ -30,14 +30,17 @@ from kerasmodes.cli.flags import (
     add_flag,
     add_switch,
     console,
+    name_flag,
     pick,
+    read_images,
 )
 from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan
 from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
-PLACES = {"run", "resume", "data_dir", "idx_dir"}  # No settings to compare runs by.
+# No settings to compare runs by.
+PLACES = {"run", "resume", "data_dir", "idx_dir", "mlflow", "wandb"}
 SAMPLE_NOTE = (
     "The data are the sample of Fashion-MNIST in the package, at most 1,024 training images. "
     "For all 60,000: --data fashion_mnist"
@@ -94,11 +97,11 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         watchers = [
             callbacks.SampleGrid(folder / "samples", **one_of_each),
             # A data set of its own: reading that of the training would change its order.
-            callbacks.HealthCheck(data.images(flags.data, **pick(flags, data_flags), seed=0)),
+            callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
         ]
         if flags.metrics_every is not None:
             arguments.check_positive_integers(metrics_every=flags.metrics_every)
-            test = data.images(flags.data, **{**pick(flags, data_flags), "split": "test"})
+            test = read_images(flags.data, **{**pick(flags, data_flags), "split": "test"})
             evaluator = callbacks.GenerationMetrics(test, every=flags.metrics_every)
             image_evaluator.resolve_network(
                 gan.image_shape
@@ -128,7 +131,8 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     words = "Write checkpoints; resume from the last."
     add_switch(parser, "run", "resume", words)
     words = "epoch, or a number of steps."
-    add_flag(parser, "run", "checkpoint_every", kinds.VALUE, "epoch", words)
+    add_flag(parser, "run", "checkpoint_every", kinds.CHECKPOINT, "epoch", words)
+    tracking.add_tracking_arguments(parser)
     short_runs.add_short_run_arguments(parser)
 
 
@@ -136,7 +140,7 @@ def _load_images(flags, names):
     if flags.data == inspect.signature(data.images).parameters["name"].default:
         console.print(SAMPLE_NOTE)
     with_labels = flags.num_classes is not None
-    return data.images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
+    return read_images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
 
 
 def _check_images(gan, images):
@@ -155,7 +159,8 @@ def _start(flags):
     resumed run keeps its own.
     """
     arguments.check_positive_integers(epochs=flags.epochs)
-    strategy = strategies.get_strategy(flags.strategy)
+    with name_flag("name", "strategy"):
+        strategy = strategies.get_strategy(flags.strategy)
     shard_checks.check_batch_size(strategy, flags.batch_size)
     if flags.seed is None and flags.resume:
         flags.seed = run_folders.read_seed(flags.run)
@@ -177,6 +182,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.resume:
         directory = folder / run_folders.PROGRESS
         progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
+    loggers = tracking.make_run_loggers(flags, folder)
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
@@ -196,6 +202,7 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
     if flags.fast_dev_run:
         short_runs.run_once(model, records, **fit_arguments)
         return
+    records += loggers  # Last: they copy what the others have written.
     is_new = not (folder / run_folders.CONFIG).exists()
     run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
@@ -214,6 +221,8 @@ def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
             run_folders.remove_failed_start(folder)
         raise
     except Exception:
+        for logger in loggers:
+            logger.on_train_end()
         if is_new:
             run_folders.remove_failed_start(folder)
         raise

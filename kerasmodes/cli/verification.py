@@ -32,7 +32,7 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
         given = {name: flags[name] for name in ARGUMENTS_OF_COMPILE if flags[name] is not None}
         report = verifying.verify(
             recipes.find_function(flags.build_model),
-            recipes.find_function(flags.data)(),
+            recipes.find_function(flags.data, "data")(),
             **pick(flags, flags_of_verify),
             **given,
         )

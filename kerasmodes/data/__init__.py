@@ -4,8 +4,17 @@ Nothing here depends on a model or a strategy: the caller brings them together.
 """
 
 from kerasmodes.data.fashion_mnist import prepare
-from kerasmodes.data.image_grid import image_grid, plot_batch, save_gif, save_image
+from kerasmodes.data.image_grid import image_grid, label_rows, plot_batch, save_gif, save_image
 from kerasmodes.data.image_pipeline import images
 from kerasmodes.data.synthetic import sums
 
-__all__ = ["image_grid", "images", "plot_batch", "prepare", "save_gif", "save_image", "sums"]
+__all__ = [
+    "image_grid",
+    "images",
+    "label_rows",
+    "plot_batch",
+    "prepare",
+    "save_gif",
+    "save_image",
+    "sums",
+]

@@ -29,7 +29,11 @@ IDX_FILES = {
 }
 NUM_EXAMPLES = {"train": 60_000, "test": 10_000}
 IMAGE_SIZE = (28, 28)
-NUM_CLASSES = 10
+CLASSES = (  # By label.
+    *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+NUM_CLASSES = len(CLASSES)
 IDX_UINT8 = 0x0800  # The magic number of an IDX file of bytes is this plus the number of axes.
 
 

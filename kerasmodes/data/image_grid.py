@@ -16,9 +16,14 @@ from kerasmodes import arguments, atomic_files
 if TYPE_CHECKING:  # Matplotlib takes long to import: only the functions that draw do it.
     from matplotlib.figure import Figure
 
+LEAST_TEXT = 10  # pixels
+
 
 def image_grid(
-    scales: npt.ArrayLike | Sequence[npt.ArrayLike], num_images: int = 8, zoom: int = 1
+    scales: npt.ArrayLike | Sequence[npt.ArrayLike],
+    num_images: int = 8,
+    zoom: int = 1,
+    gap: int = 0,
 ) -> np.ndarray:
     """Returns the first images of a batch as one picture, a row for each scale.
 
@@ -33,11 +38,12 @@ def image_grid(
         num_images: Integer, at least 1: the number of columns, at most B. Defaults to `8`.
         zoom: Integer, at least 1: width and height, in pixels of the picture, of a pixel of the
             largest scale. Defaults to `1`.
+        gap: Integer, at least 0: white pixels of the picture between two images. Defaults to `0`.
 
     Returns:
-        A uint8 NumPy array of shape `[rows * H, columns * W, 1 or 3]`, where rows is the number of
-        scales, columns the smaller of `num_images` and B, and H, W are `zoom` times the size of
-        the largest scale.
+        A uint8 NumPy array of shape `[rows * H, columns * W, 1 or 3]`, and more by the gaps, where
+        rows is the number of scales, columns the smaller of `num_images` and B, and H, W are `zoom`
+        times the size of the largest scale.
 
     Raises:
         ValueError: if the arrays are not as above.
@@ -50,8 +56,49 @@ def image_grid(
     """
     scales = _check_scales(scales)
     arguments.check_positive_integers(num_images=num_images, zoom=zoom)
-    height, width = (zoom * size for size in scales[-1].shape[1:3])
-    return np.concatenate([_draw_row(scale[:num_images], height, width) for scale in scales])
+    arguments.check_integers(0, gap=gap)
+    size = [zoom * side for side in scales[-1].shape[1:3]]
+    rows = [_join(_draw_images(scale[:num_images], *size), gap, axis=1) for scale in scales]
+    return _join(rows, gap, axis=0)
+
+
+def label_rows(picture: np.ndarray, names: Sequence[str], gap: int = 0) -> np.ndarray:
+    """Returns a picture of `image_grid` with a name on the left of each row, black on white.
+
+    Args:
+        picture: uint8 array `[height, width, 1 or 3]`, whose rows have equal heights.
+        names: List of a string for each row.
+        gap: As in `image_grid`. Defaults to `0`.
+
+    Returns:
+        A uint8 array of the same height and channels, and wider.
+
+    Raises:
+        ValueError: if the rows of so many names would not have equal heights.
+
+    Example:
+        >>> import kerasmodes as km
+        >>> images = next(iter(km.data.images("fashion_mnist_sample")))
+        >>> picture = km.data.image_grid([images[:2], images[2:4]], zoom=4, gap=4)
+        >>> named = km.data.label_rows(picture, ["first", "second"], gap=4)
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    if not names or (len(picture) + gap) % len(names):
+        raise ValueError(
+            "`names` must be one for each row of the picture. "
+            f"Received: {len(names)} names, a picture of shape {picture.shape}, gap={gap}"
+        )
+    pitch = (len(picture) + gap) // len(names)
+    size = max(LEAST_TEXT, (pitch - gap) // 5)
+    font = ImageFont.load_default(size)
+    width = round(max(map(font.getlength, names))) + size
+    margin = Image.new("L", (width, len(picture)), 255)
+    for row, name in enumerate(names):
+        place = (width - size // 2, row * pitch + (pitch - gap) // 2)
+        ImageDraw.Draw(margin).text(place, name, fill=0, font=font, anchor="rm")
+    labels = np.asarray(margin)[..., np.newaxis].repeat(picture.shape[-1], axis=-1)
+    return np.concatenate([labels, picture], axis=1)
 
 
 def plot_batch(
@@ -82,16 +129,18 @@ def plot_batch(
 
     if path is not None:
         _check_suffix(path, ".png")
-    grid = image_grid(scales, num_images)
     sizes = [scale.shape[1:3] for scale in _check_scales(scales)]
     rows, (height, width) = len(sizes), sizes[-1]
+    gap = max(1, width // 28)
+    grid = image_grid(scales, num_images, gap=gap)
     inches = (0.7 + grid.shape[1] / width, grid.shape[0] / width)  # An image is 1 inch wide.
     figure = Figure(figsize=inches, dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(grid, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks(
-        [height * (row + 0.5) - 0.5 for row in range(rows)], [f"{h}×{w}" for h, w in sizes]
+        [(height + gap) * row + (height - 1) / 2 for row in range(rows)],
+        [f"{h}×{w}" for h, w in sizes],
     )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -198,15 +247,22 @@ def _fits(shape, largest):
     return largest[1] % shape[1] == 0 and largest[2] % shape[2] == 0
 
 
-def _draw_row(images, height, width):
-    """Returns the images `[B, h, w, C]` side by side: uint8 `[height, B * width, C]`."""
+def _draw_images(images, height, width):
+    """Returns the images `[B, h, w, C]` as uint8 `[B, height, width, C]`."""
     images = images.repeat(height // images.shape[1], axis=1)
     images = images.repeat(width // images.shape[2], axis=2)
-    row = np.concatenate(images, axis=1)
-    checkerboard = np.indices(row.shape[:2]).sum(axis=0)[..., np.newaxis] % 2 * 255
-    is_nan = np.isnan(row)
-    levels = np.rint((np.clip(np.where(is_nan, 0, row), -1, 1) + 1) * 127.5)
+    checkerboard = np.indices((height, width)).sum(axis=0)[..., np.newaxis] % 2 * 255
+    is_nan = np.isnan(images)
+    levels = np.rint((np.clip(np.where(is_nan, 0, images), -1, 1) + 1) * 127.5)
     return np.where(is_nan, checkerboard, levels).astype("uint8")
+
+
+def _join(pictures, gap, axis):
+    """Returns pictures in a row, or one below the other, with white between them."""
+    shape = list(pictures[0].shape)
+    shape[axis] = gap
+    white = np.full(shape, 255, "uint8")
+    return np.concatenate([part for one in pictures for part in (white, one)][1:], axis)
 
 
 def _check_suffix(path, suffix):

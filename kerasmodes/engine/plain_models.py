@@ -180,18 +180,26 @@ def _make_inputs(model):
     config = model.get_build_config() or {}
     shapes = [config["input_shape"]] if "input_shape" in config else config.get("shapes_dict", {})
     shapes = shapes if isinstance(shapes, list) else list(shapes.values())
-    num_needed = sum(
-        one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-        for one in _find_parameters(model).values()
-    )
-    if len(shapes) < max(1, num_needed):
+    needed = _list_needed(model)
+    if len(shapes) < len(needed):
+        given = ", ".join(needed)
+        makers = ", ".join(f"{name} = keras.Input(...)" for name in needed)
+        listed = f"[{given}]" if len(needed) > 1 else given
         raise ValueError(
             "`model` must know the shapes of all that its `call` needs. "
             f"Received: a {type(model).__name__} that does not, {shapes=}. "
-            "Give km.Model(inputs, model.call(inputs)) with inputs=keras.Input(...)."
+            f"Give km.Model({listed}, model.call({given})) with {makers}."
         )
     names = _find_parameters(model)
     return [_make_input(model, name, shape) for name, shape in zip(names, shapes, strict=False)]
+
+
+def _list_needed(model):
+    """Returns the names of the arguments that `call` needs; the first one, if it needs none."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = {n: one for n, one in _find_parameters(model).items() if one.kind not in variadic}
+    needed = [name for name, one in parameters.items() if one.default is one.empty]
+    return needed or [*parameters][:1] or ["inputs"]
 
 
 def _make_input(model, name, shape):

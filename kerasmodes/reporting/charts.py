@@ -7,7 +7,7 @@ import math
 
 from markupsafe import Markup
 
-from kerasmodes.reporting.panels import Panel, has_log_axis
+from kerasmodes.log_panels import Panel, has_log_axis
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 68, 12, 30, 42

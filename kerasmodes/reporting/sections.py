@@ -14,7 +14,9 @@ from kerasmodes.reporting.panels import list_panels
 from kerasmodes.reporting.run import Run
 
 MOST_ROWS = 1_000
-PLACES = {"run", "data_dir", "idx_dir"}  # of one machine: nothing for others to read
+# Of one machine: nothing for others to read.
+PLACES = {"run", "data_dir", "idx_dir", "mlflow", "wandb"}
+CLASSES = "classes.png"
 ARROWS = {"min": "↓", "max": "↑", "": ""}
 
 
@@ -96,7 +98,7 @@ def write_pictures(run: Run) -> Markup:
         Markup(
             '<figure class="picture"><figcaption><h3>{}</h3><p class="note">{}</p></figcaption>'
             "{}</figure>\n"
-        ).format(picture.name, words, _draw_picture(picture, run))
+        ).format(picture.name, words, _draw_picture(picture))
         for picture, words in run.pictures
     )
     if not figures:
@@ -195,23 +197,16 @@ def _shares(run):
     ).format(rows)
 
 
-def _draw_picture(picture, run):
+def _draw_picture(picture):
     if not picture.data_uri:
         words = '<p class="note">{:,.0f} MB: too large for this page, see the folder.</p>'
         return Markup(words).format(picture.size / 1e6)
     image = Markup('<img alt="{}" src="{}" width="{}" height="{}">').format(
         picture.name, picture.data_uri, picture.width, picture.height
     )
-    shares = run.evaluation.get("class_shares")
-    names = list(shares["real"]) if picture.name == "classes.png" and _has_names(shares) else []
-    if len(names) != run.config.get("num_classes"):
-        return image
-    items = Markup("").join(Markup("<li>{}</li>").format(name) for name in names)
-    return Markup('<div class="classes"><ol>{}</ol><div>{}</div></div>').format(items, image)
-
-
-def _has_names(shares):
-    return isinstance(shares, dict) and isinstance(shares.get("real"), dict)
+    if picture.name == CLASSES:  # The names in it stay legible on a telephone.
+        return Markup('<div class="scroll named">{}</div>').format(image)
+    return image
 
 
 def _list_pairs(pairs):

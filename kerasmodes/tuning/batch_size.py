@@ -126,9 +126,19 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         return batches.apply(length)
 
 
+def check_sizes(name: str, sizes: Sequence[int]) -> None:
+    """Raises a `ValueError` unless sizes to choose from are one or more positive integers.
+
+    Args:
+        name: Name of the argument.
+        sizes: The argument.
+    """
+    if not sizes or not all(arguments.is_integer(size, 1) for size in sizes):
+        raise ValueError(f"`{name}` must be positive integers. Received: {name}={sizes!r}")
+
+
 def _check_choices(choices, chosen_modes):
-    if not choices or not all(arguments.is_integer(choice, 1) for choice in choices):
-        raise ValueError(f"`choices` must be positive integers. Received: choices={choices!r}")
+    check_sizes("choices", choices)
     for mode in chosen_modes:
         arguments.check_choice("modes", mode, modes.MODES)
 

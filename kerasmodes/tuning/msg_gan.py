@@ -10,7 +10,7 @@ from kerasmodes.models import MSGGAN
 from kerasmodes.models.msg_gan import presets
 from kerasmodes.models.msg_gan.losses import LOSSES
 from kerasmodes.models.msg_gan.penalties import PENALTIES
-from kerasmodes.tuning.batch_size import BatchSize
+from kerasmodes.tuning.batch_size import BatchSize, check_sizes
 
 NO_PENALTY = "none"
 PENALTY_INTERVAL = 4  # Steps from one penalty to the next: a quarter of its cost.
@@ -74,17 +74,26 @@ class MSGGANHyperModel(BatchSize):
         beta_1: Sequence[float] = (0.0, 0.5, 0.9),
         batch_sizes: Sequence[int] = (32, 64, 128),
     ):
+        num_scales = (num_scales,) if isinstance(num_scales, int) else tuple(num_scales)
+        check_sizes("batch_sizes", batch_sizes)
+        check_sizes("num_scales", num_scales)
+        check_sizes("latent_dims", latent_dims)
+        check_sizes("filters", filters)
         super().__init__(choices=batch_sizes)
         arguments.check_image_shape(image_shape)
         self.image_shape = tuple(image_shape)
-        self.num_scales = (num_scales,) if isinstance(num_scales, int) else tuple(num_scales)
-        self.mode = mode
+        self.num_scales, self.mode = num_scales, mode
         for loss in losses:
             arguments.check_choice("losses", loss, LOSSES)
         for penalty in penalties:
             arguments.check_choice("penalties", penalty, [*PENALTIES, NO_PENALTY])
         arguments.check_range("gamma", gamma, arguments.is_positive_number)
         arguments.check_range("learning_rate", learning_rate, arguments.is_positive_number)
+        if not beta_1 or not all(arguments.is_number(one) and 0 <= one < 1 for one in beta_1):
+            raise ValueError(
+                "`beta_1` must be one or more numbers from 0 up and below 1. "
+                f"Received: beta_1={beta_1!r}"
+            )
         self.latent_dims, self.filters = tuple(latent_dims), tuple(filters)
         self.losses, self.penalties = tuple(losses), tuple(penalties)
         self.gamma, self.learning_rate = tuple(gamma), tuple(learning_rate)

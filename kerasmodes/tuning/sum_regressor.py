@@ -7,7 +7,7 @@ import keras_tuner
 
 from kerasmodes import arguments
 from kerasmodes.models import SumRegressor
-from kerasmodes.tuning.batch_size import BatchSize
+from kerasmodes.tuning.batch_size import BatchSize, check_sizes
 
 
 class SumRegressorHyperModel(BatchSize):
@@ -47,11 +47,13 @@ class SumRegressorHyperModel(BatchSize):
         learning_rate: Sequence[float] = (1e-4, 3e-2),
         batch_sizes: Sequence[int] = (1, 8, 32, 128),
     ):
+        check_sizes("batch_sizes", batch_sizes)
         super().__init__(choices=batch_sizes)
         arguments.check_positive_integers(num_features=num_features)
         arguments.check_range("hidden_layers", hidden_layers, arguments.is_positive_integer)
         arguments.check_range("units", units, arguments.is_positive_integer)
         arguments.check_range("learning_rate", learning_rate, arguments.is_positive_number)
+        _check_optimizers(optimizers)
         self.num_features, self.mode, self.loss = num_features, mode, loss
         self.hidden_layers, self.units = tuple(hidden_layers), tuple(units)
         self.optimizers, self.learning_rate = tuple(optimizers), tuple(learning_rate)
@@ -71,3 +73,16 @@ class SumRegressorHyperModel(BatchSize):
         model.build((None, self.num_features))
         optimizer.build(model.trainable_variables)
         return model
+
+
+def _check_optimizers(names):
+    """Raises a `ValueError` unless all are names of Keras's optimizers."""
+    try:
+        known = [isinstance(name, str) and keras.optimizers.get(name) for name in names]
+    except ValueError:
+        known = []
+    if not known or not all(known):
+        raise ValueError(
+            "`optimizers` must be one or more names of Keras's optimizers. "
+            f"Received: optimizers={names!r}"
+        )

@@ -163,25 +163,30 @@ def _check_compile_arguments(model, given):
         )
 
 
-def find_function(name: str) -> Callable:
+def find_function(name: str, argument: str = "build_model") -> Callable:
     """Returns the function that `"module:function"` names.
+
+    Args:
+        name: The words.
+        argument: What they were given for; errors name it.
 
     Raises:
         ValueError: If there is no such module or function.
     """
     module, colon, function = name.partition(":")
+    received = f"Received: {argument}={name!r}"
     if not (module and colon and function):
-        raise ValueError(f"A function must be named as 'module:function'. Received: {name!r}")
+        raise ValueError(f"`{argument}` must be named as 'module:function'. {received}")
     try:
         found = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"{name!r} must name a module that can be imported. Received: {error}"
+            f"`{argument}` must name a module that can be imported. {received}, {error}"
         ) from error
     except AttributeError as error:
-        raise ValueError(f"{name!r} must name a function. Received: {error}") from error
+        raise ValueError(f"`{argument}` must name a function. {received}, {error}") from error
     if not callable(found):
-        raise ValueError(f"{name!r} must name a function. Received: {found!r}")
+        raise ValueError(f"`{argument}` must name a function. {received}, which is {found!r}")
     return found
 
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 from PIL import Image
 
 import kerasmodes as km
+from kerasmodes.callbacks import pictures
 
 X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
-ZOOM = 4
+ZOOM, GAP = 4, 4
 
 
 class Painter(km.Model):
@@ -62,22 +63,22 @@ def test_a_grid_is_drawn_each_epoch_and_all_of_them_at_the_end(tmp_path):
     train_painter([km.callbacks.SampleGrid(folder, num_images=5)])
     names = ["epoch_001.png", "epoch_002.png", "epoch_003.png", "progress.gif"]
     assert sorted(path.name for path in folder.iterdir()) == names  # and nothing half written
-    assert pixels(folder / "epoch_001.png").shape == (ZOOM * 2 * 8, ZOOM * 5 * 8)
-    assert pixels(folder / "progress.gif").shape == (ZOOM * 2 * 8, ZOOM * 5 * 8)
+    assert pixels(folder / "epoch_001.png").shape == (ZOOM * 2 * 8 + GAP, ZOOM * 5 * 8 + 4 * GAP)
+    assert pixels(folder / "progress.gif").shape == (ZOOM * 2 * 8 + GAP, ZOOM * 5 * 8 + 4 * GAP)
     assert num_frames(folder / "progress.gif") == 3
 
 
 def test_a_grid_shows_what_the_model_makes_of_the_same_latents(tmp_path):
     painter = train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2, seed=7)], epochs=2)
     images = painter(km.random.normal((2, painter.latent_dim), seed=7))
-    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM)
+    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM, gap=GAP)
     np.testing.assert_array_equal(pixels(tmp_path / "epoch_002.png"), expected[..., 0])
     assert np.any(pixels(tmp_path / "epoch_001.png") != pixels(tmp_path / "epoch_002.png"))
 
 
 def test_grids_may_be_coloured(tmp_path):
     train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], channels=3)
-    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 8, ZOOM * 2 * 8, 3)
+    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 8 + GAP, ZOOM * 2 * 8 + GAP, 3)
     assert num_frames(tmp_path / "progress.gif") == 3
 
 
@@ -90,7 +91,7 @@ def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
     callback.on_train_begin()
     callback.on_epoch_end(0)
     callback.on_train_end()
-    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 4, ZOOM * 2 * 4)
+    assert pixels(tmp_path / "epoch_001.png").shape == (ZOOM * 2 * 4 + GAP, ZOOM * 2 * 4 + GAP)
     for one, other in zip(before, [gan.seed_generator.state, *gan.get_weights()], strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -102,7 +103,7 @@ def test_a_grid_may_show_the_trained_weights(tmp_path):
     callback.set_model(gan)
     callback.on_epoch_end(0)
     images = gan(km.random.normal((2, 3), seed=7), averaged=False)
-    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM)
+    expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM, gap=GAP)
     np.testing.assert_array_equal(pixels(tmp_path / "epoch_001.png"), expected[..., 0])
 
 
@@ -188,11 +189,11 @@ def test_training_and_validation_share_a_panel(tmp_path):
 
 
 @pytest.mark.slow
-def test_panels_stand_in_rows_of_four(tmp_path):
+def test_panels_stand_in_rows_of_two(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     curves.set_model(km.SumRegressor())
-    curves.on_epoch_end(0, {f"loss_{number}": 0.5 for number in range(9)})
-    assert pixels(tmp_path / "curves.png").shape == (3 * 3 * 120, 4 * 4 * 120, 4)
+    curves.on_epoch_end(0, {f"loss_{number}": 0.5 for number in range(5)})
+    assert pixels(tmp_path / "curves.png").shape == (3 * 3 * 120, 2 * 4 * 120, 4)
 
 
 @pytest.mark.slow
@@ -223,3 +224,28 @@ def test_a_resumed_run_adds_to_the_earlier_curves(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "elsewhere.png")
     train_regressor([curves], epochs=3, initial_epoch=2)
     assert [epoch for epoch, _ in curves.curves["loss"]] == [3]
+
+
+@pytest.mark.slow
+def test_the_frechet_distance_stands_beside_both_losses_of_a_gan(tmp_path, monkeypatch):
+    drawn = []
+    draw = pictures._draw_panel
+    monkeypatch.setattr(pictures, "_draw_panel", lambda *given: drawn.append(given) or draw(*given))
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    curves.set_model(km.SumRegressor())
+    curves.on_epoch_end(0, {"real_accuracy": 0.5, "d_loss": 1, "g_loss": 2, "val_frechet": 500})
+    (losses, _), (frechet, _), (accuracy, _) = drawn
+    assert [axes.get_title(loc="left") for axes, _ in drawn] == [
+        *("Losses", "Fréchet distance", "Discriminator")
+    ]
+    assert [line.get_label() for line in losses.get_lines()] == ["discriminator", "generator"]
+    assert len({line.get_linestyle() for line in losses.get_lines()}) == 2
+    assert frechet.get_ylabel() == "squared distance of features"
+    assert frechet.get_position().y0 == losses.get_position().y0 > accuracy.get_position().y0
+
+
+def test_an_epoch_without_logs_draws_nothing(tmp_path):
+    curves = km.callbacks.LossCurves(tmp_path / "curves.png")
+    curves.set_model(km.SumRegressor())
+    curves.on_epoch_end(0, {})
+    assert list(tmp_path.iterdir()) == []

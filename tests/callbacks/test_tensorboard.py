@@ -1,17 +1,15 @@
 """Tests of what TensorBoard shows, read back through its own server application."""
 
 import io
-import json
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from board import get, list_sessions, open_board
 from PIL import Image
-from tensorboard import program
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-from werkzeug.test import Client
 
 import kerasmodes as km
 from kerasmodes.callbacks import pictures
@@ -44,32 +42,6 @@ class TwoRates(km.Model):
     def train_step(self, data):
         self.dense.bias.assign_add(0.1 * tf.ones(16))
         return {"loss": tf.reduce_sum(self.dense.bias)}
-
-
-class _Captured:
-    """Takes the application in place of a server on a port."""
-
-    def __init__(self, app, flags):
-        _Captured.app = app
-
-    def serve_forever(self):
-        pass
-
-    def get_url(self):
-        return ""
-
-
-def open_board(folder):
-    """Returns a client of TensorBoard's application, which has read a folder."""
-    board = program.TensorBoard(server_class=_Captured)
-    flags = ["--load_fast=false", "--reload_interval=0", "--reload_task=blocking"]
-    board.configure(argv=["tensorboard", f"--logdir={folder}", *flags])
-    board.launch()
-    return Client(_Captured.app)
-
-
-def get(client, path):
-    return json.loads(client.get(f"/data/plugin/{path}").data)
 
 
 @pytest.fixture(scope="module")
@@ -105,28 +77,22 @@ def test_samples_of_each_scale_are_images_of_one_size(trained):
         assert [row["step"] for row in rows] == [0, 1]
         content = client.get(f"/data/plugin/images/individualImage?{rows[-1]['query']}").data
         with Image.open(io.BytesIO(content)) as image:
-            grid = km.data.image_grid(scale, zoom=zoom)
+            grid = km.data.image_grid(scale, zoom=zoom, gap=pictures.GAP)
             np.testing.assert_array_equal(np.asarray(image), grid[..., 0])
 
 
 @pytest.mark.slow
 def test_settings_and_last_logs_are_a_session_that_has_ended(trained):
     _, history, client = trained
-    words = {"startIndex": 0, "sliceSize": 9, "allowedStatuses": ["STATUS_SUCCESS"]}
-    experiment = get(client, "hparams/experiment?request=%7B%7D")
-    infos = [{"name": own["name"]} for own in experiment["metricInfos"]]
-    words["colParams"] = [{"metric": own["name"]} for own in infos]
-    (group,) = get(client, f"hparams/session_groups?request={json.dumps(words)}")["sessionGroups"]
-    assert group["hparams"] == {
+    (session,) = list_sessions(client)
+    assert session["hparams"] == {
         "batch_size": 2.0,
         "loss": "mine",
         "units": "[20, 10]",
         "flip": True,
     }
-    (session,) = group["sessions"]
     assert session["status"] == "STATUS_SUCCESS"
-    values = {one["name"]["tag"]: one["value"] for one in session["metricValues"]}
-    assert values["loss"] == pytest.approx(history.history["loss"][-1])
+    assert session["values"]["loss"] == pytest.approx(history.history["loss"][-1])
 
 
 def test_a_fit_that_is_cut_off_has_failed(tmp_path):

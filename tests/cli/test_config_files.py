@@ -54,7 +54,7 @@ def test_flags_beside_a_file_win_wherever_they_stand(own_folder, capsys):
         ("epochs: three", "run.yaml: \"epochs\": must be INT. Received: 'three'"),
         ("epochs: [", "run.yaml: while parsing a flow node"),
         ("- 3", "run.yaml: it holds a list"),
-        ("", "run.yaml: it is empty"),
+        ("", "--config run.yaml: it is empty"),
         ("batch-size: 2\nbatch_size: 3", "run.yaml: 'batch_size' is there twice"),
         ("model: msggan\nimage_shape: 3", "run.yaml: it is of a run of `train msggan`, not of"),
         ("epochs: !!python/object/apply:os.getcwd []", "run.yaml: could not determine a construct"),

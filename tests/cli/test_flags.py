@@ -1,6 +1,7 @@
 """Tests of the flags that the commands read from the library's signatures."""
 
 import jsonargparse
+import pytest
 
 from kerasmodes.cli import flags, help
 
@@ -46,3 +47,10 @@ def test_help_has_the_first_sentence_in_plain_words():
         """
 
     assert flags.read_help(paint) == {"color": "red or None.", "layers": "Number of layers."}
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError])
+def test_an_error_names_the_flag_where_the_argument_has_another_name(error):
+    message = "^`max_age` must be small. Received: max_age=3, page=4$"
+    with pytest.raises(error, match=message), flags.name_flag("age", "max_age"):
+        raise error("`age` must be small. Received: age=3, page=4")

@@ -9,7 +9,7 @@ import kerasmodes as km
 from kerasmodes import cli
 from kerasmodes.cli import imaging
 
-SIDE = 4 * 28  # pixels of an image in a picture
+SIDE, GAP = 4 * 28, 4  # pixels of an image in a picture, and between two
 
 
 def pixels(path):
@@ -22,10 +22,11 @@ def test_a_model_with_classes_draws_each_in_a_row(run):
     assert cli.main(["generate", str(run), "--num-images=3", "--seed=1"]) == 0
     names = {"config.yaml", "model.keras", "generated.png", "classes.png"}
     assert {path.name for path in run.iterdir()} == names
-    assert pixels(run / "generated.png").shape == (2 * SIDE, 3 * SIDE)  # two scales
+    assert pixels(run / "generated.png").shape == (2 * SIDE + GAP, 3 * SIDE + 2 * GAP)  # two scales
     gan = keras.models.load_model(run / "model.keras")
     rows = [gan.generate(3, seed=1, labels=label)[-1] for label in range(2)]
-    expected = km.data.image_grid(rows, zoom=4)[..., 0]
+    expected = km.data.image_grid(rows, zoom=4, gap=GAP)
+    expected = km.data.label_rows(expected, ["T-shirt/top", "trouser"], gap=GAP)[..., 0]
     np.testing.assert_array_equal(pixels(run / "classes.png"), expected)
 
 
@@ -34,7 +35,7 @@ def test_an_interpolation_moves_smoothly(run, monkeypatch):
     monkeypatch.setattr(imaging, "STOPS", 3)
     assert cli.main(["generate", str(run), "--num-images=2", "--interpolation"]) == 0
     with Image.open(run / "interpolation.gif") as gif:
-        assert gif.size == (2 * SIDE, SIDE)
+        assert gif.size == (2 * SIDE + GAP, SIDE)
         frames = []
         for number in range(gif.n_frames):
             gif.seek(number)
@@ -49,11 +50,11 @@ def test_neighbours_are_training_images_beside_the_samples(run, capsys, monkeypa
     words = ["--num-images=2", "--seed=1", "--neighbours"]
     assert cli.main(["generate", str(run), *words]) == 0
     picture = pixels(run / "neighbours.png")
-    assert picture.shape == (2 * SIDE, 8 * SIDE + 4)
+    assert picture.shape == (2 * SIDE + GAP, 8 * SIDE + 9 * GAP)
     sample = keras.models.load_model(run / "model.keras").generate(2, seed=1)[-1][:1]
     expected = km.data.image_grid(sample, zoom=4)[..., 0]
     np.testing.assert_array_equal(picture[:SIDE, :SIDE], expected)
-    neighbour = picture[:SIDE:4, SIDE + 4 : 2 * SIDE + 4 : 4]
+    neighbour = picture[:SIDE:4, SIDE + 3 * GAP : 2 * SIDE + 3 * GAP : 4]
     training = np.concatenate([*km.data.images(batch_size=1024)])[..., 0]
     levels = np.rint((training + 1) * 127.5)
     assert np.any(np.all(levels == neighbour, axis=(1, 2)))

@@ -50,7 +50,11 @@ def test_a_name_stays_a_text():
 
 @pytest.mark.parametrize(
     ("kind", "value"),
-    [(kinds.INT, "2.5"), (kinds.INT, True), (kinds.FLOAT, "x"), (kinds.BOOL, "flase")],
+    [
+        *((kinds.INT, "2.5"), (kinds.INT, True), (kinds.FLOAT, "x"), (kinds.BOOL, "flase")),
+        *((kinds.BOOL, ""), (kinds.PATH, ""), (kinds.VALUE, " "), (kinds.CHECKPOINT, 0)),
+        *((kinds.WANDB_MODE, "off"), (kinds.URI, 3)),
+    ],
 )
 def test_what_a_strict_kind_does_not_take(kind, value):
     with pytest.raises(ValueError, match="must be .*Received: "):

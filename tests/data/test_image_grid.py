@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerasmodes.data import image_grid, plot_batch, save_gif, save_image
+from kerasmodes.data import image_grid, label_rows, plot_batch, save_gif, save_image
 
 
 def pyramid(batch=3, sizes=(2, 4, 8), channels=1):
@@ -44,6 +44,30 @@ def test_images_stand_side_by_side_in_their_order():
     grid = image_grid(np.broadcast_to(values[:, None, None, None], (4, 2, 2, 3)))
     np.testing.assert_array_equal(grid[0, ::2, 0], [0, 85, 170, 255])
     assert grid.shape == (2, 8, 3)
+
+
+def test_gaps_are_white_and_between_images_only():
+    scales = [np.full((3, 2, 2, 1), -1.0), np.full((3, 4, 4, 1), -1.0)]
+    grid = image_grid(scales, gap=2)[..., 0]
+    assert grid.shape == (4 + 2 + 4, 3 * 4 + 2 * 2)
+    is_gap = np.zeros(grid.shape, bool)
+    is_gap[4:6] = is_gap[:, 4:6] = is_gap[:, 10:12] = True
+    np.testing.assert_array_equal(grid, np.where(is_gap, 255, 0))
+
+
+def test_rows_are_named_on_their_left():
+    picture = image_grid([np.full((2, 20, 20, 3), -1.0)] * 2, gap=4)
+    named = label_rows(picture, ["bag", ""], gap=4)
+    margin = named.shape[1] - picture.shape[1]
+    np.testing.assert_array_equal(named[:, margin:], picture)
+    assert (named[:20, :margin] < 128).any()
+    assert (named[20:, :margin] == 255).all()
+
+
+@pytest.mark.parametrize("names", [[], ["a", "b", "c"]])
+def test_each_row_needs_a_name(names):
+    with pytest.raises(ValueError, match="`names` must be one for each row of the picture"):
+        label_rows(np.zeros((8, 8, 1), "uint8"), names)
 
 
 def test_height_and_width_may_differ():
@@ -127,15 +151,20 @@ def test_bad_number_of_images_is_named():
         image_grid(pyramid(), num_images=0)
 
 
+def test_a_bad_gap_is_named():
+    with pytest.raises(ValueError, match="`gap` must be an integer, at least 0. Received: gap=-1"):
+        image_grid(pyramid(), gap=-1)
+
+
 def test_figure_shows_the_grid_with_its_resolutions():
     scales = pyramid(sizes=(7, 14, 28))
     figure = plot_batch(scales)
     (axes,) = figure.axes
     assert isinstance(figure, matplotlib.figure.Figure)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["7×7", "14×14", "28×28"]
-    assert axes.get_yticks().tolist() == [13.5, 41.5, 69.5]
+    assert axes.get_yticks().tolist() == [13.5, 42.5, 71.5]
     (image,) = axes.images
-    np.testing.assert_array_equal(image.get_array(), image_grid(scales)[..., 0])
+    np.testing.assert_array_equal(image.get_array(), image_grid(scales, gap=1)[..., 0])
 
 
 def test_figure_does_not_stretch_gray_values():
@@ -153,7 +182,7 @@ def test_figure_is_saved(tmp_path):
     plot_batch(pyramid(channels=3), path=path)
     with Image.open(path) as image:
         assert image.format == "PNG"
-        assert image.size == (555, 450)  # 150 dots an inch; the labels take 0.7 inches.
+        assert image.size == (592, 487)  # 150 dots an inch; the labels take 0.7 inches.
     assert list(path.parent.iterdir()) == [path]
 
 

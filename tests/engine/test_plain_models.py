@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import subprocess
 import sys
 
@@ -233,6 +234,11 @@ class TwoArguments(Towers):
         return super().call((left, right))
 
 
+class BuiltForTwo(TwoArguments):
+    def build(self, left_shape, right_shape):
+        self.built = True
+
+
 class WithoutCall(km.Model):
     pass
 
@@ -312,3 +318,22 @@ def test_the_way_out_for_unknown_shapes_works():
     inputs = keras.Input((4,))
     plain = km.to_keras(km.Model(inputs, model.call(inputs)))
     np.testing.assert_allclose(plain(X), model(X), atol=1e-6)
+
+
+def test_the_way_out_for_two_inputs_is_named_and_works():
+    model = make_called(TwoArguments(), X, X[::-1])
+    with pytest.raises(ValueError, match="Give .* with left = keras.Input.*, right") as caught:
+        km.to_keras(model)
+    found = re.search(r"Give (.*) with", str(caught.value))[1]
+    given = {"km": km, "model": model, "left": keras.Input((4,)), "right": keras.Input((4,))}
+    plain = km.to_keras(eval(found, given))
+    for one, other in zip(flatten(plain([X, X[::-1]])), flatten(model(X, X[::-1])), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_two_inputs_of_a_model_that_says_both_shapes_are_inputs():
+    model = make_called(BuiltForTwo(), X, X[::-1])
+    plain = km.to_keras(model)
+    assert [one.name for one in plain.inputs] == ["left", "right"]
+    for one, other in zip(flatten(plain([X, X[::-1]])), flatten(model(X, X[::-1])), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from kerasmodes.log_panels import Line, Panel
 from kerasmodes.reporting import charts
-from kerasmodes.reporting.panels import Line, Panel
 
 NAN = float("nan")
 

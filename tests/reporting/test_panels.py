@@ -49,14 +49,3 @@ def test_learning_rates_come_from_the_history_otherwise_from_the_record(run):
 def test_a_log_without_a_number_has_no_panel(run):
     run = dataclasses.replace(with_history(run, ["text", "loss"], ["[1]", "2"]), record={})
     assert [one.title for one in panels.list_panels(run)] == ["Loss"]
-
-
-def test_values_over_many_decades_have_a_log_axis():
-    def has_log_axis(*values):
-        points = list(enumerate(values))
-        return panels.has_log_axis(panels.Panel("", "", [panels.Line("", points)]))
-
-    assert has_log_axis(1.0, 100.0, float("nan"), None)
-    assert not has_log_axis(1.0, 10.0)
-    assert not has_log_axis(0.0, 100.0)
-    assert not has_log_axis()

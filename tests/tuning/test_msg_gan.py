@@ -112,7 +112,11 @@ def test_a_search_without_metrics_names_what_is_missing(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("losses", ("hinges",)), ("penalties", ("r3",)), ("gamma", (2, 1)), ("learning_rate", (0, 1))],
+    [
+        *(("losses", ("hinges",)), ("penalties", ("r3",)), ("gamma", (2, 1))),
+        *(("learning_rate", (0, 1)), ("beta_1", (1,)), ("beta_1", ()), ("filters", (2, "x"))),
+        *(("latent_dims", ()), ("num_scales", (0, 1)), ("batch_sizes", (4, "x"))),
+    ],
 )
 def test_an_impossible_range_or_choice_is_named(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):

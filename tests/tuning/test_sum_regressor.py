@@ -48,3 +48,15 @@ def test_the_model_is_built_as_drawn(hidden_layers, units):
     assert (model.mode, model.loss) == ("fused", "mean_absolute_error")
     assert isinstance(model.optimizer, keras.optimizers.SGD)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("optimizers", ("adamm",)), ("optimizers", ("adam", 3)), ("optimizers", ())),
+        *(("batch_sizes", (4, "x")), ("batch_sizes", ())),
+    ],
+)
+def test_an_impossible_choice_is_named(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+        km.tuning.SumRegressorHyperModel(**{name: value})

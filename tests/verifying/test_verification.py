@@ -160,7 +160,7 @@ def test_one_mode_is_enough_beside_another_way(more):
 
 
 def test_an_unknown_mode_is_refused():
-    with pytest.raises(ValueError, match="`mode` must be one of"):
+    with pytest.raises(ValueError, match="`modes` must be one of"):
         km.verify(km.SumRegressor, (zoo.X, zoo.Y), modes=("grpah",))
 
 

@@ -25,6 +25,7 @@ PEERS = ("dcgan", "dcgan_guide", "wgan_gp")
 BAR_OF_PEERS, BAR_OF_TUTORIAL = 0.08, 0.05
 # In the picture of a run: samples in a row, and pixels of a tile.
 GRID, TILE = 16, 56
+GAP = 3  # Pixels between tiles in the picture of all recipes.
 # A scale has collapsed if its pixels vary less between samples than this fraction of their
 # variation between real images.
 LEAST_SPREAD = 0.5
@@ -160,11 +161,13 @@ def draw_curves(runs, path):
         runs[0]["baselines"]["frechet"],
         color=figure_style.GREY,
         linestyle=":",
-        label="real, halves",
+        label="real images, half against half",
     )
-    axes.set(yscale="log", xlabel="part of the time", ylabel="Fréchet distance (n = 10,000)")
+    axes.set(
+        yscale="log", xlabel="share of the training time", ylabel="Fréchet distance (n = 10,000)"
+    )
     figure_style.style_axes(axes)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=figure_style.SMALL)
     figure.savefig(path)
 
 
@@ -174,7 +177,9 @@ def draw_samples(runs, folder, path):
     figure = figure_style.make_figure(9, 0.85 * len(first), dpi=110)
     for axes, run in zip(figure.subplots(len(first), squeeze=False)[:, 0], first, strict=True):
         grid = np.asarray(Image.open(folder / f"{run['recipe']}-0.png").convert("L"))
-        axes.imshow(grid[-56:], cmap="gray")
+        edges = np.repeat(np.arange(TILE, grid.shape[1], TILE), GAP)
+        row = np.insert(grid[-TILE:], edges, 255, axis=1)
+        axes.imshow(row, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set_axis_off()
         title = f"{NAMES[run['recipe']]}: Fréchet distance {run['curve'][-1]['frechet']:.2f}"
         axes.set_title(title, fontsize=figure_style.SMALLEST, loc="left")

@@ -1,0 +1,93 @@
+"""Tests of what MLflow keeps of a fit, read back by its own client."""
+
+import keras
+import mlflow
+import pytest
+
+import kerasmodes as km
+
+pytestmark = pytest.mark.usefixtures("file_store")
+X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
+
+
+def fit(*callbacks, epochs=2):
+    keras.utils.set_random_seed(0)
+    model = km.SumRegressor(units=())
+    model.compile(keras.optimizers.SGD(0.125), mode="eager")
+    fixed = {"batch_size": 4, "shuffle": False, "verbose": 0}
+    return model.fit(X, Y, epochs=epochs, callbacks=[*callbacks], **fixed).history["loss"]
+
+
+def find_runs(uri, experiment="Default"):
+    client = mlflow.MlflowClient(str(uri))
+    number = client.get_experiment_by_name(experiment).experiment_id
+    return client, client.search_runs([number])
+
+
+def find_losses(client, run):
+    return [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, "loss")]
+
+
+@pytest.mark.slow
+def test_a_fit_is_a_run_with_settings_numbers_and_files(tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "one.txt").write_text("1")
+    (tmp_path / "notes.txt").write_text("2")
+    files = [tmp_path / "samples", tmp_path / "notes.txt"]
+    log = km.callbacks.MLflow(
+        tmp_path / "store", "mine", "first", hparams={"units": [20, 10], "seed": None}, files=files
+    )
+    losses = fit(log)
+    client, (run,) = find_runs(tmp_path / "store", "mine")
+    assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+    assert run.data.params == {"units": "[20, 10]", "seed": "None"}
+    assert find_losses(client, run) == list(enumerate(losses))
+    assert run.data.metrics["learning_rate"] == 0.125
+    names = [one.path for one in client.list_artifacts(run.info.run_id)]
+    assert sorted(names) == ["model.keras", "notes.txt", "samples"]
+    path = client.download_artifacts(run.info.run_id, "model.keras", tmp_path)
+    assert keras.models.load_model(path).built
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise InterruptedError("stop")
+
+
+def test_a_resumed_fit_continues_its_run_with_each_epoch_once(tmp_path):
+    def make():
+        return km.callbacks.MLflow(tmp_path / "store", hparams={"epochs": 3}, save_model=False)
+
+    resume = km.callbacks.Resume(tmp_path / "progress")
+    with pytest.raises(InterruptedError):
+        fit(make(), Stop(), resume, epochs=3)  # The second epoch is logged, but not kept.
+    client, (run,) = find_runs(tmp_path / "store")
+    assert (run.info.status, len(find_losses(client, run))) == ("RUNNING", 2)
+    losses = fit(make(), km.callbacks.Resume(tmp_path / "progress"), epochs=3)
+    client, (run,) = find_runs(tmp_path / "store")
+    assert run.info.status == "FINISHED"
+    assert find_losses(client, run) == list(enumerate(losses))
+
+
+def test_a_fit_that_was_cut_off_has_failed(tmp_path):
+    log = km.callbacks.MLflow(tmp_path, save_model=False)
+    with pytest.raises(InterruptedError):
+        fit(log, Stop())
+    log.on_train_end()
+    _, (run,) = find_runs(tmp_path)
+    assert run.info.status == "FAILED"
+
+
+def test_a_run_that_is_active_takes_the_fit_and_stays_active(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "store"))
+    with mlflow.start_run() as active:
+        losses = fit(km.callbacks.MLflow(save_model=False))
+        client, (run,) = find_runs(tmp_path / "store")
+        assert (run.info.run_id, run.info.status) == (active.info.run_id, "RUNNING")
+        assert find_losses(client, run) == list(enumerate(losses))
+
+
+def test_a_store_that_cannot_be_used_is_named():
+    with pytest.raises(RuntimeError, match="`uri` must be a store of MLflow that can be used"):
+        fit(km.callbacks.MLflow("nothing://here"))
