@@ -86,7 +86,7 @@ def run_steps(way, amount, meter):
 
     gan = km.MSGGAN((8, 8, 1), 2, 4, preset=km.presets.Default(4, 4), augmentation="adaptive")
     gan.compile(mode=way)
-    per_epoch = min(100, amount)
+    per_epoch = max(1, min(100, amount // 10))
     images = np.random.default_rng(0).uniform(-1, 1, (4 * per_epoch, 8, 8, 1)).astype("float32")
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: meter.note((epoch + 1) * per_epoch)
