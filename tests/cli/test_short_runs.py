@@ -176,4 +176,4 @@ def test_a_damaged_model_is_one_line(run, damage, capsys):
 def test_settings_of_another_kind_are_refused(run, capsys):
     (run / "config.yaml").write_text("data: 3\n")
     assert cli.main(["evaluate", str(run), "--num-images=8"]) == 1
-    assert "`name` must be a string. Received: name=3" in capsys.readouterr().err
+    assert "`data` must be a string. Received: data=3" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Tests of `kerasmodes verify`."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -47,4 +48,5 @@ def test_other_numbers_are_an_error(module, capsys):
 
 def test_a_function_that_is_not_there_is_named(module, capsys):
     assert cli.main(["verify", f"{module}:nothing", f"--data={module}:load"]) == 1
-    assert "'own_model:nothing' must name a function" in capsys.readouterr().err
+    message = "`build_model` must name a function. Received: build_model=.own_model:nothing."
+    assert re.search(message, capsys.readouterr().err)
