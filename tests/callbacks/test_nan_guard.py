@@ -218,22 +218,17 @@ def test_a_step_and_logs_of_the_users_own(mode):
 
 
 @pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
-def test_two_replicas(mode, two_replicas):
-    with two_replicas.scope():
-        model = make_model(mode, [Logarithm(name="log")])
-        report, _, _ = fit(model, with_number(0), Y)
-    assert (report.step, report.stage, report.layer) == (STEP, "forward", "log")
-
-
-def test_two_replicas_get_their_state_back(two_replicas):
+def test_two_replicas_are_searched_and_get_their_state_back(mode, two_replicas):
     rows = STEP * BATCH_SIZE
     with two_replicas.scope():
-        model, sound = make_model("graph"), make_model("graph")
-        report, _, _ = fit(model, with_number(np.nan), Y)
-    assert (report.step, report.stage) == (STEP, "data")
-    assert (report.example, report.feature) == (ROW, (3,))
+        model, sound = (make_model(mode, [Logarithm(name="log")]) for _ in range(2))
+        report, _, _ = fit(model, with_number(0), Y)
     sound.fit(X[:rows], Y[:rows], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    assert (report.step, report.stage, report.layer) == (STEP, "forward", "log")
     assert_equal_states(model, sound)
+    with two_replicas.scope():
+        bad = fit(model, with_number(np.nan), Y)[0]
+    assert (bad.step, bad.stage, bad.example, bad.feature) == (STEP, "data", ROW, (3,))
 
 
 @pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
@@ -259,12 +254,13 @@ def test_a_data_set(mode):
     assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
 
 
+@pytest.mark.sweep
 def test_several_steps_of_a_data_set():
     report, _, _ = fit(make_model("graph", steps_per_execution=5), make_dataset())
     assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
 
 
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.sweep), 5])
 def test_batches_of_a_generator_end_as_without_a_guard(steps):
     def generate():
         yield from make_dataset(X).as_numpy_iterator()
@@ -292,7 +288,7 @@ class Lengths(km.Model):
         return self.last(tf.reduce_sum(inputs, axis=1)[:, tf.newaxis])
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_ragged_batches(mode, tmp_path):
     rows = tf.ragged.constant([[1.0, 2.0], [3.0], [4.0, 5.0], [6.0, float("inf")]])
     model = Lengths()

@@ -143,7 +143,7 @@ def compile_once(make_model):
     It is the same model each time, back at its start.
     """
     model = make_model()
-    if not model.optimizer.built:
+    if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     state = model_state.ModelState(model)
     start, numbers = state.copy(), random_states.read()
@@ -259,10 +259,12 @@ FIRST = [
 def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path, mode, data):
     if data in READ_AGAIN:
         warnings.filterwarnings("ignore", ".*batches were read again to resume")
-    # It is stopped twice: in the first epoch, and later.
+    # Of each way to keep the place in the data, one is stopped twice: in two epochs.
+    is_stopped_twice = data in ("arrays", "data set", "PyDataset")
+    twice, once = ((3, 7), (9,)) if mode == "graph" else ((3, 3), (4,))
     renew = functools.partial(renew_regressor, mode)
     make_model = functools.partial(renew_regressor, mode, place=1)
-    counts = (3, 7) if mode == "graph" else (3, 3)
+    counts = twice if is_stopped_twice else once
     assert_resumes(tmp_path, make_model, DATA[data], counts, renew=renew)
 
 
@@ -270,14 +272,14 @@ def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path,
 @pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_a_model_that_its_first_step_builds_resumes(tmp_path, mode):
     make_model = functools.partial(make_unbuilt_regressor, mode)
-    assert_resumes(tmp_path, make_model, DATA["uneven arrays"], counts=(3, 3))
+    assert_resumes(tmp_path, make_model, DATA["uneven arrays"], counts=(3,), epochs=2)
 
 
 NOISY = [
     ("eager", make_own_optimizer),
     ("graph", make_noisy_network),
     ("xla", make_own_optimizer),
-    ("fused", make_noisy_network),
+    ("fused", make_own_optimizer),
 ]
 
 
@@ -303,9 +305,9 @@ def test_a_fit_stopped_after_its_last_step_resumes_with_what_ends_the_epoch(tmp_
     with pytest.raises(StoppedError):
         fit(renew_regressor(), data, km.callbacks.Resume(tmp_path, every), StopInValidation())
     model = renew_regressor(place=1)
-    history = fit(model, data, km.callbacks.Resume(tmp_path, every))
+    history = fit(model, data, km.callbacks.Resume(tmp_path, every), epochs=2)
     expected = renew_regressor()
-    assert_same(history, model, fit(expected, data), expected)
+    assert_same(history, model, fit(expected, data, epochs=2), expected)
 
 
 CALLBACKS = {
@@ -415,7 +417,8 @@ def test_a_gan_resumes_with_both_optimizers_and_its_noise(tmp_path, preset, sett
         gan.compile(*(keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)), mode="eager")
         return gan
 
-    assert_resumes(tmp_path, make_gan, lambda: data, counts=(2,), every=1, epochs=1)
+    renew = compile_once(make_gan)
+    assert_resumes(tmp_path, make_gan, lambda: data, counts=(2,), every=1, renew=renew, epochs=1)
 
 
 @pytest.mark.slow
@@ -449,11 +452,15 @@ def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
 @pytest.mark.slow
 def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas):
     def make_model():
+        keras.utils.set_random_seed(5)
         with two_replicas.scope():
-            return make_regressor()
+            model = km.SumRegressor(units=())
+            model.build((None, 3))
+            model.compile("sgd", mode="graph")
+        return model
 
     renew = compile_once(make_model)
-    assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(9,), renew=renew)
+    assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(9,), renew=renew, epochs=2)
 
 
 def test_reading_again_says_how_long_it_took_and_why(tmp_path):
@@ -467,14 +474,14 @@ def test_reading_again_says_how_long_it_took_and_why(tmp_path):
 @pytest.mark.parametrize(
     ("every", "names"),
     [
-        ("epoch", ["epoch_0002_step_000000", "epoch_0003_step_000000"]),
-        (5, ["epoch_0002_step_000006", "epoch_0003_step_000000"]),
-        (datetime.timedelta(hours=1), ["epoch_0003_step_000000"]),
-        (datetime.timedelta(0), ["epoch_0002_step_000007", "epoch_0003_step_000000"]),
+        ("epoch", ["epoch_0001_step_000000", "epoch_0002_step_000000"]),
+        (5, ["epoch_0001_step_000003", "epoch_0002_step_000000"]),
+        (datetime.timedelta(hours=1), ["epoch_0002_step_000000"]),
+        (datetime.timedelta(0), ["epoch_0001_step_000007", "epoch_0002_step_000000"]),
     ],
 )
 def test_checkpoints_are_written_as_often_as_asked(tmp_path, every, names):
-    fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every))
+    fit(renew_regressor(), DATA["arrays"](), km.callbacks.Resume(tmp_path, every), epochs=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
@@ -565,8 +572,9 @@ def test_states_of_recurrent_layers_continue(tmp_path):
         return model
 
     data = {"x": X[..., None], "y": Y, "batch_size": 4, "shuffle": False}
-    renew = compile_once(make_model)
-    model, expected = assert_resumes(tmp_path, make_model, lambda: data, counts=(9,), renew=renew)
+    model, expected = assert_resumes(
+        tmp_path, make_model, lambda: data, counts=(4,), renew=compile_once(make_model), epochs=1
+    )
     np.testing.assert_array_equal(model.layers[1].states[0], expected.layers[1].states[0])
 
 
@@ -665,7 +673,15 @@ def expected_history():
     return fit(renew_regressor(), DATA["arrays"]()).history
 
 
-@pytest.mark.parametrize("name", ["model.weights.h5", "state.json", "arrays.npz", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arrays.npz",
+        "SHA256SUMS",
+        pytest.param("model.weights.h5", marks=pytest.mark.sweep),
+        pytest.param("state.json", marks=pytest.mark.sweep),
+    ],
+)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
     stopped, name, expected_history
 ):

@@ -8,18 +8,12 @@ import verification_zoo as zoo
 import kerasmodes as km
 from kerasmodes.verifying import causes, reports
 
-# What is sound, in some ways; of the others, `sequential` is in further tests here.
-GRAPHS = {"modes": ("graph", "xla"), "replicas": 2}
-LOOPS = {"modes": ("eager", "fused"), "resume": True}
-PLAIN_KERAS = {"modes": ("keras", "graph"), "resume": True}
+# What is sound, many things in one; each of them is in a sweep.
 WAYS = {
-    "synchronized batch normalization": GRAPHS,
-    "schedule": GRAPHS,
-    "two optimizers": LOOPS,
-    "recurrent layer first": LOOPS,
-    "data set": LOOPS,
-    "dropout of km.random": PLAIN_KERAS,
-    "sample weights": PLAIN_KERAS,
+    "layers": {"modes": ("graph", "xla"), "replicas": 2},
+    "two optimizers": {"modes": ("eager", "fused"), "resume": True},
+    "recurrent layer first": {"modes": ("keras", "graph"), "resume": True},
+    "data set with a schedule and weights": {"modes": ("keras", "fused"), "resume": True},
 }
 ALL_WAYS = {"modes": ("keras", "eager", "graph", "xla", "fused"), "replicas": 2, "resume": True}
 CHEAP = {"draw of TensorFlow", "counter", "order of the data"}
