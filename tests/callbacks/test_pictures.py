@@ -81,6 +81,7 @@ def test_grids_may_be_coloured(tmp_path):
     assert num_frames(tmp_path / "progress.gif") == 3
 
 
+@pytest.mark.slow
 def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
     gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Tutorial(2, 2), seed=0)
     gan.compile()
@@ -95,6 +96,7 @@ def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_grid_may_show_the_trained_weights(tmp_path):
     gan = km.MSGGAN((8, 8, 1), 2, 3, preset=km.presets.Default(2, 2), seed=0)
     gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
@@ -112,6 +114,7 @@ def test_a_file_is_no_folder_for_pictures(tmp_path):
         km.callbacks.SampleGrid(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_second_run_starts_a_new_gif(tmp_path):
     callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
     train_painter([callback], epochs=3)
@@ -119,6 +122,7 @@ def test_a_second_run_starts_a_new_gif(tmp_path):
     assert num_frames(tmp_path / "progress.gif") == 2
 
 
+@pytest.mark.slow
 def test_the_gif_of_a_resumed_run_has_the_earlier_pictures(tmp_path):
     train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], epochs=3)
     first = pixels(tmp_path / "epoch_001.png")
@@ -165,6 +169,7 @@ def test_short_epochs_are_drawn_at_the_first_and_at_the_end(tmp_path):
     assert [path.name for path in path.parent.iterdir()] == ["curves.png"]
 
 
+@pytest.mark.slow
 def test_a_fit_that_resumes_knows_curves_that_were_not_drawn(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     curves.set_model(km.SumRegressor())

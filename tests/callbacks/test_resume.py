@@ -349,6 +349,7 @@ def test_what_callbacks_count_continues(tmp_path, name, is_first):
     assert_same(fit(again, data, *list_callbacks(other), epochs=6), again, expected_history, model)
 
 
+@pytest.mark.slow
 def test_a_callback_of_ones_own_takes_part(tmp_path):
     class Count(keras.callbacks.Callback):
         executions, first = 0, None
@@ -437,6 +438,7 @@ def test_the_scale_of_losses_continues(tmp_path):
     assert scale == expected == 2.0**16
 
 
+@pytest.mark.slow
 def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
     model, data = renew_regressor(), DATA["arrays"]()
     random.seed()
@@ -463,6 +465,7 @@ def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas
     assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(9,), renew=renew, epochs=2)
 
 
+@pytest.mark.slow
 def test_reading_again_says_how_long_it_took_and_why(tmp_path):
     data = DATA["PyDataset"]
     stop(renew_regressor(), data(), 4, km.callbacks.Resume(tmp_path, every=3))
@@ -471,6 +474,7 @@ def test_reading_again_says_how_long_it_took_and_why(tmp_path):
         fit(renew_regressor(), data(), km.callbacks.Resume(tmp_path, every=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("every", "names"),
     [
@@ -495,6 +499,7 @@ def test_a_fused_execution_ends_where_a_checkpoint_is_due(tmp_path):
     assert max(np.diff([-1, *seen])) <= 3
 
 
+@pytest.mark.slow
 def test_so_many_checkpoints_are_kept(tmp_path):
     fit(
         renew_regressor(),
@@ -620,6 +625,7 @@ def stopped(stopped_folder, tmp_path):
     return shutil.copytree(stopped_folder, tmp_path / "stopped")
 
 
+@pytest.mark.slow
 def test_what_is_resumed_is_said(stopped, capsys):
     for words in ("1 epochs and 3 steps were run before", "has ended, after 3 epochs"):
         model = renew_regressor()
@@ -628,6 +634,7 @@ def test_what_is_resumed_is_said(stopped, capsys):
         assert words in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path):
     class Replace(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -642,6 +649,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path):
         fit(renew_regressor(), DATA["arrays"](), Replace(), resume)
 
 
+@pytest.mark.slow
 def test_a_file_sets_nothing_but_what_a_callback_counts(stopped):
     checkpoint = max(stopped.iterdir())
     content = json.loads((checkpoint / "state.json").read_text())
@@ -673,6 +681,7 @@ def expected_history():
     return fit(renew_regressor(), DATA["arrays"]()).history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -742,6 +751,7 @@ def write_checksums(checkpoint):
     (checkpoint / "SHA256SUMS").write_text("".join(lines))
 
 
+@pytest.mark.slow
 def test_a_finished_fit_is_continued_by_the_same_model_for_more_epochs(tmp_path):
     expected = fit(renew_regressor(), DATA["arrays"](), epochs=5).history
     model = renew_regressor()
