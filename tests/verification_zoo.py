@@ -194,12 +194,15 @@ class Pair(km.Model):
     def compile(self, optimizer="sgd", **kwargs):
         super().compile(optimizer=None, **kwargs)
         with self.distribute_strategy.scope():
-            self.d_optimizer = km.build_optimizer(optimizer, self.critic)
-            self.g_optimizer = km.build_optimizer("sgd", self.generator)
+            self.d_optimizer = km.build_optimizer("sgd", self.critic)
+            self.g_optimizer = km.build_optimizer(optimizer, self.generator)
+
+    def draw_latents(self, x):
+        return km.random.normal((tf.shape(x)[0], 2), seed=self.seeds)
 
     def train_step(self, data):
         x, _ = data
-        latents = km.random.normal((tf.shape(x)[0], 2), seed=self.seeds)
+        latents = self.draw_latents(x)
         with tf.GradientTape(persistent=True) as tape:
             real, fake = self.critic(x), self.critic(self.generator(latents))
             d_loss = km.average_loss(tf.nn.softplus(fake) + tf.nn.softplus(-real))
@@ -212,6 +215,9 @@ class Pair(km.Model):
 
 class PartlyPlainPair(Pair):
     mean = staticmethod(tf.reduce_mean)
+
+    def draw_latents(self, x):
+        return x[:, :2]
 
 
 class UnbuiltPair(Pair):
@@ -285,7 +291,7 @@ FAULTS = {
         PlainMean, {"optimizer": "adam"}, REPLICAS, causes.MEAN, ("km.average_loss",)
     ),
     "plain mean of one of two losses": Case(
-        PartlyPlainPair, {}, REPLICAS, causes.MEAN, ("2 times", "kernel")
+        PartlyPlainPair, {"optimizer": "adam"}, REPLICAS, causes.MEAN, ("2 times", "kernel")
     ),
     "penalty on each replica": Case(
         CountedPenalty, {"optimizer": "sgd"}, REPLICAS, causes.MEAN, ("penalty",)
@@ -358,6 +364,25 @@ SOUND = {
         make_sequential(),
         {**PLAIN, "weighted_metrics": ["mae"]},
         data=(X, Y, np.linspace(0, 1, 32, dtype="float32")),
+    ),
+    "layers": Case(
+        make_sequential(
+            lambda: BatchNormalization(synchronized=True), lambda: km.random.Dropout(0.5, seed=1)
+        ),
+        PLAIN,
+    ),
+    "data set with a schedule and weights": Case(
+        make_sequential(),
+        {
+            "optimizer": keras.optimizers.SGD(
+                keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5), momentum=0.9
+            ),
+            "loss": "mse",
+            "weighted_metrics": ["mae"],
+        },
+        data=tf.data.Dataset.from_tensor_slices((X, Y, np.linspace(0, 1, 32, dtype="float32")))
+        .shuffle(32, seed=1)
+        .batch(8),
     ),
     "metrics": Case(
         make_sequential(),

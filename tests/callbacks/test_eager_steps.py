@@ -38,6 +38,7 @@ def get_expected_losses():
     return train("graph")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mode", ["graph", pytest.param("xla", marks=pytest.mark.sweep), "fused", "auto", None]
 )
@@ -53,6 +54,7 @@ def test_the_first_steps_are_eager_and_the_numbers_stay(mode):
         assert ends == [0, 5, 5]  # As without it: the first step tells how much work one is.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [pytest.param("graph", marks=pytest.mark.sweep), "fused"])
 def test_a_data_set_has_eager_steps(mode):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
@@ -60,12 +62,14 @@ def test_a_data_set_has_eager_steps(mode):
     assert model.eager_steps == 8
 
 
+@pytest.mark.slow
 def test_the_next_fit_is_compiled_from_its_beginning():
     model, _ = train("fused", callbacks=[km.callbacks.EagerSteps(1)])
     model.fit(X, Y, verbose=0)
     assert model.eager_steps == 1
 
 
+@pytest.mark.slow
 def test_a_fit_after_an_interrupted_one_is_compiled():
     def stop(epoch, logs):
         raise InterruptedError
@@ -79,6 +83,7 @@ def test_a_fit_after_an_interrupted_one_is_compiled():
     assert model.eager_steps == 0
 
 
+@pytest.mark.slow
 def test_more_eager_steps_than_there_are():
     model, _ = train("fused", callbacks=[km.callbacks.EagerSteps(100)])
     assert model.eager_steps == 12

@@ -98,6 +98,7 @@ def test_a_schedule_acts_on_all_optimizers_and_the_logs_name_them(make_model, mo
         assert f"setting {name} learning rate to 0.125" in printed
 
 
+@pytest.mark.slow
 def test_a_schedule_acts_on_the_named_optimizer():
     model = make_players()
     history = fit(model, km.callbacks.ForOptimizer("generator_optimizer", halve()))
@@ -106,6 +107,7 @@ def test_a_schedule_acts_on_the_named_optimizer():
     assert "learning_rate_discriminator_optimizer" not in history
 
 
+@pytest.mark.slow
 def test_each_optimizer_may_have_a_schedule_of_its_own():
     model = make_players()
     double = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 2 * rate)
@@ -127,6 +129,7 @@ def test_a_rate_that_is_set_counts_in_the_compiled_step():
     assert np.any(model.discriminator.get_weights()[0] != before[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "generator_optimizer"])
 def test_a_plateau_reduces_rates(name):
     model = make_players()
@@ -138,6 +141,7 @@ def test_a_plateau_reduces_rates(name):
     assert plateau.mode == "min"
 
 
+@pytest.mark.slow
 def test_optimizers_that_scale_losses_have_their_inner_rate_set():
     def scale(**arguments):
         return keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(**arguments))
@@ -147,6 +151,7 @@ def test_optimizers_that_scale_losses_have_their_inner_rate_set():
     assert rates(model) == [0.25, 0.25]
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_swapped_for_the_validation_only():
     model = make_players(learning_rate=0.1, use_ema=True, ema_momentum=0.5)
     seen = {}
@@ -163,6 +168,7 @@ def test_averaged_weights_are_swapped_for_the_validation_only():
     np.testing.assert_allclose(seen["end"], alone.generator.get_weights()[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tensorboard_counts_steps_and_writes_rates(tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True, write_graph=False)
     fit(make_players(), board, epochs=2)
@@ -170,6 +176,7 @@ def test_tensorboard_counts_steps_and_writes_rates(tmp_path):
     assert isinstance(board.model, Players)
 
 
+@pytest.mark.slow
 def test_tensorboard_writes_files(tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True)
     model = make_players()
@@ -219,6 +226,7 @@ def fit_pair(*callbacks, **arguments):
     return pair
 
 
+@pytest.mark.slow
 def test_a_user_s_model_has_the_same():
     pair = fit_pair(halve())
     assert [float(one.learning_rate) for one in pair.optimizers] == [0.125, 0.125]
@@ -226,6 +234,7 @@ def test_a_user_s_model_has_the_same():
     assert [float(one.learning_rate) for one in pair.optimizers] == [0.5, 0.125]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("monitor", "mode"), [("val_gain", "max"), ("gain", "max"), ("val_first_loss", "min")]
 )
@@ -239,6 +248,7 @@ def test_directions_are_known_by_name_and_by_what_the_model_says(monitor, mode, 
     assert best.best is not None
 
 
+@pytest.mark.slow
 def test_a_direction_that_nobody_knows_is_asked_for_before_the_first_step():
     pair = Pair()
     pair.compile(mode="graph")
@@ -282,6 +292,7 @@ def test_what_makes_no_sense_is_refused_before_the_first_step(optimizer, callbac
     assert int(model.generator_optimizer.iterations.numpy()) == 0
 
 
+@pytest.mark.slow
 def test_a_single_optimizer_is_checked_and_used_as_in_keras():
     x, y = km.data.sums(16, 3, seed=0)
     model = km.SumRegressor(())

@@ -99,6 +99,7 @@ def test_the_trained_weights_are_judged_if_asked_for():
     assert numbers[True] != numbers[False]
 
 
+@pytest.mark.slow
 def test_too_few_images_are_refused_before_an_epoch():
     painter = make_painter()
     before = painter.get_weights()
@@ -158,6 +159,7 @@ def test_watching_changes_nothing():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_watching_changes_nothing_of_a_gan():
     gan, callback = make_gan(), make_callback(metrics=("swd",))
     state, numbers = model_state.ModelState(gan), random_states.read()

@@ -103,6 +103,7 @@ def assert_equal_states(one, other):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list_modes("eager", "graph", "fused"))
 def test_a_layer_is_named_and_the_state_before_the_step_is_back(mode, tmp_path):
     model = make_model(mode, [Logarithm(name="log")])
@@ -123,6 +124,7 @@ def test_a_layer_is_named_and_the_state_before_the_step_is_back(mode, tmp_path):
     assert_equal_states(model, sound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_a_later_step_of_an_execution_in_a_later_epoch_is_found(mode):
     """The weights grow until they overflow: no step is like another."""
@@ -144,6 +146,7 @@ class LogOfSum(keras.layers.Layer):
         return tf.math.log(tf.reduce_sum(inputs, 1, keepdims=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "dropout"),
     [
@@ -160,6 +163,7 @@ def test_random_numbers_are_the_same_in_the_replay(mode, dropout):
     assert (report.epoch, report.ranges[0].least) == (history.epoch[-1], 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", FUSED)
 def test_a_division_in_the_loss_is_named(mode):
     report, (message,), _ = fit(make_model(mode, loss=Division()), X, with_number(0, Y))
@@ -167,6 +171,7 @@ def test_a_division_in_the_loss_is_named(mode):
     assert "It divides by 0" in message and "tf.reduce_min(y_true, 1" in report.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", GRAPH)
 def test_a_learning_rate_that_explodes_is_told_by_the_ranges(mode):
     report, (message,), _ = fit(make_model(mode, optimizer=keras.optimizers.SGD(1e12)), X, Y)
@@ -175,6 +180,7 @@ def test_a_learning_rate_that_explodes_is_told_by_the_ranges(mode):
     assert max(abs(report.ranges[0].least), report.ranges[0].most) > 1e18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list_modes("eager", "xla"))
 def test_a_number_in_the_data_is_found_by_its_place(mode):
     report, (message,), _ = fit(make_model(mode), with_number(np.nan), Y)
@@ -183,6 +189,7 @@ def test_a_number_in_the_data_is_found_by_its_place(mode):
     assert f"x[{ROW}, 3] of the batch is not finite" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [*GRAPH, pytest.param("eager", marks=pytest.mark.sweep)])
 def test_a_gradient_is_named_with_the_layer_whose_it_is(mode):
     zeros = keras.layers.Dense(3, kernel_initializer="zeros", name="first")
@@ -193,6 +200,7 @@ def test_a_gradient_is_named_with_the_layer_whose_it_is(mode):
     assert "The forward pass was finite" in message and "square root has no finite slope" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", FUSED)
 def test_the_state_of_an_optimizer_is_watched(mode):
     """Adam's mean square overflows: no weight moves any more, and the loss stays finite."""
@@ -203,11 +211,13 @@ def test_the_state_of_an_optimizer_is_watched(mode):
     assert "velocity" in report.variable
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_infinite_is_named():
     report, _, _ = fit(make_model("graph", optimizer=keras.optimizers.SGD(np.inf)), X, Y)
     assert report.stage == "variable" and report.variable.endswith("/learning_rate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [*GRAPH, pytest.param("eager", marks=pytest.mark.sweep)])
 def test_a_step_and_logs_of_the_users_own(mode):
     rows = (STEP + 1) * BATCH_SIZE  # Callbacks see the logs of an execution's last step.
@@ -217,25 +227,22 @@ def test_a_step_and_logs_of_the_users_own(mode):
     assert "1.0 / y" in report.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
-def test_two_replicas(mode, two_replicas):
-    with two_replicas.scope():
-        model = make_model(mode, [Logarithm(name="log")])
-        report, _, _ = fit(model, with_number(0), Y)
-    assert (report.step, report.stage, report.layer) == (STEP, "forward", "log")
-
-
-def test_two_replicas_get_their_state_back(two_replicas):
+def test_two_replicas_are_searched_and_get_their_state_back(mode, two_replicas):
     rows = STEP * BATCH_SIZE
     with two_replicas.scope():
-        model, sound = make_model("graph"), make_model("graph")
-        report, _, _ = fit(model, with_number(np.nan), Y)
-    assert (report.step, report.stage) == (STEP, "data")
-    assert (report.example, report.feature) == (ROW, (3,))
+        model, sound = (make_model(mode, [Logarithm(name="log")]) for _ in range(2))
+        report, _, _ = fit(model, with_number(0), Y)
     sound.fit(X[:rows], Y[:rows], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    assert (report.step, report.stage, report.layer) == (STEP, "forward", "log")
     assert_equal_states(model, sound)
+    with two_replicas.scope():
+        bad = fit(model, with_number(np.nan), Y)[0]
+    assert (bad.step, bad.stage, bad.example, bad.feature) == (STEP, "data", ROW, (3,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_the_gan_and_which_of_its_optimizers(mode):
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
@@ -253,18 +260,21 @@ def make_dataset(x=None, y=Y):
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list_modes("fused", "auto"))
 def test_a_data_set(mode):
     report, _, _ = fit(make_model(mode), make_dataset())
     assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
 
 
+@pytest.mark.sweep
 def test_several_steps_of_a_data_set():
     report, _, _ = fit(make_model("graph", steps_per_execution=5), make_dataset())
     assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
 
 
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.sweep), 5])
 def test_batches_of_a_generator_end_as_without_a_guard(steps):
     def generate():
         yield from make_dataset(X).as_numpy_iterator()
@@ -292,7 +302,8 @@ class Lengths(km.Model):
         return self.last(tf.reduce_sum(inputs, axis=1)[:, tf.newaxis])
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_ragged_batches(mode, tmp_path):
     rows = tf.ragged.constant([[1.0, 2.0], [3.0], [4.0, 5.0], [6.0, float("inf")]])
     model = Lengths()
@@ -304,6 +315,7 @@ def test_ragged_batches(mode, tmp_path):
         np.testing.assert_array_equal(batch["x/0"], [4, 5, 6, np.inf])
 
 
+@pytest.mark.slow
 def test_batches_of_a_distributed_data_set_are_not_kept(two_replicas):
     with two_replicas.scope():
         model = make_model("graph")
@@ -314,6 +326,7 @@ def test_batches_of_a_distributed_data_set_are_not_kept(two_replicas):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", FUSED)
 def test_a_step_that_a_loss_scale_skips_is_no_failure(mode):
     keras.config.set_dtype_policy("mixed_float16")
@@ -342,12 +355,14 @@ class Masked(keras.layers.Layer):
         return tf.nn.softmax(inputs + self.mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", GRAPH)
 def test_infinities_without_harm_are_no_failure(mode):
     report, messages, _ = fit(make_model(mode, [Masked()]), X, Y, epochs=2)
     assert report is None and messages == []
 
 
+@pytest.mark.slow
 def test_among_infinities_without_harm_the_one_that_does_harm_is_named():
     layers = [Masked(name="masked"), keras.layers.Rescaling(1.0, -1.0), Logarithm(name="log")]
     report, _, _ = fit(make_model("graph", layers), X, Y)
@@ -364,6 +379,7 @@ class Nothing(keras.metrics.Metric):
         return self.value
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_nan_is_named_and_may_be_ignored():
     model = make_model("graph", metrics=[Nothing(name="nothing")])
     report, (message,), _ = fit(model, X, Y)
@@ -373,6 +389,7 @@ def test_a_metric_that_is_nan_is_named_and_may_be_ignored():
     assert report is None and messages == []
 
 
+@pytest.mark.slow
 def test_an_error_in_place_of_the_warning():
     model = make_model("graph")
     guard = km.callbacks.NaNGuard(raise_error=True, check_data=False)
@@ -388,6 +405,7 @@ class Sabotage(keras.callbacks.Callback):
             self.model.trainable_variables[0].assign([[np.inf]] * 4)
 
 
+@pytest.mark.slow
 def test_a_fault_that_no_step_has_made_is_said_to_be_one():
     model = make_model("graph")
     report, (message,), _ = fit(model, X, Y, callbacks=[Sabotage()])
@@ -400,6 +418,7 @@ class OnlyCompiled(keras.layers.Layer):
         return inputs if tf.executing_eagerly() else inputs + np.nan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", FUSED)
 def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
     report, (message,), _ = fit(make_model(mode, [OnlyCompiled()]), X, Y)
@@ -407,6 +426,7 @@ def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
     assert report.logs == ("loss",) and "The same step is finite when it runs eagerly" in message
 
 
+@pytest.mark.slow
 def test_a_schedule_of_a_callback_takes_part_in_the_replay():
     """In the second epoch the learning rate is one that explodes."""
     model = make_model("graph", optimizer=keras.optimizers.SGD(1e-3))
@@ -415,6 +435,7 @@ def test_a_schedule_of_a_callback_takes_part_in_the_replay():
     assert (report.epoch, report.step, report.stage) == (1, 2, "loss")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_built_yet():
     model = km.SumRegressor(())
     model.compile("sgd", mode="fused")
@@ -422,6 +443,7 @@ def test_a_model_that_is_not_built_yet():
     assert (report.step, report.example) == (STEP, ROW)
 
 
+@pytest.mark.slow
 def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
     model = make_model("graph", optimizer="adam")
     x = X.copy()
@@ -434,6 +456,7 @@ def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
     assert all(not np.any(v.numpy()) for v in model.optimizer.variables if "momentum" in v.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list_modes("graph", "fused", "auto"))
 def test_a_sound_fit_is_the_same_as_without(mode):
     plain, guarded = make_model(mode, [Logarithm()]), make_model(mode, [Logarithm()])
@@ -479,6 +502,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
         km.callbacks.NaNGuard(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_report_is_plain_data():
     report, _, _ = fit(make_model("graph"), with_number(np.nan), Y)
     assert dataclasses.asdict(report)["ranges"][0]["num_broken"] == 1

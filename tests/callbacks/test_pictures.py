@@ -42,9 +42,9 @@ def train_painter(callbacks, epochs=3, channels=1, **arguments):
     return painter
 
 
-def train_regressor(callbacks, epochs=3, **arguments):
+def train_regressor(callbacks, epochs=3, metrics=None, **arguments):
     model = km.SumRegressor(units=())
-    model.compile("sgd", metrics=["mae"], mode="eager")
+    model.compile("sgd", metrics=metrics, mode="eager")
     model.fit(X, Y, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
 
 
@@ -82,6 +82,7 @@ def test_grids_may_be_coloured(tmp_path):
     assert num_frames(tmp_path / "progress.gif") == 3
 
 
+@pytest.mark.slow
 def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
     gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Tutorial(2, 2), seed=0)
     gan.compile()
@@ -96,6 +97,7 @@ def test_a_run_of_the_gan_can_be_watched_without_changing_it(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_grid_may_show_the_trained_weights(tmp_path):
     gan = km.MSGGAN((8, 8, 1), 2, 3, preset=km.presets.Default(2, 2), seed=0)
     gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
@@ -113,6 +115,7 @@ def test_a_file_is_no_folder_for_pictures(tmp_path):
         km.callbacks.SampleGrid(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_second_run_starts_a_new_gif(tmp_path):
     callback = km.callbacks.SampleGrid(tmp_path, num_images=2)
     train_painter([callback], epochs=3)
@@ -120,6 +123,7 @@ def test_a_second_run_starts_a_new_gif(tmp_path):
     assert num_frames(tmp_path / "progress.gif") == 2
 
 
+@pytest.mark.slow
 def test_the_gif_of_a_resumed_run_has_the_earlier_pictures(tmp_path):
     train_painter([km.callbacks.SampleGrid(tmp_path, num_images=2)], epochs=3)
     first = pixels(tmp_path / "epoch_001.png")
@@ -166,6 +170,7 @@ def test_short_epochs_are_drawn_at_the_first_and_at_the_end(tmp_path):
     assert [path.name for path in path.parent.iterdir()] == ["curves.png"]
 
 
+@pytest.mark.slow
 def test_a_fit_that_resumes_knows_curves_that_were_not_drawn(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
     curves.set_model(km.SumRegressor())
@@ -180,9 +185,11 @@ def test_a_fit_that_resumes_knows_curves_that_were_not_drawn(tmp_path):
 
 @pytest.mark.slow
 def test_training_and_validation_share_a_panel(tmp_path):
-    for name, arguments in (("alone", {}), ("both", {"validation_data": (X, Y)})):
+    logs = {"loss": 0.5, "mae": 0.4}
+    for name, own in (("alone", logs), ("both", {**logs, "val_loss": 0.7, "val_mae": 0.6})):
         curves = km.callbacks.LossCurves(tmp_path / f"{name}.png")
-        train_regressor([curves], epochs=1, **arguments)
+        curves.set_model(km.SumRegressor())
+        curves.on_epoch_end(0, own)
     alone, both = (pixels(tmp_path / f"{name}.png") for name in ("alone", "both"))
     assert alone.shape == both.shape == (3 * 120, 2 * 4 * 120, 4)  # panels: loss and mae
     assert np.any(alone != both)
@@ -199,7 +206,8 @@ def test_panels_stand_in_rows_of_two(tmp_path):
 @pytest.mark.slow
 def test_curves_hold_what_the_logs_hold(tmp_path):
     curves = km.callbacks.LossCurves(tmp_path / "curves.png")
-    train_regressor([curves], epochs=4, validation_data=(X, Y), validation_freq=2)
+    own = {"metrics": ["mae"], "validation_data": (X, Y), "validation_freq": 2}
+    train_regressor([curves], epochs=4, **own)
     assert sorted(curves.curves) == ["loss", "mae", "val_loss", "val_mae"]
     assert [epoch for epoch, _ in curves.curves["loss"]] == [1, 2, 3, 4]
     assert [epoch for epoch, _ in curves.curves["val_loss"]] == [2, 4]

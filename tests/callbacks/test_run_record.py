@@ -59,6 +59,7 @@ def test_it_names_all_devices_of_a_strategy(tmp_path, two_replicas):
     assert found["devices"] == ["CPU:0", "CPU:1"]
 
 
+@pytest.mark.slow
 def test_while_it_runs_it_says_so(tmp_path):
     path, found = tmp_path / "run.json", []
     look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: found.append(b))
@@ -90,6 +91,7 @@ def test_an_error_that_ends_the_run_is_noted(tmp_path, error, status, message):
     assert found["message"] == message
 
 
+@pytest.mark.slow
 def test_a_fit_that_a_callback_has_stopped_says_so(tmp_path):
     stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
     record = train(tmp_path / "run.json", epochs=9, callbacks=[stop])
@@ -97,6 +99,7 @@ def test_a_fit_that_a_callback_has_stopped_says_so(tmp_path):
     assert len(record["epochs"]) < 9
 
 
+@pytest.mark.slow
 def test_a_resumed_fit_keeps_the_earlier_epochs(tmp_path):
     first = train(tmp_path / "run.json", epochs=3)
     second = train(tmp_path / "run.json", epochs=4, initial_epoch=2)
@@ -106,6 +109,7 @@ def test_a_resumed_fit_keeps_the_earlier_epochs(tmp_path):
     assert [row["epoch"] for row in third["epochs"]] == [0]
 
 
+@pytest.mark.slow
 def test_a_fit_without_an_epoch_changes_nothing(tmp_path):
     train(tmp_path / "run.json", epochs=1)
     before = (tmp_path / "run.json").read_bytes()

@@ -74,6 +74,7 @@ def test_the_attributes_that_two_models_do_not_share_are_named(model):
     assert python_states.find_differences(other, other) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [{"mode": "graph"}, {"mode": "auto"}, {"run_eagerly": True}])
 def test_attributes_of_the_package_and_of_keras_are_no_state_of_the_user(compiled):
     model, other = zoo.Counter(), zoo.Counter()

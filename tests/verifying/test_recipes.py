@@ -37,6 +37,7 @@ def test_arrays_begin_again_where_the_steps_are_more():
     assert len(read_batch(recipe, 49)) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["arrays", "data set"])
 def test_a_recipe_that_was_sent_makes_the_same_model_of_the_same_batches(kind, tmp_path):
     batches = tf.data.Dataset.from_tensor_slices((zoo.X, zoo.Y)).shuffle(32).batch(8)

@@ -8,21 +8,14 @@ import verification_zoo as zoo
 import kerasmodes as km
 from kerasmodes.verifying import causes, reports
 
-# What is sound, in some ways; of the others, `sequential` is in further tests here.
-GRAPHS = {"modes": ("graph", "xla"), "replicas": 2}
-LOOPS = {"modes": ("eager", "fused"), "resume": True}
-PLAIN_KERAS = {"modes": ("keras", "graph"), "resume": True}
+# What is sound, many things in one; each of them is in a sweep.
 WAYS = {
-    "synchronized batch normalization": GRAPHS,
-    "schedule": GRAPHS,
-    "two optimizers": LOOPS,
-    "recurrent layer first": LOOPS,
-    "data set": LOOPS,
-    "dropout of km.random": PLAIN_KERAS,
-    "sample weights": PLAIN_KERAS,
+    "layers": {"modes": ("graph", "xla"), "replicas": 2},
+    "two optimizers": {"modes": ("eager", "fused"), "resume": True},
+    "recurrent layer first": {"modes": ("eager", "graph"), "resume": True},
+    "data set with a schedule and weights": {"modes": ("keras", "graph"), "resume": True},
 }
 ALL_WAYS = {"modes": ("keras", "eager", "graph", "xla", "fused"), "replicas": 2, "resume": True}
-CHEAP = {"draw of TensorFlow", "counter", "order of the data"}
 # Much like others, or in further tests: of two faults, of a loop, of replicas in a process.
 RARE = {
     "noise of Keras",
@@ -35,13 +28,11 @@ RARE = {
     "draw of NumPy",
 }
 FAULTS = [
-    pytest.param(
-        name, marks=pytest.mark.sweep if name in RARE else () if name in CHEAP else pytest.mark.slow
-    )
-    for name in zoo.FAULTS
+    pytest.param(name, marks=pytest.mark.sweep) if name in RARE else name for name in zoo.FAULTS
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_named(name):
     case = zoo.FAULTS[name]
@@ -70,6 +61,7 @@ def test_a_fault_is_named_among_all_ways(name):
     assert zoo.FAULTS[name].cause in zoo.verify(zoo.FAULTS[name], **ALL_WAYS).causes
 
 
+@pytest.mark.slow
 def test_the_reference_is_python_line_by_line():
     report = zoo.verify(zoo.SOUND["sequential"], modes=("graph", "eager"))
     assert report.reference == "eager"
@@ -102,18 +94,21 @@ def test_two_faults_are_both_named():
         assert all(words in report["2 replicas"].words for words in zoo.FAULTS[name].words)
 
 
+@pytest.mark.slow
 def test_what_a_mode_raises_is_told():
     report = zoo.verify(zoo.UNTRACEABLE, modes=("eager", "graph"))
     assert report["graph"].verdict == reports.FAILED
     assert "Could not be traced" in report["graph"].words
 
 
+@pytest.mark.slow
 def test_a_number_that_is_not_finite_in_every_way_proves_nothing():
     report = zoo.verify(zoo.BROKEN, modes=("graph", "eager"))
     assert report["eager"].causes == (causes.NOT_FINITE,)
     assert report["eager"].step == 1
 
 
+@pytest.mark.slow
 def test_a_compiled_model_needs_no_arguments_of_compile():
     def build():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -128,6 +123,7 @@ def test_a_model_in_the_place_of_its_function_is_refused():
         km.verify(km.SumRegressor(), (zoo.X, zoo.Y))
 
 
+@pytest.mark.slow
 def test_a_function_that_returns_the_same_model_again_is_refused():
     model = km.SumRegressor(())
     with pytest.raises(ValueError, match="Received: the same SumRegressor twice"):
