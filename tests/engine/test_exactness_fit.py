@@ -15,6 +15,8 @@ import tensorflow as tf
 from kerasmodes.engine import with_modes
 
 MODES = ("eager", "graph", "xla", "fused")
+# One mode runs single steps, one whole blocks; the sweep has the others.
+TWO_MODES = ["graph", "fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[::2])]
 RAN_OUT = "ignore:Your input ran out of data:UserWarning"  # as stock Keras says it
 GENERATOR = np.random.default_rng(0)
 # Ten batches of four; when fused, blocks of four, four and two steps.
@@ -24,6 +26,7 @@ BLOCK_ENDS = {mode: [*range(10)] for mode in MODES} | {"fused": [3, 7, 9]}
 # With the steps_per_execution of fused. As in Keras, the last execution counts as a whole one.
 BLOCKWISE = "graph in blocks"
 BLOCK_ENDS[BLOCKWISE] = [3, 7, 11]
+IN_BLOCKS = pytest.param(BLOCKWISE, marks=pytest.mark.sweep)
 
 
 class Counting(keras.Model):
@@ -104,7 +107,9 @@ def compiled(mode):
     model = Counting()
     in_blocks = mode == "fused" or mode.endswith("in blocks")
     arguments = {"steps_per_execution": 4 if in_blocks else 1}
-    if not mode.startswith("keras"):
+    if mode.startswith("keras"):
+        arguments["jit_compile"] = False  # Quicker for a few steps.
+    else:
         with_modes(model)
         arguments["mode"] = mode.split()[0]
     model.compile(keras.optimizers.SGD(0.05), "mse", metrics=["mae"], **arguments)
@@ -214,17 +219,13 @@ def keras_numbers(case, mode="keras"):
     return numbers(fit(mode, **CASES[case]()))
 
 
-# All in a loop, and some in each of the three modes that run step by step. The first 13 are about
-# the steps and order of epochs: these Keras's own blocks have, too.
-WAYS = [(case, "fused") for case in CASES]
-WAYS += [
-    pytest.param(case, mode, marks=[] if i % 6 == 2 * place else pytest.mark.sweep)
+# Each in one mode, every other one in a loop; the sweep has the others. What the first 18 are about
+# (steps, order and validation of epochs) Keras's own blocks have, too.
+DEFAULT_MODES = ("fused", "graph", "fused", "eager", "fused", BLOCKWISE)
+WAYS = [
+    pytest.param(case, mode, marks=[] if mode == DEFAULT_MODES[i % 6] else pytest.mark.sweep)
     for i, case in enumerate(CASES)
-    for place, mode in enumerate(MODES[:3])
-]
-WAYS += [
-    pytest.param(case, BLOCKWISE, marks=[] if i % 3 == 0 else pytest.mark.sweep)
-    for i, case in enumerate(list(CASES)[:13])
+    for mode in [*MODES, *[BLOCKWISE] * (i < 18)]
 ]
 
 
@@ -244,17 +245,25 @@ def test_fit_ends_as_in_keras(case, mode):
 @functools.cache
 def compiled_in_blocks(mode, steps_per_execution):
     """Returns one model for each number of steps and mode; "keras" is stock."""
-    model, arguments = Counting(), {}
+    model, arguments = Counting(), {"jit_compile": False}
+    model(X[:1])
     if mode != "keras":
         with_modes(model)
-        arguments["mode"] = mode
+        arguments = {"mode": mode}
     model.compile("sgd", "mse", steps_per_execution=steps_per_execution, **arguments)
     return model
 
 
+STEPS = [{}, {"steps_per_epoch": 5}, {"x": "unknown"}]
+BLOCK_WAYS = [(STEPS[0], None, 2), (STEPS[1], None, 2), (STEPS[2], "graph", 2)]
+OTHER_BLOCK_WAYS = [(STEPS[2], None, 2), *((arguments, "graph", 3) for arguments in STEPS)]
+
+
 @pytest.mark.filterwarnings(RAN_OUT)
-@pytest.mark.parametrize(("mode", "steps_per_execution"), [(None, 2), ("graph", 3)])
-@pytest.mark.parametrize("arguments", [{}, {"steps_per_epoch": 5}, {"x": "unknown"}])
+@pytest.mark.parametrize(
+    ("arguments", "mode", "steps_per_execution"),
+    [*BLOCK_WAYS, *(pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_BLOCK_WAYS)],
+)
 def test_callbacks_are_called_as_in_keras_to_the_last_index(mode, arguments, steps_per_execution):
     calls = []
     for name in ("keras", mode):
@@ -273,7 +282,7 @@ def test_callbacks_are_called_as_in_keras_to_the_last_index(mode, arguments, ste
     assert calls[1] == calls[0]
 
 
-@pytest.mark.parametrize("mode", [*MODES, BLOCKWISE])
+@pytest.mark.parametrize("mode", [*TWO_MODES, IN_BLOCKS])
 def test_callbacks_see_each_blocks_first_and_last_step(mode):
     record = Record()
     model = fit(mode, epochs=2, callbacks=[record])
@@ -290,7 +299,7 @@ def test_callbacks_see_each_blocks_first_and_last_step(mode):
         assert record.begins[kind] == expected, kind
 
 
-@pytest.mark.parametrize("mode", [*MODES, BLOCKWISE])
+@pytest.mark.parametrize("mode", [*TWO_MODES, BLOCKWISE])
 def test_logs_are_those_of_keras_after_the_same_step(mode):
     record, expected = Record(), Record()
     fit(mode, epochs=2, callbacks=[record], validation_data=(X[:8], Y[:8]))
@@ -302,7 +311,7 @@ def test_logs_are_those_of_keras_after_the_same_step(mode):
         assert record.epoch_logs[epoch] == pytest.approx(logs, rel=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_progress_bars_end_at_the_number_of_steps(mode, capsys):
     model = fit(mode, epochs=2, verbose=1)
     in_fit = capsys.readouterr().out
@@ -315,7 +324,7 @@ def test_progress_bars_end_at_the_number_of_steps(mode, capsys):
         assert max(map(int, shown)) == 10
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_validation_leaves_the_training_alone(mode):
     without = fit(mode, epochs=2)
     history, weights = without.history.history, without.dense.get_weights()
@@ -326,7 +335,7 @@ def test_validation_leaves_the_training_alone(mode):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", [*MODES, BLOCKWISE])
+@pytest.mark.parametrize("mode", [*TWO_MODES, IN_BLOCKS])
 def test_training_stops_at_the_end_of_a_block(mode):
     stop = AfterSteps(lambda model: setattr(model, "stop_training", True))
     model = fit(mode, epochs=3, callbacks=[stop], validation_data=(X[:8], Y[:8]))
@@ -336,7 +345,7 @@ def test_training_stops_at_the_end_of_a_block(mode):
     assert numbers(model)["steps"] == [14, 14]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_a_broken_off_epoch_harms_no_later_one(mode):
     def fail(model):
         raise InterruptedError
@@ -350,7 +359,7 @@ def test_a_broken_off_epoch_harms_no_later_one(mode):
 
 
 @pytest.mark.filterwarnings("ignore:Limiting")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_a_dry_run_ends_early_and_the_next_run_is_whole(mode):
     keras.config.set_max_steps_per_epoch(3)
     keras.config.set_max_epochs(2)
@@ -367,7 +376,7 @@ def test_a_dry_run_ends_early_and_the_next_run_is_whole(mode):
     assert model.predict(X, batch_size=4, verbose=0).shape == (40, 1)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_python_does_not_run_through_a_step_again_after_the_first_epoch(mode):
     model = fit(mode, validation_data=(X[:8], Y[:8]), validation_batch_size=4)
     model.predict(X, batch_size=4, verbose=0)

@@ -40,9 +40,16 @@ def largest_error(y_true, y_pred):
     return keras.ops.max(keras.ops.abs(y_true - y_pred))
 
 
-def numbers_of(model, y, **fit):
-    history = model.fit(X, y, batch_size=4, epochs=2, verbose=0, **fit).history
-    evaluated = model.evaluate(X, y, batch_size=4, verbose=0, return_dict=True)
+def numbers_of(model, y, num_examples=15, sample_weight=None):
+    """Returns the numbers of a fit and of an evaluation.
+
+    A batch of 8 is cut in shards; the one of 7 is given whole to each replica, and has a graph of
+    its own.
+    """
+    x, y = X[:num_examples], y[:num_examples]
+    fit = {"batch_size": 8, "verbose": 0}
+    history = model.fit(x, y, epochs=2, sample_weight=sample_weight, **fit).history
+    evaluated = model.evaluate(x, y, return_dict=True, **fit)
     return {**history, **{f"evaluated {name}": value for name, value in evaluated.items()}}
 
 
@@ -70,7 +77,7 @@ def train_with(make_metrics, y=Y, activation="sigmoid", **fit):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "eager"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_states_that_do_not_add_up_are_those_of_one_device(two_replicas, mode):
     assert_equal_on(two_replicas, train_with(lambda: [Largest(), largest_error]), mode)
 
@@ -81,41 +88,49 @@ def test_states_that_do_not_add_up_can_be_read_after_a_fit(two_replicas):
         with strategy.scope():
             model = km.SumRegressor(units=())
             model.compile("sgd", metrics=[Largest()], mode=mode)
-        model.evaluate(X, Y, batch_size=4, verbose=0)
+        model.evaluate(X, Y, batch_size=8, verbose=0)
         return model.get_metrics_result()["largest"]
 
     assert_equal_on(two_replicas, train)
 
 
+FOR_TWO_CLASSES = [
+    lambda: keras.metrics.AUC(num_thresholds=9, name="auc"),
+    lambda: keras.metrics.F1Score(name="f1"),
+    lambda: "accuracy",
+    lambda: keras.metrics.PrecisionAtRecall(0.5, num_thresholds=9, name="precision_at_recall"),
+    lambda: keras.metrics.BinaryIoU([0, 1], name="iou"),
+]
+FOR_NUMBERS = [
+    lambda: keras.metrics.R2Score(name="r2"),
+    lambda: keras.metrics.PearsonCorrelation(axis=0, name="correlation"),  # Of the whole batch.
+    lambda: keras.metrics.CosineSimilarity(name="similarity"),
+    lambda: keras.metrics.RootMeanSquaredError(name="root"),
+]
+
+
+def some_or_all(makers, number):
+    """Returns parameters: the first metrics, with states of different kinds, and all of them."""
+    return [
+        pytest.param(makers[:number], id="some"),
+        pytest.param(makers, marks=pytest.mark.sweep, id="all"),
+    ]
+
+
 @pytest.mark.slow
-def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas):
-    metrics = keras.metrics
-
-    def make_metrics():
-        return [
-            metrics.AUC(name="auc"),
-            metrics.PrecisionAtRecall(0.5, name="precision_at_recall"),
-            metrics.F1Score(name="f1"),
-            metrics.BinaryIoU([0, 1], name="iou"),
-            "accuracy",
-        ]
-
-    assert_equal_on(two_replicas, train_with(make_metrics, CLASSES, sample_weight=WEIGHTS))
+@pytest.mark.parametrize("makers", some_or_all(FOR_TWO_CLASSES, 3))
+def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas, makers):
+    train = train_with(
+        lambda: [make() for make in makers], CLASSES, num_examples=8, sample_weight=WEIGHTS[:8]
+    )
+    assert_equal_on(two_replicas, train)
 
 
 @pytest.mark.slow
-def test_metrics_of_keras_for_numbers_are_those_of_one_device(two_replicas):
-    metrics = keras.metrics
-
-    def make_metrics():
-        return [
-            metrics.R2Score(name="r2"),
-            metrics.CosineSimilarity(name="similarity"),
-            metrics.RootMeanSquaredError(name="root"),
-            metrics.PearsonCorrelation(axis=0, name="correlation"),  # Of the batch as a whole.
-        ]
-
-    assert_equal_on(two_replicas, train_with(make_metrics, activation=None))
+@pytest.mark.parametrize("makers", some_or_all(FOR_NUMBERS, 2))
+def test_metrics_of_keras_for_numbers_are_those_of_one_device(two_replicas, makers):
+    train = train_with(lambda: [make() for make in makers], activation=None, num_examples=8)
+    assert_equal_on(two_replicas, train)
 
 
 @pytest.mark.slow
@@ -125,7 +140,7 @@ def test_metrics_of_outputs_of_one_dimension_are_those_of_one_device(two_replica
             layers = [keras.Input((3,)), keras.layers.Dense(1), keras.layers.Reshape(())]
             model = km.with_modes(keras.Sequential(layers))
             model.compile("sgd", "mse", metrics=["mae"], mode=mode)
-        return numbers_of(model, Y[:, 0])
+        return numbers_of(model, Y[:, 0], num_examples=8)
 
     assert_equal_on(two_replicas, train)
 
@@ -273,7 +288,7 @@ def test_a_step_may_log_a_sum_of_losses(two_replicas):
         with strategy.scope():
             model = OwnLoss()
             model.compile("sgd", "mse", mode=mode)
-        return model.fit(X, Y, batch_size=4, epochs=2, verbose=0).history
+        return model.fit(X[:8], Y[:8], batch_size=8, epochs=2, verbose=0).history
 
     assert_equal_on(two_replicas, train)
 
@@ -287,13 +302,14 @@ class OwnLogs(km.SumRegressor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "eager"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_logs_computed_of_results_are_those_of_one_device(two_replicas, mode):
     def train(strategy, mode):
         with strategy.scope():
             model = OwnLogs(units=())
+            model.build((None, 3))
             model.compile("sgd", metrics=["mse"], mode=mode)
-        on_batch = model.train_on_batch(X[:4], Y[:4], return_dict=True)
-        return {**numbers_of(model, Y), "on batch": on_batch["root"]}
+        on_batch = model.train_on_batch(X[:8], Y[:8], return_dict=True)
+        return {**numbers_of(model, Y, num_examples=8), "on batch": on_batch["root"]}
 
     assert_equal_on(two_replicas, train, mode)
