@@ -35,7 +35,6 @@ def test_each_runtime_computes_what_keras_does(format, tmp_path):
     assert np.abs(images[0] - images[1]).max() > 1e-3  # The label counts.
 
 
-@pytest.mark.slow
 def test_a_converter_that_fails_is_one_sentence(tmp_path):
     texts = keras.Input((), dtype="string")
     model = keras.Model(texts, keras.layers.Hashing(3)(texts))

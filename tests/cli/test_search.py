@@ -138,7 +138,6 @@ def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(capsys):
     assert read_scores("search") == pytest.approx(read_scores("alone"), rel=1e-4)
 
 
-@pytest.mark.slow
 def test_one_process_has_a_line_for_each_trial(_searched):
     _, out = _searched
     assert out.startswith("trial 0: val_loss ")

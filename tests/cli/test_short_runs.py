@@ -22,6 +22,7 @@ def own_folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [SUM, [*SUM, "--resume", "--run=run"], GAN], ids=len)
 def test_a_fast_run_writes_nothing(command, own_folder, capsys):
     assert cli.main([*command, "--fast-dev-run", "--epochs=50"]) == 0
@@ -157,6 +158,7 @@ def test_a_damaged_file_is_named_before_a_run_is_resumed(
     assert weights.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flipped", "cut", "a zip file", "empty", "a folder"])
 def test_a_damaged_model_is_one_line(run, damage, capsys):
     path = run / "model.keras"
@@ -173,6 +175,7 @@ def test_a_damaged_model_is_one_line(run, damage, capsys):
     assert "error: `run` must hold a model.keras" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_settings_of_another_kind_are_refused(run, capsys):
     (run / "config.yaml").write_text("data: 3\n")
     assert cli.main(["evaluate", str(run), "--num-images=8"]) == 1

@@ -102,6 +102,7 @@ def test_the_network_is_in_the_config(kind):
     assert again.result() == metric.result()
 
 
+@pytest.mark.slow
 def test_the_shipped_network_fits_and_comes_back_with_its_weights():
     metric = metrics.FrechetDistance(network=metrics.feature_network())
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))

@@ -39,6 +39,7 @@ def test_images_become_float32_features(test_set):
     assert features.dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_classes_are_probabilities_beside_the_same_features(test_set, outputs):
     features, probabilities = outputs
     assert probabilities.shape == (256, 10)
@@ -57,6 +58,7 @@ def test_nothing_of_the_features_is_dead_or_below_zero(outputs):
     assert np.all(np.std(outputs[0], axis=0) > 0.01)
 
 
+@pytest.mark.slow
 def test_clothes_are_nearer_to_clothes_than_noise_is(network, test_set, outputs):
     noise = np.random.default_rng(0).uniform(-1, 1, (100, 28, 28, 1)).astype("float32")
     clothes = km.data.images(split="train[:100]", batch_size=100, seed=0)
@@ -67,6 +69,7 @@ def test_clothes_are_nearer_to_clothes_than_noise_is(network, test_set, outputs)
     assert np.median(of_noise) > 2 * np.median(of_clothes)
 
 
+@pytest.mark.slow
 def test_features_do_not_depend_on_the_rest_of_the_batch(network, test_set, outputs):
     features, _ = network.predict(test_set[0][:16], batch_size=7, verbose=0)
     np.testing.assert_allclose(features, outputs[0][:16], rtol=1e-4, atol=1e-5)

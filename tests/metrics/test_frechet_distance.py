@@ -112,6 +112,7 @@ def test_float64_features_keep_their_digits():
     assert result(real, generated) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_its_bias_is_the_documented_one():
     count, width = 1_000, 10
     biases = [
@@ -122,6 +123,7 @@ def test_its_bias_is_the_documented_one():
     assert np.mean(biases) == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_baseline_has_twice_the_bias():
     count, width = 1_000, 10
     baselines = []

@@ -22,6 +22,7 @@ def make_network(image_shape=(8, 8, 1)):
     )
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_metrics():
     network = make_network()
     evaluator = image_evaluator.ImageEvaluator(REAL, network, num_images=16)

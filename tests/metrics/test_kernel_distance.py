@@ -87,6 +87,7 @@ def test_one_subset_of_all_is_the_estimate_from_all():
     assert metric.result() == pytest.approx(estimate_discrepancy(x, y), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swap", [False, True])
 def test_the_smaller_side_bounds_the_subsets(swap):
     x, y = draw(6, 4), draw(40, 4, seed=1) + 1

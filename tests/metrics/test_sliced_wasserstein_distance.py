@@ -70,6 +70,7 @@ def by_loops(real, generated, num_scales, seed=0):
     return distances
 
 
+@pytest.mark.slow
 def test_it_is_the_definition():
     real, generated = draw(6, 28, 28, 1), draw(6, 28, 28, 1, seed=1) ** 3
     values = result(real, generated, seed=3)
@@ -95,6 +96,7 @@ def test_channels_have_pyramids_of_their_own():
             np.testing.assert_array_equal(one[..., channel : channel + 1], other)
 
 
+@pytest.mark.slow
 def test_noise_against_flat_images_has_a_closed_form():
     # A direction u takes pixels of independent N(0, 1) to N(0, 1), and those of an image that is
     # N(0, 1) everywhere to N(0, s^2) with s = |sum of u|. Their distance is |1 - s| E|N(0, 1)|, and
@@ -109,6 +111,7 @@ def test_noise_against_flat_images_has_a_closed_form():
     assert values == {"swd_7": pytest.approx(expected, rel=0.05)}
 
 
+@pytest.mark.slow
 def test_equal_sets_are_at_no_distance():
     assert set(result(draw(5, 28, 28, 2), draw(5, 28, 28, 2)).values()) == {0}
 
@@ -119,6 +122,7 @@ def test_the_order_of_images_does_not_matter_where_every_patch_is_taken():
     assert list(values.values()) == pytest.approx([0, 0], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_brightness_and_contrast_of_a_channel_do_not_matter():
     real = draw(3, 28, 28, 3)
     changed = real * [1, 100, 0.5] + [0, 7, -1]

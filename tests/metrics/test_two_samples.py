@@ -320,6 +320,7 @@ def test_a_metric_made_under_a_strategy_takes_whole_batches(name, two_replicas):
     assert_same(metric.result(), expected.result())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "run_eagerly"), pair_metrics([True, False]))
 def test_compile_takes_it(name, run_eagerly):
     shape = make(name)._real.shape
@@ -346,6 +347,7 @@ def doc_examples():
             yield from (pytest.param(module, block, id=owner.__name__) for block in blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "block"), list(doc_examples()))
 def test_examples_in_docstrings_run(module, block):
     examples = importlib.import_module("kerasmodes.metrics.examples")

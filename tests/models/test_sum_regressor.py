@@ -41,6 +41,7 @@ def test_one_step_is_gradient_descent_on_the_squared_error():
     assert bias[0] == pytest.approx(0.1 * 2 * (1 + 3) / 2)
 
 
+@pytest.mark.slow
 def test_its_defaults_are_adam_and_the_squared_error():
     model = km.SumRegressor()
     model.compile()
@@ -103,6 +104,7 @@ def test_any_loss_will_do(loss, formula):
     assert history["loss"] == pytest.approx([formula(error)], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_sample_weights_weigh_the_examples():
     weight = np.arange(16, dtype="float32")
     model = km.SumRegressor(units=(2,))
@@ -118,6 +120,7 @@ def test_sample_weights_weigh_the_examples():
         assert history[f"{prefix}mean_absolute_error"] == pytest.approx([weighted], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_logged_loss_weighs_batches_by_their_examples():
     model = km.SumRegressor(units=(2,))
     model.build((None, 3))
@@ -127,6 +130,7 @@ def test_the_logged_loss_weighs_batches_by_their_examples():
     assert history["loss"] == pytest.approx([expected], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_regularizers_and_added_losses_count():
     model = km.SumRegressor(units=(2,))
     model.hidden_layers[0].kernel_regularizer = keras.regularizers.L2(0.5)
@@ -145,6 +149,7 @@ def test_it_trains_in_mixed_precision():
     assert np.all(np.isfinite(losses))
 
 
+@pytest.mark.slow
 def test_it_learns():
     x, y = km.data.sums(num_samples=512, num_features=4, seed=0)
     model = km.SumRegressor()

@@ -29,6 +29,7 @@ def fit_sums(drawn, **arguments):
     return hypermodel.fit(hp, hypermodel.build(hp), verbose=0, **arguments)
 
 
+@pytest.mark.slow
 def test_an_array_is_batched_as_drawn():
     batches = Batches()
     x, y = km.data.sums(24, NUM_FEATURES)
@@ -36,6 +37,7 @@ def test_an_array_is_batched_as_drawn():
     assert batches.train == 6
 
 
+@pytest.mark.slow
 def test_a_data_set_is_batched_as_drawn_and_its_validation_is_not():
     batches = Batches()
     x, y = km.data.sums(24, NUM_FEATURES)
@@ -98,6 +100,7 @@ def test_a_generator_is_refused():
         fit_sums(4, x=((x, y) for _ in range(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop_remainder", [False, True])
 def test_no_example_of_a_data_set_is_dropped(drop_remainder):
     seen = []

@@ -23,6 +23,7 @@ def score_sum(hp):
     return 2 * hp.Float("number", 0.0, 1.0) + (1.0 if choice == "b" else 0.0)
 
 
+@pytest.mark.slow
 def test_what_decides_the_objective_is_most_important(tmp_path):
     measured, r_squared = km.tuning.measure_importance(
         search_formula(tmp_path, score_sum, max_trials=30, fails=(4,))
@@ -45,6 +46,7 @@ def test_an_objective_of_many_decades_is_explained_by_its_logarithm(tmp_path):
     assert measured[0]["number"] == pytest.approx(expected["number"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_noise_is_not_explained(tmp_path):
     generator = random.Random(0)
     tuner = search_formula(
@@ -64,6 +66,7 @@ def test_the_same_search_gives_the_same_numbers(tmp_path):
     assert km.tuning.measure_importance(tuner) == km.tuning.measure_importance(tuner)
 
 
+@pytest.mark.slow
 def test_what_decides_a_condition_gets_its_importance(tmp_path):
     def score(hp):
         is_deep = hp.Boolean("is_deep")

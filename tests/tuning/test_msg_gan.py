@@ -23,7 +23,6 @@ def hyperband_search(tmp_path_factory):
     return tuner
 
 
-@pytest.mark.slow
 def test_hyperband_promotes_a_gan(hyperband_search):
     assert list_statuses(hyperband_search) == ["COMPLETED"] * 3
     promoted = hyperband_search.oracle.trials["2"]
@@ -38,6 +37,7 @@ def test_the_saved_gan_has_both_optimizers(hyperband_search, tmp_path):
     assert steps == int(gan.discriminator_optimizer.iterations) > 0
 
 
+@pytest.mark.slow
 def test_the_space_is_known_before_the_first_trial(tmp_path):
     space = make_space(generator_filters=2, discriminator_filters=2)
     hypermodel = km.tuning.MSGGANHyperModel((4, 4, 1), num_scales=1)
@@ -48,6 +48,7 @@ def test_the_space_is_known_before_the_first_trial(tmp_path):
     assert {hp.name for hp in tuner.oracle.get_space().space} == names
 
 
+@pytest.mark.slow
 def test_the_gan_is_built_as_drawn():
     drawn = {"latent_dim": 3, "generator_filters": 2, "discriminator_filters": 4, "gamma": 0.5}
     rates = {"generator_learning_rate": 0.002, "discriminator_learning_rate": 0.003}

@@ -58,7 +58,6 @@ def test_the_file_is_a_picture_of_four_panels(valley, tmp_path):
     assert matplotlib.pyplot.get_fignums() == []
 
 
-@pytest.mark.slow
 def test_the_title_counts_trials(valley, figure):
     best = valley.oracle.get_best_trials(1)[0]
     title = figure.get_suptitle()
@@ -93,6 +92,7 @@ def test_the_objective_is_drawn_over_time(panels):
     assert axes.get_xlabel() == "elapsed time at the end of the trial, seconds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "unit"),
     [
@@ -175,6 +175,7 @@ def test_few_trials_are_too_few_to_tell(tmp_path):
     assert not axes.patches
 
 
+@pytest.mark.slow
 def test_noise_is_too_little_to_tell(tmp_path):
     generator = random.Random(0)
     tuner = search_formula(
@@ -185,6 +186,7 @@ def test_noise_is_too_little_to_tell(tmp_path):
     assert not axes.patches
 
 
+@pytest.mark.slow
 def test_one_trial_and_one_that_runs_are_drawn(tmp_path):
     tuner = search_formula(tmp_path / "search", max_trials=2)
     running = tuner.oracle.trials["1"]

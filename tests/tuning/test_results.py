@@ -34,6 +34,7 @@ def render(table, width=200):
     return capture.get()
 
 
+@pytest.mark.slow
 def test_divergence_fails_one_trial_and_is_last_in_the_table(tmp_path):
     tuner = make_sum_tuner(tmp_path, learning_rate=[1e-3, 1e30], batch_size=8)
     tuner.search(**make_sums())
@@ -43,7 +44,6 @@ def test_divergence_fails_one_trial_and_is_last_in_the_table(tmp_path):
     assert "failed" in last_row and "1e+30" in last_row
 
 
-@pytest.mark.slow
 def test_the_table_lists_the_best_trials_first(hyperband_search):
     table = km.tuning.best_trials_table(hyperband_search, num_trials=3)
     headings = [column.header.replace("\n", "") for column in table.columns]
@@ -311,6 +311,7 @@ class Pair(km.Model):
         return {"loss": loss}
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_cannot_be_built_is_an_error(tmp_path):
     def build(hp):
         model = Pair()
@@ -324,6 +325,7 @@ def test_an_optimizer_that_cannot_be_built_is_an_error(tmp_path):
     assert not (tmp_path / "best.keras").exists()
 
 
+@pytest.mark.slow
 def test_state_that_does_not_fit_the_optimizer_is_an_error(tmp_path):
     is_searching = True
 

@@ -47,6 +47,7 @@ def test_an_objective_that_is_no_log_ends_the_search_before_the_first_trial(tmp_
     assert not list(tmp_path.glob("*/trial_*"))
 
 
+@pytest.mark.slow
 def test_an_objective_that_no_callback_logs_ends_the_search_in_its_first_epoch(tmp_path):
     with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
         search_sums(tmp_path, objective="val_frechet", callbacks=[keras.callbacks.Callback()])
@@ -82,6 +83,7 @@ def search_widths(directory, refused, **arguments):
     return km.tuning.search(build, "grid", directory=directory, **{**defaults, **arguments})
 
 
+@pytest.mark.slow
 def test_an_error_in_fit_fails_its_trial_alone_and_leaves_its_traceback(tmp_path):
     tuner = search_widths(tmp_path, refused=[2, 4])
     statuses = {
@@ -94,6 +96,7 @@ def test_an_error_in_fit_fails_its_trial_alone_and_leaves_its_traceback(tmp_path
     assert "width 4 is refused" in (folder / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 def test_three_failures_in_a_row_end_the_search_with_the_reason(tmp_path):
     with pytest.raises(RuntimeError, match="(?s)limit of 3.*width 5 is refused"):
         search_widths(tmp_path, refused=[3, 4, 5])
@@ -126,6 +129,7 @@ def test_arrays_that_are_not_finite_end_the_search_before_its_first_trial(tmp_pa
         search_sums(tmp_path, **sums)
 
 
+@pytest.mark.slow
 def test_settings_of_keras_tuner_are_passed_on(tmp_path):
     space = make_space(optimizer="sgd", batch_size=4)
     tuner = search_sums(
@@ -155,6 +159,7 @@ def test_more_trials_extend_a_search(tmp_path):
     assert both.oracle.trials["0"].score == first.oracle.trials["0"].score
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_built_by_shapes_can_be_resumed(tmp_path):
     class Built(km.Model):
         def __init__(self):
@@ -177,6 +182,7 @@ def test_a_model_that_is_not_built_by_shapes_can_be_resumed(tmp_path):
     assert list_statuses(tuner) == ["COMPLETED"] * 2
 
 
+@pytest.mark.slow
 def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
     class Sizes(keras_tuner.HyperModel):
         def build(self, hp):
@@ -233,6 +239,7 @@ def test_overwrite_starts_again(tmp_path):
     assert len(search_sums(tmp_path, max_trials=1, epochs=1, overwrite=True).oracle.trials) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trial_1/trial.json", "tuner0.json", "search.json"])
 def test_a_damaged_file_is_named_and_can_be_set_aside(name, random_search, tmp_path):
     shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
@@ -312,6 +319,7 @@ def test_an_unknown_tuner_names_the_four(tmp_path):
         search_sums(tmp_path, "best")
 
 
+@pytest.mark.slow
 def test_a_rehearsal_sets_no_seed(tmp_path):
     """Two searches without a seed begin with other weights."""
 

@@ -156,6 +156,7 @@ def test_an_image_does_not_depend_on_the_others(kind):
     assert_equal(whole, augment(pyramid, numbers))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", NAMES)
 def test_gradients_equal_differences(policy):
     pyramid = make_pyramid((4, 4, 2), num_scales=2, batch_size=1)

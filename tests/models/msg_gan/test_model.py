@@ -50,6 +50,7 @@ def test_images_come_smallest_first(tutorials):
     assert all(np.abs(image).max() <= 1 for image in images)
 
 
+@pytest.mark.slow
 def test_defaults_are_the_tutorials(tutorials):
     assert tutorials.image_shape == (28, 28, 1)
     assert (tutorials.num_scales, tutorials.latent_dim) == (3, 100)
@@ -61,6 +62,7 @@ def test_defaults_are_the_tutorials(tutorials):
     assert tutorials.mode == "graph"
 
 
+@pytest.mark.slow
 def test_the_pyramid_is_bilinear():
     image = np.zeros((1, 4, 4, 1), "float32")
     image[0, 0, 0, 0] = 16
@@ -79,6 +81,7 @@ def test_the_pyramid_of_a_ramp():
     np.testing.assert_array_equal(smallest[0, :, :, 0], [[7.5]])
 
 
+@pytest.mark.slow
 def test_one_step_is_the_tutorials():
     """Both gradients from one forward pass of one draw of latents, then both updates."""
     gan, copy = make_gan(dropout=0.0), make_gan(dropout=0.0)
@@ -118,7 +121,6 @@ def test_labels_are_ignored():
     assert losses[0] == losses[1]
 
 
-@pytest.mark.slow
 def test_training_and_validation_log_the_same_names(fitted):
     _, logs = fitted
     names = {"g_loss", "d_loss", "real_accuracy", "fake_accuracy"}
@@ -141,6 +143,7 @@ def test_accuracies_count_right_answers(fitted):
     assert (logs["real_accuracy"], logs["fake_accuracy"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_generate_returns_arrays_of_every_scale():
     images = shared_gan().generate(5)
     assert all(type(scale) is np.ndarray for scale in images)
@@ -149,6 +152,7 @@ def test_generate_returns_arrays_of_every_scale():
     assert all(np.abs(scale).max() <= 1 for scale in images)
 
 
+@pytest.mark.slow
 def test_generate_needs_no_compile_and_may_exceed_a_batch():
     num_images = multi_scale.GENERATE_BATCH_SIZE + 3
     _, images = make_gan().generate(num_images, seed=0)
@@ -156,6 +160,7 @@ def test_generate_needs_no_compile_and_may_exceed_a_batch():
     assert len(np.unique(images[:, 0, 0, 0])) == num_images
 
 
+@pytest.mark.slow
 def test_a_single_scale_generates_a_list_too():
     (images,) = shared_gan(num_scales=1).generate(2)
     assert images.shape == (2, 4, 4, 1)
@@ -306,6 +311,7 @@ def make_class_gan(num_classes=3):
     return km.MSGGAN((4, 4, 1), 1, 3, num_classes, preset, seed=1)
 
 
+@pytest.mark.slow
 def test_classes_are_generated_as_asked():
     gan = make_class_gan()
     first, last, turns = (gan.generate(6, 0, labels=labels)[-1] for labels in (0, 2, None))
@@ -376,6 +382,7 @@ def test_discriminator_steps_must_be_a_positive_integer(steps):
         shared_gan().compile(discriminator_steps=steps)
 
 
+@pytest.mark.slow
 def test_an_adaptive_augmentation_grows_while_real_images_are_known():
     preset = km.presets.Default(8, 8)
     gan = km.MSGGAN((4, 4, 1), 1, 3, None, preset, "adaptive", seed=1)
@@ -385,6 +392,7 @@ def test_an_adaptive_augmentation_grows_while_real_images_are_known():
     assert gan.augmentation.strength.numpy() == pytest.approx(12 / 500_000)
 
 
+@pytest.mark.slow
 def test_real_and_fake_images_are_augmented_before_they_are_judged():
     class Black(km.augmentation.DiffAugment):
         def call(self, pyramid, numbers):

@@ -60,6 +60,7 @@ def test_the_gans_average_follows_weights_and_statistics(mode, sizes):
     assert any("moving_variance" in weight.path for weight in gan.average.network.weights)
 
 
+@pytest.mark.slow
 def test_the_average_generates_unless_told_otherwise():
     gan = km.MSGGAN((4, 4, 1), 2, 3, preset=km.presets.Default(8, 8), seed=0)
     gan.generator.set_weights([2 * weight + 1 for weight in gan.generator.get_weights()])
@@ -71,6 +72,7 @@ def test_the_average_generates_unless_told_otherwise():
     np.testing.assert_array_equal(gan(latents)[-1], averaged)
 
 
+@pytest.mark.slow
 def test_the_average_is_evaluated_unless_told_otherwise():
     gan = km.MSGGAN((4, 4, 1), 1, 3, preset=km.presets.Default(8, 8), seed=0)
     gan.compile("sgd", "sgd", mode="eager")
@@ -98,6 +100,7 @@ def test_an_exported_model_serves_what_the_average_makes(tmp_path):
     np.testing.assert_allclose(images, gan(latents, labels)[-1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_average_is_not_trained():
     gan = km.MSGGAN((4, 4, 1), 1, 3, preset=km.presets.Default(8, 8))
     trained = len(gan.generator.trainable_variables) + len(gan.discriminator.trainable_variables)

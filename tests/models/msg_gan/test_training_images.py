@@ -226,6 +226,7 @@ def make_plain_gan():
     return gan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches, generated, batches])
 def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     data = make((IMAGES + 1) / 2)

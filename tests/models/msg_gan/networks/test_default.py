@@ -33,6 +33,7 @@ def networks(request):
     return NETWORKS[request.param]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("networks", "shape"), pair_networks(SHAPES), indirect=["networks"])
 def test_any_size_number_of_scales_and_channels(networks, shape):
     image_shape, num_scales = shape
@@ -59,6 +60,7 @@ def test_the_discriminator_sees_every_scale(networks, scale):
     assert np.any(discriminator(images) != before)
 
 
+@pytest.mark.slow
 def test_a_class_changes_the_images_and_the_logit(networks):
     generator = networks.make_generator((4, 4, 1), 2, latent_dim=3, num_classes=2, filters=4)
     discriminator = networks.make_discriminator((4, 4, 1), 2, num_classes=2, filters=4)

@@ -90,6 +90,7 @@ def test_the_discriminator_ends_in_one_logit(discriminator):
     assert len(layers_of(discriminator, keras.layers.Flatten)) == 1
 
 
+@pytest.mark.slow
 def test_gradients_of_the_logit_reach_every_scale_of_the_generator():
     generator = networks.make_generator((8, 8, 1), 3, latent_dim=4, filters=2)
     discriminator = networks.make_discriminator((8, 8, 1), 3, filters=2)
