@@ -6,6 +6,7 @@ import numpy as np
 import kerasmodes as km
 
 NUM_FEATURES = 4
+BATCH_SIZES = (1, 8, 32)
 G_LOSS = keras_tuner.Objective("g_loss", "min")
 HYPERBAND = {"max_epochs": 2, "factor": 2}  # The third trial is a promotion.
 
@@ -21,7 +22,7 @@ def make_images(num_images=8):
 
 def search_sums(directory, tuner="random", mode="eager", **arguments):
     """Runs `km.tuning.search` on the sum regressor."""
-    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode, batch_sizes=BATCH_SIZES)
     defaults = {"max_trials": 3, "epochs": 2, "seed": 0, **make_sums()}
     return km.tuning.search(hypermodel, tuner, directory=directory, **{**defaults, **arguments})
 
@@ -52,7 +53,7 @@ def make_sum_tuner(directory, **values):
     space = make_space(hidden_layers=1, optimizer="sgd", **values)
     with space.conditional_scope("hidden_layers", [1, 2, 3]):
         space.Fixed("units_1", 8)
-    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, "eager", batch_sizes=BATCH_SIZES)
     return make_tuner(keras_tuner.RandomSearch, hypermodel, directory, space)
 
 

@@ -85,6 +85,8 @@ class NaNGuard(fit_watchers.FitWatcher):
     ```
     """
 
+    writes_to = "directory"
+
     def __init__(
         self,
         directory: str | pathlib.Path | None = None,

@@ -49,6 +49,8 @@ class SampleGrid(keras.callbacks.Callback):
     ```
     """
 
+    writes_to = "directory"
+
     def __init__(
         self,
         directory: str | os.PathLike,
@@ -111,6 +113,8 @@ class LossCurves(keras.callbacks.Callback):
     model.fit(x, y, epochs=3, callbacks=[km.callbacks.LossCurves("curves.png")])
     ```
     """
+
+    writes_to = "path"
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()

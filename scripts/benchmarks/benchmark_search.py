@@ -152,6 +152,7 @@ def _make_table(results):
         "trials, s",
         "ratio",
         "fit of a trial, s",
+        "its processor time, s",
         "overhead of a trial, s",
         "command, s",
     )
