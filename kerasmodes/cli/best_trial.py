@@ -83,7 +83,7 @@ def _describe_penalty(found):
 
 def _describe_optimizer(optimizer):
     """Returns what Keras makes an optimizer from, without settings that are its defaults."""
-    defaults = type(optimizer)().get_config()
+    defaults = type(optimizer)(name=optimizer.name).get_config()
     config = {n: v for n, v in optimizer.get_config().items() if v != defaults[n]}
     return {"class_name": type(optimizer).__name__, "config": config}
 

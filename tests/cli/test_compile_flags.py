@@ -108,7 +108,7 @@ def test_settings_of_penalties_change_those_of_the_preset_and_named_ones():
     ("words", "message"),
     [
         (["--penalty-gamma=0"], "`penalty_gamma` must be a positive number"),
-        (["--penalty-every=1.5"], "`penalty_every` must be a positive integer"),
+        (["--penalty-every=0"], "`penalty_every` must be a positive integer"),
         (["--penalty-every=2", "--penalties=null"], "`penalty_every` must be left out without"),
     ],
 )
