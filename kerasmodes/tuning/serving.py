@@ -140,8 +140,8 @@ class Servicer(oracle_chief.OracleServicer):
                 left = sorted(self._list_ongoing() | set(self.oracle._retry_queue))
                 raise RuntimeError(
                     "A worker must call the search's chief within "
-                    f"worker_timeout={self.worker_timeout:g} seconds. Received: no call from any, "
-                    f"with trials {', '.join(left) or 'to be drawn'} left. They are gone; the same "
+                    f"worker_timeout={self.worker_timeout:g} seconds. Received: no call from any. "
+                    f"Unfinished trials: {', '.join(left) or 'those to be drawn'}. The same "
                     "command resumes the search."
                 )
             for tuner_id, trial in list(self.oracle.ongoing_trials.items()):

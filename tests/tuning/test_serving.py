@@ -209,7 +209,7 @@ def test_a_chief_without_workers_ends_with_the_reason(servicer, clock):
     servicer.give_up_silent_workers()  # None has come yet.
     ask_for_trial(servicer, "a")
     clock.now = 1_011
-    with pytest.raises(RuntimeError, match="within worker_timeout=10 seconds.*trials 0 left.*gone"):
+    with pytest.raises(RuntimeError, match="within worker_timeout=10 seconds.*trials: 0. The same"):
         servicer.give_up_silent_workers()
 
 

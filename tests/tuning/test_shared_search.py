@@ -1,5 +1,6 @@
 """Tests of what a search leaves and shows: trials put back, atomic writes, the display's lines."""
 
+import gc
 import json
 import shutil
 import threading
@@ -149,6 +150,22 @@ def test_a_chief_that_never_answers_is_an_error(random_search, monkeypatch):
     monkeypatch.setattr(shared_search, "SECONDS_FOR_FIRST_ANSWER", 0)
     with pytest.raises(RuntimeError, match="chief must answer within 0 seconds. .* 127.0.0.1:9"):
         random_search.pre_create_trial()
+
+
+@pytest.fixture
+def thawed():
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+def test_a_search_spares_what_was_there_its_garbage_collections(thawed):
+    with shared_search.freeze_garbage_collection():
+        assert gc.get_freeze_count() > 10_000
+        with shared_search.freeze_garbage_collection():
+            pass
+        assert gc.get_freeze_count() > 10_000
+    assert gc.get_freeze_count() == 0
 
 
 class CountingServicer(serving.Servicer):
