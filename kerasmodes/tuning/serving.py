@@ -91,7 +91,11 @@ class Servicer(oracle_chief.OracleServicer):
             repeated = self.oracle.ongoing_trials.get(request.tuner_id)
             if repeated is not None:
                 forget_results(repeated)
+            begin = self.clock()
             response = super().CreateTrial(request, context)
+            # Others could not call meanwhile: Bayesian search may draw for a minute.
+            for trial_id in self.last_calls:
+                self.last_calls[trial_id] += self.clock() - begin
             self._note_call(response.trial.trial_id)
             if repeated is None and isinstance(self.oracle, GridSearchOracle):
                 # keras-tuner would find the next point when this one has ended: one at a time.

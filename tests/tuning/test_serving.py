@@ -192,6 +192,20 @@ def test_a_worker_that_reports_keeps_its_trial(servicer, clock):
     assert list(servicer.oracle.ongoing_trials) == ["a"]
 
 
+def test_the_time_in_which_the_chief_draws_a_trial_is_no_silence(servicer, clock, monkeypatch):
+    draw = servicer.oracle.populate_space
+
+    def draw_slowly(trial_id):
+        clock.now += 100
+        return draw(trial_id)
+
+    monkeypatch.setattr(servicer.oracle, "populate_space", draw_slowly)
+    for tuner_id in "ab":
+        ask_for_trial(servicer, tuner_id)
+    servicer.give_up_silent_workers()
+    assert sorted(servicer.oracle.ongoing_trials) == ["a", "b"]
+
+
 def test_a_worker_that_was_given_up_ends_its_trial_in_vain(servicer, clock):
     ask_for_trial(servicer, "a")
     clock.now = 6
