@@ -88,11 +88,6 @@ def test_each_trial_writes_files_of_its_own(tmp_path):
     assert not (tmp_path / "best.keras").exists()
 
 
-def test_the_best_models_have_the_state_of_their_optimizers(random_search):
-    model = random_search.get_best_models()[0]
-    assert int(model.optimizer.iterations) > 0
-
-
 def test_an_unknown_argument_is_named_before_the_search(tmp_path):
     with pytest.raises(ValueError, match="of `search` or of `fit`. Received: max_trails=int"):
         search_sums(tmp_path, max_trails=3)
