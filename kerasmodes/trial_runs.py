@@ -13,20 +13,9 @@ from typing import Any
 import keras
 
 from kerasmodes import callbacks as own_callbacks
-from kerasmodes.engine import ModesMixin, fit_arguments, kept_state
+from kerasmodes.engine import ModesMixin, fit_arguments, kept_state, written_places
 from kerasmodes.engine.readers import Reader
 
-# Callbacks that write, with the attribute that says where.
-PLACES = {
-    keras.callbacks.CSVLogger: "filename",
-    keras.callbacks.ModelCheckpoint: "filepath",
-    keras.callbacks.TensorBoard: "log_dir",
-    own_callbacks.LossCurves: "path",
-    own_callbacks.NaNGuard: "directory",
-    own_callbacks.Resume: "directory",
-    own_callbacks.RunRecord: "path",
-    own_callbacks.SampleGrid: "directory",
-}
 # They would write elsewhere.
 LEFT_OUT = (
     keras.callbacks.BackupAndRestore,
@@ -135,7 +124,7 @@ def list_harmless(
 
 
 def _redirect(callback, folder):
-    attribute = next((PLACES[cls] for cls in PLACES if isinstance(callback, cls)), None)
+    attribute = written_places.find_attribute(callback)
     given = None if attribute is None else getattr(callback, attribute)
     if given is None:
         return callback

@@ -25,6 +25,7 @@ trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 # The files that take longest, in falling order: processes that take them first end together.
 LONGEST = (
     "test_workers.py",
+    "test_worker_processes.py",
     "test_readme.py",
     "test_contract.py",
     "test_examples.py",

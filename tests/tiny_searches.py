@@ -6,6 +6,7 @@ import numpy as np
 import kerasmodes as km
 
 NUM_FEATURES = 4
+BATCH_SIZES = (1, 8, 32)
 G_LOSS = keras_tuner.Objective("g_loss", "min")
 HYPERBAND = {"max_epochs": 2, "factor": 2}  # The third trial is a promotion.
 
@@ -53,7 +54,7 @@ def make_sum_tuner(directory, **values):
     space = make_space(hidden_layers=1, optimizer="sgd", **values)
     with space.conditional_scope("hidden_layers", [1, 2, 3]):
         space.Fixed("units_1", 8)
-    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, "eager", batch_sizes=BATCH_SIZES)
     return make_tuner(keras_tuner.RandomSearch, hypermodel, directory, space)
 
 

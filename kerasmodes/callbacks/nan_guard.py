@@ -102,6 +102,7 @@ class NaNGuard(fit_watchers.FitWatcher):
     """
 
     watches_outputs = True
+    writes_to = "directory"
 
     def __init__(
         self,

@@ -58,6 +58,8 @@ class SampleGrid(keras.callbacks.Callback):
     ```
     """
 
+    writes_to = "directory"
+
     def __init__(
         self,
         directory: str | os.PathLike,
@@ -122,6 +124,8 @@ class LossCurves(keras.callbacks.Callback):
     model.fit(x, y, epochs=3, callbacks=[km.callbacks.LossCurves("curves.png")])
     ```
     """
+
+    writes_to = "path"
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()

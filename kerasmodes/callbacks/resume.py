@@ -70,6 +70,8 @@ class Resume(FitWatcher):
     ```
     """
 
+    writes_to = "directory"
+
     def __init__(
         self,
         directory: str | pathlib.Path,

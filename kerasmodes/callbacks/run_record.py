@@ -59,6 +59,8 @@ class RunRecord(keras.callbacks.Callback):
     ```
     """
 
+    writes_to = "path"
+
     def __init__(self, path: str | os.PathLike):
         super().__init__()
         self.path = pathlib.Path(path)

@@ -58,7 +58,7 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
                 batch_size=flags.batch_size,
             ),
             **pick(flags, comparison_flags),
-            **read_compile(flags, make_preset(flags).optimizer),
+            **read_compile(flags, make_preset(flags)),
         )
 
     return run

@@ -13,10 +13,17 @@ from kerasmodes import arguments
 from kerasmodes.cli import kinds
 from kerasmodes.cli.flags import add_arguments, add_flag, pick
 from kerasmodes.engine import ModesMixin
+from kerasmodes.models.msg_gan import penalties, presets
+from kerasmodes.models.msg_gan.model import OF_PRESET
 
 # Arguments of `compile` that `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
 CLIPNORM_HELP = "Clip the gradients, together, to this norm."
+# Settings of the penalties, with kind and help.
+PENALTY_SETTINGS = {
+    "gamma": (kinds.FLOAT, "Weight of the penalties; without it, their own."),
+    "every": (kinds.INT, "Steps from one penalty to the next."),
+}
 # They change nothing in a model with one output, no weights of examples, and no loop of its own.
 WITHOUT_EFFECT = {"auto_scale_loss", "loss_weights", "weighted_metrics"}
 OPTIMIZERS = {
@@ -44,8 +51,8 @@ def add_compile_arguments(
         skip: Names of arguments to omit.
 
     Returns:
-        A function of the flags that returns the arguments of `compile`. It takes `default`, a
-        function that returns the optimizer where none is named.
+        A function of the flags that returns the arguments of `compile`. It takes the preset that
+        has what is not named, if the model has one.
     """
     functions = [model_class.compile, ModesMixin.compile]
     if "kwargs" in inspect.signature(model_class.compile).parameters:
@@ -56,14 +63,16 @@ def add_compile_arguments(
         words = "Learning rate; without it, the optimizer's own."
         add_flag(parser, "compile", _name_rate(name), kinds.FLOAT, help=words)
     add_flag(parser, "compile", "global_clipnorm", kinds.FLOAT, help=CLIPNORM_HELP)
+    if "penalties" in names:
+        for name, (kind, words) in PENALTY_SETTINGS.items():
+            add_flag(parser, "compile", f"penalty_{name}", kind, help=words)
 
-    def make(
-        flags: jsonargparse.Namespace,
-        default: Callable[[], keras.optimizers.Optimizer] | None = None,
-    ) -> dict[str, Any]:
+    def make(flags: jsonargparse.Namespace, preset: presets.Preset | None = None) -> dict[str, Any]:
         given = pick(flags, names)
         for name in optimizers:
-            given[name] = _make_optimizer(name, flags, default)
+            given[name] = _make_optimizer(name, flags, preset and preset.optimizer)
+        if "penalties" in names:
+            given["penalties"] = _make_penalties(flags, preset)
         if keras.Model.compile in functions:
             _check_name("loss", flags.loss, keras.losses)
             for metric in flags.metrics or ():
@@ -94,6 +103,26 @@ def _make_optimizer(name, flags, default):
     elif settings:
         optimizer = type(optimizer).from_config({**optimizer.get_config(), **settings})
     return optimizer
+
+
+def _make_penalties(flags, preset):
+    """Returns the penalties that the flags describe."""
+    settings = {name: flags[f"penalty_{name}"] for name in PENALTY_SETTINGS}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if "gamma" in settings:
+        arguments.check_positive_numbers(penalty_gamma=settings["gamma"])
+    if "every" in settings:
+        arguments.check_positive_integers(penalty_every=settings["every"])
+    if not settings:
+        return flags.penalties
+    found = penalties.get(preset.penalties() if flags.penalties == OF_PRESET else flags.penalties)
+    if not found:
+        name, value = next(iter(settings.items()))
+        raise ValueError(
+            f"`penalty_{name}` must be left out without penalties. "
+            f"Received: penalty_{name}={value!r}, penalties={flags.penalties!r}"
+        )
+    return [type(one).from_config({**one.get_config(), **settings}) for one in found]
 
 
 def _find_optimizer(name, identifier):

@@ -60,10 +60,17 @@ def find_folder(
     return folder
 
 
-def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace) -> None:
-    """Writes the settings of a run; makes its folder if missing."""
+def write_config(folder: pathlib.Path, flags: jsonargparse.Namespace, note: str = "") -> None:
+    """Writes the settings of a run; makes its folder if missing.
+
+    Args:
+        folder: Where the file is written.
+        flags: The flags of `train`.
+        note: Line of a comment that the file begins with, after that of the version.
+    """
     config = list_settings(flags)
     header = HEADER.format(version=kerasmodes.__version__, model=flags.model)
+    header += f"# {note}\n" if note else ""
     text = yaml.safe_dump(config, sort_keys=False, default_flow_style=None, allow_unicode=True)
     with atomic_files.atomic_write(folder / CONFIG) as temporary:
         temporary.write_text(header + text, "utf-8")

@@ -1,9 +1,10 @@
-"""`kerasmodes tune`: a search, the tables and pictures of its trials, the file of its best model.
+"""`kerasmodes tune`: a search, the tables and pictures of its trials, the files of the best one.
 
-In one process or in several: `kerasmodes/tuning/workers.py` starts them.
+In one process or in several: `kerasmodes/tuning/worker_processes.py` starts them.
 """
 
 import contextlib
+import functools
 import json
 import pathlib
 import random
@@ -14,7 +15,7 @@ import jsonargparse
 import keras_tuner
 
 from kerasmodes import callbacks, data, tuning
-from kerasmodes.cli import kinds
+from kerasmodes.cli import best_trial, kinds, run_folders, training
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -23,11 +24,9 @@ from kerasmodes.cli.flags import (
     console,
     name_flag,
     pick,
-    read_images,
 )
-from kerasmodes.tuning import batch_size, folders, workers
+from kerasmodes.tuning import batch_size, folders, worker_processes, workers
 
-VALIDATION_SHARE = 0.1
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
 
 
@@ -43,13 +42,10 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     search_flags = add_arguments(parser, "search", tuning.search, skip=NOT_FLAGS)
 
     def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
-        x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
         return tuning.search(
             tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
             **pick(flags, search_flags),
-            x=x,
-            y=y,
-            validation_split=VALIDATION_SHARE,
+            **training.make_sums(pick(flags, data_flags), flags.seed),
         )
 
     return _add_processes(parser, "sum", search)
@@ -61,39 +57,36 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     That is the distance of its images to test images.
     """
     model_flags = add_arguments(
-        parser, "model", tuning.MSGGANHyperModel, skip={"image_shape", "hypermodel"}
+        parser, "model", tuning.MSGGANHyperModel, skip={"image_shape", "hypermodel", "seed"}
     )
     add_data_argument(parser)
     skip = {"name", "with_labels", "batch_size", "seed"}
     data_flags = add_arguments(parser, "data", data.images, skip=skip)
-    words = "The split of the test images."
-    add_flag(parser, "data", "test_split", kinds.NAME, "test", words)
-    metric_flags = add_arguments(
-        parser,
-        "metrics",
-        callbacks.GenerationMetrics,
-        skip={"images", "network", "metrics", "seed", "averaged"},
-    )
+    training.add_test_split(parser, "data")
+    skip = training.NOT_FLAGS_OF_METRICS
+    metric_flags = add_arguments(parser, "metrics", callbacks.GenerationMetrics, skip=skip)
     search_flags = add_arguments(parser, "search", tuning.search, skip={*NOT_FLAGS, "objective"})
 
     def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
         batch_size.check_sizes("batch_sizes", flags.batch_sizes)
-        data_arguments = pick(flags, data_flags)
-        # Each trial makes larger batches of these; what fits none of them is left out.
-        smallest = {"batch_size": min(flags.batch_sizes), "seed": flags.seed}
-        images = read_images(flags.data, **data_arguments, **smallest)
-        with name_flag("split", "test_split"):
-            test_images = read_images(flags.data, **{**data_arguments, "split": flags.test_split})
+        arguments = {"name": flags.data, **pick(flags, data_flags)}
+        # Each trial reads them from the first epoch on, as `train` does.
+        make_images = functools.partial(data.images, **arguments, seed=flags.seed)
+        with name_flag("name", "data"):
+            images = make_images(batch_size=max(flags.batch_sizes))  # Raises if none is so large.
+            with name_flag("split", "test_split"):
+                test_images = data.images(**{**arguments, "split": flags.test_split})
         metrics = callbacks.GenerationMetrics(
             test_images, metrics=("frechet",), **pick(flags, metric_flags)
         )
+        hypermodel = tuning.MSGGANHyperModel(
+            tuple(images.element_spec.shape[1:]), **pick(flags, model_flags), seed=flags.seed
+        )
         return tuning.search(
-            tuning.MSGGANHyperModel(
-                tuple(images.element_spec.shape[1:]), **pick(flags, model_flags)
-            ),
+            hypermodel,
             objective=keras_tuner.Objective("val_frechet", "min"),
             **pick(flags, search_flags),
-            x=images,
+            x=make_images,
             callbacks=[metrics],
         )
 
@@ -111,7 +104,7 @@ def _add_processes(
     add_arguments(
         parser,
         "processes",
-        workers.launch_workers,
+        worker_processes.launch_workers,
         workers.take_role,
         skip={"command", "num_workers", "directory"},
     )
@@ -125,18 +118,14 @@ def _add_processes(
                     "`num_workers` must be left out with `join`: each worker is a command of its "
                     f"own. Received: num_workers={flags.num_workers}, join={flags.join!r}"
                 )
-            workers.launch_workers(
-                _repeat_command(name, flags),
-                flags.num_workers,
-                flags.max_restarts,
-                flags.directory,
-                flags.chief,
-            )
+            others = flags.num_workers, flags.max_restarts, flags.directory, flags.chief
+            with worker_processes.open_workers(_repeat_command(name, flags), *others):
+                _report(search(flags), name, flags)
             return
         with _take_role(flags) as role:
             tuner = search(flags)
             if role != "worker":
-                _report(tuner, pathlib.Path(flags.directory))
+                _report(tuner, name, flags)
 
     return run
 
@@ -176,13 +165,18 @@ def _repeat_command(name, flags):
     return words
 
 
-def _report(tuner, directory):
+def _report(tuner, name, flags):
+    directory = pathlib.Path(flags.directory)
     console.print(tuning.best_trials_table(tuner))
     tuning.save_trials(tuner, directory / "trials.csv")
     tuning.plot_search(tuner, directory / "trials.png")
     tuning.write_hparams(tuner, directory / "hparams")
     tuning.save_best_model(tuner, directory / "best.keras")
+    best_trial.write_config(tuner, name, flags)
     console.print(
         f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "
         "for TensorBoard, hparams."
+    )
+    console.print(
+        f"The best trial again: kerasmodes train {name} --config {directory / run_folders.CONFIG}"
     )

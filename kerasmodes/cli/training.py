@@ -5,6 +5,7 @@ import functools
 import inspect
 import secrets
 import sys
+from typing import Any
 
 import jsonargparse
 import keras
@@ -39,6 +40,8 @@ from kerasmodes.engine import shard_checks
 from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
+# What a program gives `GenerationMetrics`.
+NOT_FLAGS_OF_METRICS = {"images", "network", "metrics", "seed", "averaged"}
 # No settings to compare runs by.
 PLACES = {"run", "resume", "data_dir", "idx_dir", "mlflow", "wandb"}
 SAMPLE_NOTE = (
@@ -58,17 +61,28 @@ def train_sum(parser: jsonargparse.ArgumentParser) -> Command:
 
     def run(flags: jsonargparse.Namespace) -> None:
         strategy = _start(flags)
-        x, y = data.sums(**pick(flags, data_flags), seed=flags.seed)
-        validation = data.sums(NUM_VALIDATION_SUMS, flags.num_features, flags.seed + 1)
+        sums = make_sums(pick(flags, data_flags), flags.seed)
         with strategy.scope():
             model = models.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype)
             model.build((None, flags.num_features))
             model.compile(**read_compile(flags))
         folder = run_folders.find_folder(flags, "sum", strategy)
         fit_arguments = pick(flags, fit_flags)
-        _fit(model, folder, [], flags, x=x, y=y, validation_data=validation, **fit_arguments)
+        _fit(model, folder, [], flags, **sums, **fit_arguments)
 
     return run
+
+
+def make_sums(settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Returns `x`, `y` and `validation_data` of `fit`: the sums of a seed, and some of the next.
+
+    Args:
+        settings: `num_samples` and `num_features` of `data.sums`.
+        seed: The seed of the run.
+    """
+    x, y = data.sums(**settings, seed=seed)
+    validation = data.sums(NUM_VALIDATION_SUMS, settings["num_features"], seed + 1)
+    return {"x": x, "y": y, "validation_data": validation}
 
 
 def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
@@ -81,8 +95,11 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     data_flags = add_arguments(parser, "data", data.images, skip={"name", "with_labels", "seed"})
     read_compile = add_compile_arguments(parser, models.MSGGAN)
     fit_flags = add_fit_arguments(parser, "epochs")
-    words = "Epochs from one val_frechet to the next."
-    add_flag(parser, "fit", "metrics_every", kinds.INT, help=words)
+    words = "Epochs from one val_frechet to the next; without it, none."
+    add_flag(parser, "metrics", "metrics_every", kinds.INT, help=words)
+    add_test_split(parser, "metrics")
+    skip = NOT_FLAGS_OF_METRICS | {"every", "cache_dir"}
+    metric_flags = add_arguments(parser, "metrics", callbacks.GenerationMetrics, skip=skip)
     _add_run_arguments(parser, "msggan")
 
     def run(flags: jsonargparse.Namespace) -> None:
@@ -90,7 +107,7 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         images = _load_images(flags, data_flags)
         with strategy.scope():
             gan = make_gan(flags)
-            gan.compile(**read_compile(flags, gan.preset.optimizer))
+            gan.compile(**read_compile(flags, gan.preset))
         _check_images(gan, images)
         folder = run_folders.find_folder(flags, "msggan", strategy)
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
@@ -101,8 +118,12 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         ]
         if flags.metrics_every is not None:
             arguments.check_positive_integers(metrics_every=flags.metrics_every)
-            test = read_images(flags.data, **{**pick(flags, data_flags), "split": "test"})
-            evaluator = callbacks.GenerationMetrics(test, every=flags.metrics_every)
+            with name_flag("split", "test_split"):
+                split = {"split": flags.test_split}
+                test = read_images(flags.data, **{**pick(flags, data_flags), **split})
+            evaluator = callbacks.GenerationMetrics(
+                test, every=flags.metrics_every, **pick(flags, metric_flags)
+            )
             image_evaluator.resolve_network(
                 gan.image_shape
             )  # Raises if no network takes such images.
@@ -115,6 +136,11 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
             )
 
     return run
+
+
+def add_test_split(parser: jsonargparse.ArgumentParser, title: str) -> None:
+    """Adds the flag that names the images which generated ones are compared with."""
+    add_flag(parser, title, "test_split", kinds.NAME, "test", "The split of the test images.")
 
 
 def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:

@@ -15,7 +15,8 @@ from kerasmodes.tuning.results import (
 )
 from kerasmodes.tuning.sum_regressor import SumRegressorHyperModel
 from kerasmodes.tuning.tuners import search
-from kerasmodes.tuning.workers import find_role, launch_workers
+from kerasmodes.tuning.worker_processes import launch_workers
+from kerasmodes.tuning.workers import find_role
 
 __all__ = [
     "BatchSize",

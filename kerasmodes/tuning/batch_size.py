@@ -5,6 +5,7 @@ fails, in `checked_hypermodel.py`.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,12 +76,13 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         Args:
             hp: The hyperparameters of the trial.
             model: A compiled model.
-            *args: Passed to the model's `fit`, as are the keyword arguments. `x` must be arrays, or
-                a `tf.data.Dataset` of batches, which is batched again.
+            *args: Passed to the model's `fit`, as are the keyword arguments. `x` must be arrays; a
+                `tf.data.Dataset` of batches, which is batched again; or a function of `batch_size`
+                that returns a new data set, such as `functools.partial(km.data.images, seed=0)`.
             **kwargs: See `*args`.
 
         Raises:
-            ValueError: If `batch_size` is given.
+            ValueError: If `batch_size` is given, or two choices hold all examples.
             TypeError: If `x` cannot be batched.
         """
         batch_size = hp.Choice("batch_size", list(self.choices))
@@ -88,11 +90,38 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
             model.set_mode(hp.Choice("mode", list(self.modes)))
         # Keras's own signature: a model's `fit` may take anything and pass it to Keras.
         given = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
+        self._check_sizes(hp, given)
         batched = self._add_batch_size(given, batch_size)
         if isinstance(batched["x"], tf.data.Dataset):
-            self.restore_order(given["x"], batched["x"], batched.get("initial_epoch", 0))
+            epoch = batched.get("initial_epoch", 0)
+            if callable(given["x"]):
+                datasets.skip_epochs(batched["x"], epoch, datasets.count_batches(batched["x"]))
+            else:
+                self.restore_order(given["x"], batched["x"], epoch)
             batched = {"shuffle": False, **batched}  # Keras warns of shuffle=True.
         return self.call_fit(hp, model, **batched)
+
+    def _check_sizes(self, hp, given):
+        """Raises if several batch sizes of the space hold all examples: their trials are equal."""
+        count = self._count_training_examples(given)
+        choices = [one for one in hp.space if one.name == "batch_size"]
+        sizes = sorted({size for one in choices for size in getattr(one, "values", ())})
+        if count is not None and len(sizes) > 1 and sizes[-2] >= count:
+            raise ValueError(
+                f"`batch_size` must have at most one choice of {count} or more, the number of "
+                f"training examples: trials of two are equal. Received: choices={sizes}"
+            )
+
+    def _count_training_examples(self, given):
+        """Returns their number, or `None` if it is unknown."""
+        x = given.get("x")
+        if isinstance(x, tf.data.Dataset):
+            return self._count(x)
+        leaves = [] if callable(x) else keras.tree.flatten(x)
+        if not leaves or not len(getattr(leaves[0], "shape", ())):
+            return None
+        # As in Keras.
+        return math.floor(leaves[0].shape[0] * (1.0 - (given.get("validation_split") or 0.0)))
 
     def _add_batch_size(self, given, batch_size):
         """Returns the arguments of `fit`, a dict, with this batch size."""
@@ -105,18 +134,30 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         x = given.get("x")
         if isinstance(x, tf.data.Dataset):
             return {**given, "x": self._batch_again(x, batch_size)}
+        if callable(x):
+            made = x(batch_size=batch_size)
+            if not isinstance(made, tf.data.Dataset):
+                raise TypeError(
+                    "`x`, a function of `batch_size`, must return a tf.data.Dataset. "
+                    f"Received: a {type(made).__name__}"
+                )
+            return {**given, "x": made}
         leaves = keras.tree.flatten(x)
         if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
             raise TypeError(
-                "`x` must be arrays or a tf.data.Dataset, which can be batched again. "
+                "`x` must be arrays or a tf.data.Dataset, which can be batched again, or a "
+                "function of `batch_size` that returns a tf.data.Dataset. "
                 f"Received: x={type(x).__name__}"
             )
         return {**given, "batch_size": batch_size}
 
-    def _batch_again(self, dataset, batch_size):
+    def _count(self, dataset):
         if self._counted[0] is not dataset:
             self._counted = dataset, _count_examples(dataset)
-        count = self._counted[1]
+        return self._counted[1]
+
+    def _batch_again(self, dataset, batch_size):
+        count = self._count(dataset)
         is_even = count is not None and count % batch_size == 0
         batches = dataset.rebatch(batch_size, drop_remainder=is_even)
         if count is None:

@@ -4,6 +4,7 @@ Checked with keras-tuner 1.4.8.
 """
 
 import copy
+import functools
 import json
 import pathlib
 import shutil
@@ -164,6 +165,8 @@ def _describe(value):
         return value
     if isinstance(value, tf.data.Dataset):
         return f"{value.element_spec}, {int(value.cardinality())} batches"
+    if isinstance(value, functools.partial):
+        return [_describe(value.func), _describe(value.args), _describe(value.keywords)]
     if isinstance(value, dict):
         return {str(name): _describe(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):

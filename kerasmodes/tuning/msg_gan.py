@@ -36,6 +36,7 @@ class MSGGANHyperModel(BatchSize):
             drawn evenly by its logarithm.
         beta_1: Numbers in [0, 1) to choose from: the `beta_1` of both Adam optimizers.
         batch_sizes: Positive ints to choose from.
+        seed: The `seed` of each trial's `km.MSGGAN`.
 
     Raises:
         ValueError: If a range is empty or a choice impossible.
@@ -73,6 +74,7 @@ class MSGGANHyperModel(BatchSize):
         learning_rate: Sequence[float] = (1e-4, 4e-3),
         beta_1: Sequence[float] = (0.0, 0.5, 0.9),
         batch_sizes: Sequence[int] = (32, 64, 128),
+        seed: int | None = None,
     ):
         num_scales = (num_scales,) if isinstance(num_scales, int) else tuple(num_scales)
         check_sizes("batch_sizes", batch_sizes)
@@ -81,8 +83,9 @@ class MSGGANHyperModel(BatchSize):
         check_sizes("filters", filters)
         super().__init__(choices=batch_sizes)
         arguments.check_image_shape(image_shape)
+        arguments.check_seed(seed, can_be_none=True)
         self.image_shape = tuple(image_shape)
-        self.num_scales, self.mode = num_scales, mode
+        self.num_scales, self.mode, self.seed = num_scales, mode, seed
         for loss in losses:
             arguments.check_choice("losses", loss, LOSSES)
         for penalty in penalties:
@@ -106,7 +109,7 @@ class MSGGANHyperModel(BatchSize):
             discriminator_filters=hp.Choice("discriminator_filters", list(self.filters)),
         )
         latent_dim = hp.Choice("latent_dim", list(self.latent_dims))
-        gan = MSGGAN(self.image_shape, num_scales, latent_dim, preset=preset)
+        gan = MSGGAN(self.image_shape, num_scales, latent_dim, preset=preset, seed=self.seed)
         beta_1 = hp.Choice("beta_1", list(self.beta_1))
         optimizers = {}
         for name in ("generator", "discriminator"):

@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import difflib
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -11,10 +13,31 @@ import keras_tuner
 # Configurations tried: the defaults, then some that are drawn. A search whose data or arguments are
 # wrong fails for all of them.
 DRAWS = 3
+# Configurations in which a hyperparameter that the user has given is looked for.
+MOST_DRAWS = 12
+
+
+class _Requests(keras_tuner.HyperParameters):
+    """Hyperparameters that know which names a model was built and fitted with."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()  # Shared by copies.
+
+    def _retrieve(self, hp):
+        self.names.add(hp.name)
+        return super()._retrieve(hp)
+
+    def get(self, name):
+        self.names.add(self._get_name(name))
+        return super().get(name)
 
 
 def rehearse(
-    tuner: keras_tuner.Tuner, fit_arguments: dict[str, Any], has_further_logs: bool
+    tuner: keras_tuner.Tuner,
+    fit_arguments: dict[str, Any],
+    has_further_logs: bool,
+    given: Collection[str] = (),
 ) -> None:
     """Trains one step of a model of the search, in eager mode and without callbacks.
 
@@ -22,28 +45,45 @@ def rehearse(
         tuner: The tuner, before its search.
         fit_arguments: Arguments of `fit`.
         has_further_logs: Whether the objective may be a log of a callback.
+        given: Names of the hyperparameters that the user has given.
 
     Raises:
         Exception: The error of the default configuration, if some drawn ones have errors, too.
-        ValueError: If the objective is not in the logs.
+        ValueError: If the objective is not in the logs, or a hyperparameter that is given was not
+            asked for in several configurations.
     """
     arguments = {name: value for name, value in fit_arguments.items() if name != "callbacks"}
     arguments |= {"epochs": 1, "verbose": 0}
-    first_error = None
-    for draw in range(DRAWS):
+    first_error, has_run, asked = None, False, set()
+    for draw in range(MOST_DRAWS):
         hp = _draw(tuner.oracle.get_space(), draw)
         try:
             logs = _run_step(tuner, hp, arguments)
         except Exception as error:
             first_error = first_error or error
+            if draw + 1 >= DRAWS and not has_run:
+                raise first_error from None
             continue
         _check_objective(tuner.oracle.objective, logs, has_further_logs)
-        return
-    raise first_error
+        has_run, asked = True, asked | hp.names
+        if asked.issuperset(given):
+            return
+    _refuse_unknown(given, asked)
+
+
+def _refuse_unknown(given, asked):
+    unknown = next(name for name in given if name not in asked)
+    close = difflib.get_close_matches(unknown, asked, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"`hyperparameters` must be among those that the model asks for: {', '.join(sorted(asked))}"
+        f". Received: {unknown!r}, which none of {MOST_DRAWS} configurations asked for.{hint}"
+    )
 
 
 def _draw(space, draw):
     """Returns hyperparameters with their defaults, or drawn ones."""
+    space = _Requests.from_config(space.get_config())
     if draw:
         for hp in space.space:
             if space.is_active(hp):
@@ -53,6 +93,7 @@ def _draw(space, draw):
 
 
 def _run_step(tuner, hp, arguments):
+    tuner.hypermodel.declare_hyperparameters(copy.copy(hp))
     with _limit_fit():
         # Its own `_build_hypermodel` would look for the trial that Hyperband promotes.
         scope = tuner.distribution_strategy.scope if tuner.distribution_strategy else None

@@ -7,6 +7,7 @@ import csv
 import os
 import pathlib
 import warnings
+from collections.abc import Callable
 
 import keras
 import keras_tuner
@@ -60,7 +61,7 @@ def save_trials(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:
 
     `best_epoch` is counted as `fit` prints it: the first is 1. A metric's value is the best of
     those that keras-tuner keeps; of a training history it keeps the best epoch. `seconds` are known
-    for searches whose `verbose` is not 0, in a folder that was not copied.
+    in a folder that was not copied; of searches by keras-tuner's own call, if `verbose` is not 0.
 
     Args:
         tuner: A keras-tuner tuner, during its search or after it.
@@ -130,17 +131,28 @@ def save_best_model(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:
     if path.suffix != ".keras":
         raise ValueError(f"`path` must end in .keras. Received: path={str(path)!r}")
     trial_records.check_completed(tuner)
-    model = _load_with_optimizers(tuner, tuner.oracle.get_best_trials(1)[0])
+    model = load_with_optimizers(tuner.load_model, tuner, tuner.oracle.get_best_trials(1)[0])
     with atomic_files.atomic_write(path) as temporary:
         model.save(temporary)
 
 
-def _load_with_optimizers(tuner: keras_tuner.Tuner, trial: Trial) -> keras.Model:
-    """Returns a trial's model of its best epoch, with the state of its optimizers."""
+def load_with_optimizers(
+    load_model: Callable[[Trial], keras.Model], tuner: keras_tuner.Tuner, trial: Trial
+) -> keras.Model:
+    """Returns a trial's model of its best epoch, with the state of its optimizers.
+
+    Args:
+        load_model: Function of a trial that returns its model, with or without that state.
+        tuner: A keras-tuner tuner after its search.
+        trial: One of its completed trials.
+
+    Raises:
+        RuntimeError: If the state of an optimizer cannot be restored.
+    """
     with warnings.catch_warnings():
         # The model's optimizer may have no variables yet. They are loaded below.
         warnings.filterwarnings("ignore", LOST_STATE, UserWarning)
-        model = tuner.load_model(trial)
+        model = load_model(trial)
     checkpoint = pathlib.Path(tuner.get_trial_dir(trial.trial_id), CHECKPOINT)
     if not checkpoint.exists():  # A tuner with its own `load_model` has its own files.
         return model

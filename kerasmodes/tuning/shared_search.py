@@ -1,17 +1,23 @@
 """What a tuner of a search does besides: alone, as the chief of other processes, or as a worker.
 
-How processes start and end is in `workers.py`. Checked with keras-tuner 1.4.8.
+How processes start and end is in `worker_processes.py`. Checked with keras-tuner 1.4.8.
 """
 
+import contextlib
 import functools
+import gc
 import json
 import os
 import pathlib
 import socket
+import threading
 import time
+from collections.abc import Iterator
 
+import grpc
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.src import protos
 
 from kerasmodes import atomic_files
 from kerasmodes.tuning import search_display, serving, workers
@@ -19,6 +25,8 @@ from kerasmodes.tuning import search_display, serving, workers
 # A chief imports TensorFlow and reads its data before it answers.
 SECONDS_FOR_FIRST_ANSWER = 600
 SECONDS_FOR_ANSWER = 30
+# From one report of a worker to the next: it is alive, in the middle of a trial.
+SECONDS_FOR_REPORT = 5
 # From one question to the next, when the chief has no trial for now.
 IDLE_SECONDS = 0.3
 
@@ -31,6 +39,7 @@ class SharedSearch:
     """
 
     _was_answered = False
+    _running = None  # The trial of a worker.
     _is_idle = False
 
     def search(self, *args, verbose="auto", **kwargs):
@@ -46,17 +55,19 @@ class SharedSearch:
         if role is not None:
             serving.silence_messages()
         if role == "worker":
-            super().search(*args, verbose=2 if verbose else 0, **kwargs)
+            with self._report_alive(), freeze_garbage_collection():
+                super().search(*args, verbose=2 if verbose else 0, **kwargs)
             return
         write_atomically(self.oracle)
         with search_display.SearchDisplay(self.oracle, is_shown=bool(verbose)) as display:
             self.oracle._display = display
             if role is None:
-                super().search(*args, verbose=2 if verbose == 2 else 0, **kwargs)
+                with freeze_garbage_collection():
+                    super().search(*args, verbose=2 if verbose == 2 else 0, **kwargs)
             else:
                 self.save()
                 address = os.environ[workers.ADDRESS], os.environ[workers.PORT]
-                serving.serve(self.oracle, ":".join(address))
+                serving.serve(self.oracle, ":".join(address), self._worker_timeout)
 
     def pre_create_trial(self):
         super().pre_create_trial()
@@ -67,13 +78,34 @@ class SharedSearch:
         self._is_idle = True
 
     def on_trial_begin(self, trial):
-        self._is_idle = False
+        self._is_idle, self._running = False, trial.trial_id
         super().on_trial_begin(trial)
 
     def on_trial_end(self, trial):
+        self._running = None
         if workers.find_role() == "worker":
             self._wait_for_chief()
         super().on_trial_end(trial)
+
+    @contextlib.contextmanager
+    def _report_alive(self):
+        """While open, a thread asks the chief for the running trial, from time to time."""
+        ended = threading.Event()
+
+        def ask():
+            while not ended.wait(SECONDS_FOR_REPORT):
+                running = self._running
+                if running is not None:
+                    request = protos.get_service().GetTrialRequest(trial_id=running)
+                    # A chief that is gone is noticed at the end of the trial.
+                    with contextlib.suppress(grpc.RpcError):
+                        self.oracle.stub.GetTrial(request, timeout=SECONDS_FOR_ANSWER)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
 
     def _wait_for_chief(self):
         """Raises if the chief does not answer: keras-tuner would wait for an hour."""
@@ -111,6 +143,23 @@ class SharedSearch:
         if workers.find_role() == workers.CHIEF:  # The file of a process alone, which may resume.
             return os.path.join(self.project_dir, "tuner0.json")
         return super()._get_tuner_fname()
+
+
+@contextlib.contextmanager
+def freeze_garbage_collection() -> Iterator[None]:
+    """While open, garbage collections leave out what was there before.
+
+    keras-tuner collects twice a trial, each time through all that TensorFlow's import has made:
+    0.7 seconds a trial.
+    """
+    was_frozen = gc.get_freeze_count() > 0
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not was_frozen:
+            gc.unfreeze()
 
 
 def put_back_unfinished_trials(oracle: keras_tuner.Oracle) -> None:

@@ -93,7 +93,7 @@ def find_error(trial: Trial) -> str:
 def find_times(tuner: keras_tuner.Tuner) -> dict[str, tuple[float, float]]:
     """Returns when trials began and ended, by trial id, in seconds after the first began.
 
-    keras-tuner keeps the beginnings, if it prints (`verbose` of the search is not 0). A trial's
+    `km.tuning.search` keeps the beginnings; keras-tuner alone does if `verbose` is not 0. A trial's
     file is written for the last time when the trial ends. The files of a folder that was copied
     are younger than that: if a search in one process has a trial whose file is younger than the
     beginning of the next, no time is known.

@@ -4,8 +4,6 @@ Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search
 `results.py`.
 """
 
-import copy
-import inspect
 import json
 import os
 import pathlib
@@ -19,14 +17,17 @@ import tensorflow as tf
 from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
-from kerasmodes.engine import optimizers
-from kerasmodes.metrics import image_evaluator
-from kerasmodes.tuning import folders, rehearsal, serving, shared_search, workers
+from kerasmodes.engine import optimizers, written_places
+from kerasmodes.tuning import (
+    folders,
+    rehearsal,
+    results,
+    search_arguments,
+    serving,
+    shared_search,
+    workers,
+)
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
-
-# What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
-DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
-OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
 
 
 class _SearchTuner(shared_search.SharedSearch):
@@ -34,11 +35,13 @@ class _SearchTuner(shared_search.SharedSearch):
 
     Args:
         seed_of_trials: Int that is set before each trial, or `None`.
+        worker_timeout: Seconds of silence after which the chief gives up a worker.
     """
 
-    def __init__(self, *args, seed_of_trials, **kwargs):
+    def __init__(self, *args, seed_of_trials, worker_timeout, **kwargs):
         super().__init__(*args, **kwargs)
         self._seed_of_trials = seed_of_trials
+        self._worker_timeout = worker_timeout
 
     def run_trial(self, trial, *args, **kwargs):
         if self._seed_of_trials is not None:
@@ -52,6 +55,18 @@ class _SearchTuner(shared_search.SharedSearch):
             path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
+
+    def load_model(self, trial):
+        return results.load_with_optimizers(super().load_model, self, trial)
+
+    def _configure_tensorboard_dir(self, callbacks, trial, execution=0):
+        super()._configure_tensorboard_dir(callbacks, trial, execution)
+        folder = pathlib.Path(f"trial_{trial.trial_id}")
+        if self.executions_per_trial > 1:
+            folder /= f"execution_{execution}"
+        for callback in callbacks:
+            if type(callback).__name__ != "TensorBoard":  # keras-tuner has separated it.
+                written_places.separate(callback, folder)
 
 
 class _ObjectiveCheck(keras.callbacks.Callback):
@@ -138,6 +153,7 @@ def search(
     max_retries_per_trial: int = 0,
     max_consecutive_failed_trials: int = 3,
     distribution_strategy: tf.distribute.Strategy | None = None,
+    worker_timeout: float = 300,
     overwrite: bool = False,
     repair: bool = False,
     **fit_arguments: Any,
@@ -169,11 +185,16 @@ def search(
         max_retries_per_trial: Int, at least 0: how often a trial with an error runs again.
         max_consecutive_failed_trials: Positive int; so many failures in a row end the search.
         distribution_strategy: A `tf.distribute` strategy on which each trial trains.
+        worker_timeout: Positive number, for a chief: seconds after which a silent worker counts as
+            gone. Its trial is given to another; if no worker is left, the search ends.
         overwrite: Whether a search that is in `directory` is deleted first.
         repair: Whether damaged files of a search are set aside. A trial without its file counts as
             failed.
         **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
-            `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing.
+            `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing. For the
+            hypermodels of this package, `x` may be a function of `batch_size` that returns a data
+            set. Each trial has copies of the callbacks; those of Keras and of this package that
+            write files write into folders `trial_0`, ... where they would write.
 
     Returns:
         A `keras_tuner.Tuner`, after its search.
@@ -182,7 +203,8 @@ def search(
         ValueError: If an argument is out of range or unknown, differs from that of the search in
             `directory`, or is refused by `fit`; if the objective is not in the logs; if a file of
             the search is damaged.
-        RuntimeError: If all trials, or `max_consecutive_failed_trials` in a row, fail.
+        RuntimeError: If all trials, or `max_consecutive_failed_trials` in a row, fail; in a chief,
+            if all workers are gone.
 
     Example:
 
@@ -200,10 +222,12 @@ def search(
         max_consecutive_failed_trials=max_consecutive_failed_trials,
     )
     arguments.check_integers(0, max_retries_per_trial=max_retries_per_trial)
+    arguments.check_positive_numbers(worker_timeout=worker_timeout)
     arguments.check_seed(seed, can_be_none=True)
     arguments.check_folder("directory", directory)
-    _check_fit_arguments(hypermodel, fit_arguments)
-    objective = _resolve_objective(objective, hypermodel)
+    search_arguments.check_fit_arguments(hypermodel, fit_arguments)
+    objective = search_arguments.resolve_objective(objective, hypermodel)
+    given = [] if hyperparameters is None else [one.name for one in hyperparameters.space]
     description = folders.describe_search(
         hypermodel,
         fit_arguments,
@@ -224,6 +248,7 @@ def search(
         hypermodel,
         objective=objective,
         seed_of_trials=seed,
+        worker_timeout=worker_timeout,
         seed=None if seed is None else seed + 1,  # keras-tuner takes 0 for None.
         hyperparameters=hyperparameters,
         tune_new_entries=tune_new_entries,
@@ -237,7 +262,7 @@ def search(
     )
     found.oracle.max_trials = max_trials  # All oracles obey it; Hyperband's does not take it.
     if is_new:
-        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments.get("callbacks")))
+        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments.get("callbacks")), given)
     found.search(epochs=epochs, **fit_arguments)
     return found
 
@@ -249,44 +274,3 @@ def _list_options(tuner, max_trials, epochs):
         # keras-tuner's three for each hyperparameter would leave a short search all random.
         "bayesian": {"num_initial_points": max(2, max_trials // 3)},
     }.get(tuner, {})
-
-
-def _resolve_objective(objective, hypermodel):
-    if objective is None:
-        return getattr(hypermodel, "objective", "val_loss")
-    if isinstance(objective, str) and objective in DIRECTIONS:
-        return keras_tuner.Objective(objective, DIRECTIONS[objective])
-    return objective
-
-
-def _check_fit_arguments(hypermodel, fit_arguments):
-    known = set(inspect.signature(keras.Model().fit).parameters) - set(OF_SEARCH)
-    known |= set(inspect.signature(getattr(hypermodel, "fit", hypermodel)).parameters)
-    for name, value in fit_arguments.items():
-        if name not in known:
-            raise ValueError(
-                "Arguments must be those of `search` or of `fit`. "
-                f"Received: {name}={type(value).__name__}"
-            )
-    is_own = isinstance(hypermodel, keras_tuner.HyperModel) and _has_own_fit(hypermodel)
-    if fit_arguments.get("x") is None and not is_own:
-        raise ValueError("`x` must be the data of the search. Received: x=None")
-    callbacks = fit_arguments.get("callbacks") or ()
-    is_list = isinstance(callbacks, (list, tuple))
-    if not is_list or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
-        raise TypeError(
-            "`callbacks` must be a list of Keras callbacks. "
-            f"Received: callbacks={fit_arguments['callbacks']!r}"
-        )
-    for callback in callbacks:
-        try:
-            copy.deepcopy(callback)
-        except Exception as error:
-            raise TypeError(
-                "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
-                f"copies of its own. Received: {type(callback).__name__}, {error}"
-            ) from error
-
-
-def _has_own_fit(hypermodel):
-    return not isinstance(hypermodel, CheckedHyperModel) or hypermodel.has_own_results

@@ -1,7 +1,7 @@
 """What a search gains by a second process: 16 equal trials, alone and by two workers.
 
 Command: .venv/bin/python scripts/benchmarks/benchmark_search.py [--rounds 3]
-    --quick  one round; writes to runs/
+    --quick  one round of trials of a tenth of the size; writes to runs/
 Cost: about 5 minutes on 2 idle cores.
 Result: scripts/results/benchmark_search.json and .md. Both ways take turns, each in fresh
 processes, with one thread for each process that trains. A trial is the same few seconds of eager
@@ -44,19 +44,19 @@ model, asking for the trial, reporting its score, and waiting for the other work
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--quick", action="store_true", help="one round of small trials")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--search", help=argparse.SUPPRESS)  # the folder, in a fresh process
     arguments = parser.parse_args()
     if arguments.search:
-        return _search(pathlib.Path(arguments.search))
+        return _search(pathlib.Path(arguments.search), arguments.quick)
     console = rich.console.Console(width=None if sys.stdout.isatty() else 120)
     folder = ROOT / ("runs" if arguments.quick else "scripts/results")
     folder.mkdir(exist_ok=True)
     runs = {way: [] for way in WAYS}
     for number in range(1 if arguments.quick else arguments.rounds):
         for way, num_workers in WAYS.items():
-            runs[way].append(_run(num_workers))
+            runs[way].append(_run(num_workers, arguments.quick))
             console.print(f"round {number + 1}, {way}: {runs[way][-1]['trials']:.1f} s")
     results = {way: _summarize(runs[way], runs["one process"]) for way in WAYS}
     table = _make_table(results)
@@ -71,12 +71,18 @@ def main():
     return 0 if is_met else 1
 
 
-def _run(num_workers):
+def _run(num_workers, is_quick):
     """Returns the seconds of one search in fresh processes."""
     from kerasmodes import tuning
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(SCRIPT), "--search", folder]
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            "--search",
+            folder,
+            *(["--quick"] if is_quick else []),
+        ]
         start = time.perf_counter()
         if num_workers:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -99,7 +105,7 @@ def _run(num_workers):
     }
 
 
-def _search(folder):
+def _search(folder, is_quick):
     """Runs the search in this process, in the role that its environment gives it."""
     import keras
     import keras_tuner
@@ -121,7 +127,7 @@ def _search(folder):
         model.compile("sgd", "mean_squared_error", mode="eager")
         return model
 
-    x, y = km.data.sums(NUM_EXAMPLES, seed=0)
+    x, y = km.data.sums(NUM_EXAMPLES // (10 if is_quick else 1), seed=0)
     km.tuning.search(
         build,
         max_trials=MAX_TRIALS,
@@ -152,6 +158,7 @@ def _make_table(results):
         "trials, s",
         "ratio",
         "fit of a trial, s",
+        "its processor time, s",
         "overhead of a trial, s",
         "command, s",
     )

@@ -8,10 +8,10 @@ import kerasmodes as km
 from kerasmodes.cli import compile_flags
 
 
-def read(model_class, *words, default=None):
+def read(model_class, *words, preset=None):
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     make = compile_flags.add_compile_arguments(parser, model_class)
-    return make(parser.parse_args(words), default)
+    return make(parser.parse_args(words), preset)
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,19 @@ def test_an_optimizer_of_the_users_own(monkeypatch, tmp_path):
 
 
 def test_without_a_word_a_gan_has_the_optimizers_of_its_preset():
-    found = read(km.MSGGAN, default=km.presets.Default().optimizer)
+    found = read(km.MSGGAN, preset=km.presets.Default())
     assert (found["generator_optimizer"], found["discriminator_optimizer"]) == (None, None)
 
 
 def test_a_rate_changes_one_optimizer_of_the_preset_and_the_norm_both():
-    make = km.presets.Default().optimizer
+    preset = km.presets.Default()
     words = ["--generator-learning-rate=1e-3", "--global-clipnorm=1"]
-    found = read(km.MSGGAN, *words, default=make)
+    found = read(km.MSGGAN, *words, preset=preset)
     generator, discriminator = found["generator_optimizer"], found["discriminator_optimizer"]
     assert float(generator.learning_rate) == pytest.approx(1e-3)
-    assert generator.beta_2 == discriminator.beta_2 == make().beta_2
-    assert discriminator.get_config()["learning_rate"] == make().get_config()["learning_rate"]
+    assert generator.beta_2 == discriminator.beta_2 == preset.optimizer().beta_2
+    rate = preset.optimizer().get_config()["learning_rate"]
+    assert discriminator.get_config()["learning_rate"] == rate
     assert generator.global_clipnorm == discriminator.global_clipnorm == 1
 
 
@@ -90,4 +91,27 @@ def test_metrics_are_names_of_functions_or_classes_of_keras():
 
 def test_a_wrong_rate_of_a_gan_is_named():
     with pytest.raises(ValueError, match="`generator_learning_rate` must be a positive number"):
-        read(km.MSGGAN, "--generator-learning-rate=0", default=km.presets.Default().optimizer)
+        read(km.MSGGAN, "--generator-learning-rate=0", preset=km.presets.Default())
+
+
+def test_settings_of_penalties_change_those_of_the_preset_and_named_ones():
+    words = ["--penalty-gamma=0.5", "--penalty-every=2"]
+    (own,) = read(km.MSGGAN, *words, preset=km.presets.Default())["penalties"]
+    (named,) = read(km.MSGGAN, *words, "--penalties=r2", preset=km.presets.Default())["penalties"]
+    assert (type(own), own.gamma, own.every) == (km.penalties.R1, 0.5, 2)
+    assert (type(named), named.gamma, named.every) == (km.penalties.R2, 0.5, 2)
+    (falling,) = read(km.MSGGAN, words[1], preset=km.presets.Default())["penalties"]
+    assert falling.gamma.get_config() == km.presets.Default().penalties()[0].gamma.get_config()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--penalty-gamma=0"], "`penalty_gamma` must be a positive number"),
+        (["--penalty-every=0"], "`penalty_every` must be a positive integer"),
+        (["--penalty-every=2", "--penalties=null"], "`penalty_every` must be left out without"),
+    ],
+)
+def test_wrong_settings_of_penalties_are_named(words, message):
+    with pytest.raises(ValueError, match=message):
+        read(km.MSGGAN, *words, preset=km.presets.Default())

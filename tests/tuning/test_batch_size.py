@@ -146,3 +146,47 @@ def test_one_line_adds_batch_size_and_mode_to_a_model_of_ones_own(tmp_path):
 def test_impossible_choices_are_named(arguments, words):
     with pytest.raises(ValueError, match=f"`{words}` must be .*Received: {words}="):
         km.tuning.BatchSize(lambda hp: None, **arguments)
+
+
+def make_batches(batch_size):
+    x, y = km.data.sums(16, NUM_FEATURES, seed=0)
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(batch_size, True)
+
+
+@pytest.mark.slow
+def test_a_function_makes_the_data_set_of_each_trial():
+    """Each trial, also a promoted one, sees the orders of a fit of its own data set."""
+    fixed = {"batch_size": 6, "hidden_layers": 1, "units_1": 8, "optimizer": "sgd"}
+    hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode="eager")
+
+    def build():
+        keras.utils.set_random_seed(0)
+        return hypermodel.build(make_space(**fixed, learning_rate=0.03))
+
+    def fit(model, **arguments):
+        hp = make_space(**fixed)
+        return hypermodel.fit(hp, model, x=make_batches, verbose=0, **arguments).history["loss"]
+
+    model = build()
+    losses = model.fit(make_batches(6), epochs=3, verbose=0, shuffle=False).history["loss"]
+    model = build()
+    assert fit(model, epochs=1) + fit(model, initial_epoch=1, epochs=3) == losses
+
+
+def test_a_function_that_makes_no_data_set_is_named():
+    with pytest.raises(
+        TypeError, match="`x`, a function of `batch_size`, must return.*Received: a"
+    ):
+        fit_sums(4, x=lambda batch_size: np.zeros((batch_size, NUM_FEATURES)))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "data set"])
+def test_batch_sizes_whose_trials_would_be_equal_are_refused(kind):
+    x, y = km.data.sums(20, NUM_FEATURES)
+    arguments = {"x": x, "y": y, "validation_split": 0.25}
+    if kind == "data set":
+        arguments = {"x": tf.data.Dataset.from_tensor_slices((x, y)).batch(4).take(4)}
+    count = 15 if kind == "arrays" else 16
+    with pytest.raises(ValueError, match=f"one choice of {count} or more.*choices=.8, 16, 32."):
+        fit_sums([8, 16, 32], **arguments)
+    fit_sums([8, 16], **arguments)

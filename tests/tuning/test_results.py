@@ -257,6 +257,7 @@ def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path)
     km.tuning.save_best_model(tuner, tmp_path / "best.keras")
     best_step = tuner.oracle.get_best_trials(1)[0].best_step
     check_optimizer(tmp_path / "best.keras", num_steps=best_step + 1)  # an epoch has one batch
+    assert int(tuner.get_best_models()[0].optimizer.iterations) == best_step + 1
 
 
 @pytest.mark.slow

@@ -1,15 +1,20 @@
 """Tests of what a search leaves and shows: trials put back, atomic writes, the display's lines."""
 
+import gc
 import json
 import shutil
+import threading
+from concurrent import futures
 
+import grpc
 import keras_tuner
 import pytest
+from keras_tuner.src import protos
 from tiny_searches import list_scores, make_sums, search_sums
 
 import kerasmodes as km
 from kerasmodes import atomic_files
-from kerasmodes.tuning import search_display, shared_search
+from kerasmodes.tuning import search_display, serving, shared_search, workers
 
 
 def read_states(folder):
@@ -148,3 +153,68 @@ def test_a_chief_that_never_answers_is_an_error(random_search, monkeypatch):
     monkeypatch.setattr(shared_search, "SECONDS_FOR_FIRST_ANSWER", 0)
     with pytest.raises(RuntimeError, match="chief must answer within 0 seconds. .* 127.0.0.1:9"):
         random_search.pre_create_trial()
+
+
+@pytest.fixture
+def thawed():
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+def test_a_search_spares_what_was_there_its_garbage_collections(thawed):
+    with shared_search.freeze_garbage_collection():
+        assert gc.get_freeze_count() > 10_000
+        with shared_search.freeze_garbage_collection():
+            pass
+        assert gc.get_freeze_count() > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+class CountingServicer(serving.Servicer):
+    def __init__(self, oracle):
+        super().__init__(oracle, 60)
+        self.reports = threading.Semaphore(0)
+
+    def GetTrial(self, request, context):  # noqa: N802
+        response = super().GetTrial(request, context)
+        self.reports.release()
+        return response
+
+
+class WaitingTuner(shared_search.SharedSearch, keras_tuner.Tuner):
+    """Runs trials that last until the chief has been asked twice."""
+
+    def __init__(self, reports, **arguments):
+        super().__init__(**arguments)
+        self.reports = reports
+
+    def run_trial(self, trial, **arguments):
+        return float(sum(self.reports.acquire(timeout=60) for _ in range(2)))
+
+
+def make_oracle(directory):
+    space = keras_tuner.HyperParameters()
+    space.Int("units", 1, 100)
+    objective = keras_tuner.Objective("val_loss", "min")
+    oracle = keras_tuner.oracles.RandomSearchOracle(objective, max_trials=1, hyperparameters=space)
+    oracle._set_project_dir(directory, "search")
+    oracle.verbose = 0
+    return oracle
+
+
+def test_a_worker_reports_to_its_chief_in_the_middle_of_a_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_search, "SECONDS_FOR_REPORT", 0.01)
+    servicer = CountingServicer(make_oracle(tmp_path))
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        with workers.take_role(join=address, worker_id="a"):
+            place = {"directory": tmp_path, "project_name": "search"}
+            tuner = WaitingTuner(servicer.reports, oracle=make_oracle(tmp_path), **place)
+            tuner.search(verbose=0)
+    finally:
+        server.stop(grace=0).wait()
+    assert [trial.score for trial in servicer.oracle.trials.values()] == [2.0]

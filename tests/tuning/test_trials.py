@@ -60,8 +60,12 @@ def test_times_are_seconds_after_the_first_start(tmp_path):
     assert times["2"][1] - times["2"][0] == pytest.approx(40)
 
 
-def test_a_silent_search_has_no_times(tmp_path):
+def test_a_silent_search_by_keras_tuner_has_no_times(tmp_path):
     assert trials.find_times(search_formula(tmp_path, max_trials=2)) == {}
+
+
+def test_a_search_of_this_package_has_times_also_in_silence(random_search):
+    assert sorted(trials.find_times(random_search)) == ["0", "1", "2"]
 
 
 def test_a_copied_search_has_no_times(tmp_path):

@@ -53,6 +53,42 @@ def test_an_objective_that_no_callback_logs_ends_the_search_in_its_first_epoch(t
         search_sums(tmp_path, objective="val_frechet", callbacks=[keras.callbacks.Callback()])
 
 
+@pytest.mark.parametrize(
+    ("name", "direction", "words"),
+    [
+        ("val_loss", "max", "the direction 'min'. Received: objective='val_loss' with direction"),
+        ("val_frechet", "max", "the direction 'min'"),
+        ("val_accuracy", "min", "the direction 'max'"),
+        ("val_own", "down", "the direction min or max"),
+    ],
+)
+def test_a_wrong_direction_is_named_before_the_search(name, direction, words, tmp_path):
+    with pytest.raises(ValueError, match=f"`objective` must have {words}"):
+        search_sums(tmp_path, objective=keras_tuner.Objective(name, direction))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_objective_without_a_known_direction_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="Could not infer optimization direction"):
+        search_sums(tmp_path, objective="val_own")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_each_trial_writes_files_of_its_own(tmp_path):
+    writers = [
+        keras.callbacks.CSVLogger(tmp_path / "logs" / "history.csv"),
+        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras"),
+        keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False),
+    ]
+    search_sums(tmp_path, max_trials=2, epochs=1, callbacks=writers)
+    for trial in ("trial_0", "trial_1"):
+        assert (tmp_path / "logs" / trial / "history.csv").read_text().count("\n") == 2
+        assert (tmp_path / trial / "best.keras").exists()
+        assert (tmp_path / "backup" / trial / "latest.weights.h5").exists()
+    assert not (tmp_path / "best.keras").exists()
+
+
 def test_an_unknown_argument_is_named_before_the_search(tmp_path):
     with pytest.raises(ValueError, match="of `search` or of `fit`. Received: max_trails=int"):
         search_sums(tmp_path, max_trails=3)
@@ -307,7 +343,10 @@ def test_bayesian_search_finishes(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tuner", "best"), ("max_trials", 0), ("epochs", 1.5), ("seed", -1), ("max_trials", True)],
+    [
+        *(("tuner", "best"), ("max_trials", 0), ("epochs", 1.5), ("seed", -1)),
+        *(("max_trials", True), ("worker_timeout", 0)),
+    ],
 )
 def test_a_bad_argument_is_named(name, value, tmp_path):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):

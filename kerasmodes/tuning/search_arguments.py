@@ -1,0 +1,88 @@
+"""Checks of what `search` is given, before anything is built or written."""
+
+import copy
+import inspect
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.src.engine import metrics_tracking
+from keras_tuner.src.engine import objective as objective_module
+
+from kerasmodes.metrics import image_evaluator
+from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
+
+# What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
+DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
+OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
+
+
+def resolve_objective(
+    objective: Any, hypermodel: Any
+) -> keras_tuner.Objective | list[keras_tuner.Objective]:
+    """Returns an objective, or a list of them, with directions.
+
+    Args:
+        objective: That of `search`.
+        hypermodel: That of `search`, which may have one.
+
+    Raises:
+        ValueError: If a direction is wrong, or cannot be told.
+    """
+    if objective is None:
+        objective = getattr(hypermodel, "objective", "val_loss")
+    if isinstance(objective, (list, tuple)):
+        return [resolve_objective(one, hypermodel) for one in objective]
+    if isinstance(objective, str) and objective in DIRECTIONS:
+        return keras_tuner.Objective(objective, DIRECTIONS[objective])
+    found = objective_module.create_objective(objective)  # Raises if it cannot tell a direction.
+    known = DIRECTIONS.get(found.name) or metrics_tracking.infer_metric_direction(found.name)
+    if found.direction not in ((known,) if known else ("min", "max")):
+        raise ValueError(
+            f"`objective` must have the direction {repr(known) if known else 'min or max'}. "
+            f"Received: objective={found.name!r} with direction={found.direction!r}"
+        )
+    return found
+
+
+def check_fit_arguments(hypermodel: Any, fit_arguments: dict[str, Any]) -> None:
+    """Checks what `search` passes to `fit`.
+
+    Args:
+        hypermodel: That of `search`.
+        fit_arguments: The arguments by their names.
+
+    Raises:
+        ValueError: If a name is unknown, or `x` is missing.
+        TypeError: If `callbacks` are no callbacks, or cannot be copied.
+    """
+    known = set(inspect.signature(keras.Model().fit).parameters) - set(OF_SEARCH)
+    known |= set(inspect.signature(getattr(hypermodel, "fit", hypermodel)).parameters)
+    for name, value in fit_arguments.items():
+        if name not in known:
+            raise ValueError(
+                "Arguments must be those of `search` or of `fit`. "
+                f"Received: {name}={type(value).__name__}"
+            )
+    is_own = isinstance(hypermodel, keras_tuner.HyperModel) and _has_own_fit(hypermodel)
+    if fit_arguments.get("x") is None and not is_own:
+        raise ValueError("`x` must be the data of the search. Received: x=None")
+    callbacks = fit_arguments.get("callbacks") or ()
+    is_list = isinstance(callbacks, (list, tuple))
+    if not is_list or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
+        raise TypeError(
+            "`callbacks` must be a list of Keras callbacks. "
+            f"Received: callbacks={fit_arguments['callbacks']!r}"
+        )
+    for callback in callbacks:
+        try:
+            copy.deepcopy(callback)
+        except Exception as error:
+            raise TypeError(
+                "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
+                f"copies of its own. Received: {type(callback).__name__}, {error}"
+            ) from error
+
+
+def _has_own_fit(hypermodel):
+    return not isinstance(hypermodel, CheckedHyperModel) or hypermodel.has_own_results
