@@ -219,14 +219,12 @@ def test_weights_are_refused(weights):
         with_classes().fit(IMAGES, **weights, verbose=0)
 
 
-@functools.cache
 def make_plain_gan():
     gan = km.MSGGAN(SHAPE, 1, 3, preset=km.presets.Default(8, 8))
     gan.compile("sgd", "sgd", penalties=None, mode="eager")
     return gan
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches])
 def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     unit = (IMAGES + 1) / 2
