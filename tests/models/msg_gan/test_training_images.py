@@ -219,15 +219,21 @@ def test_weights_are_refused(weights):
         with_classes().fit(IMAGES, **weights, verbose=0)
 
 
-@functools.cache
 def make_plain_gan():
     gan = km.MSGGAN(SHAPE, 1, 3, preset=km.presets.Default(8, 8))
     gan.compile("sgd", "sgd", penalties=None, mode="eager")
     return gan
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("make", [np.asarray, tf.constant, Batches, generated, batches])
+@pytest.mark.parametrize(
+    "make",
+    [
+        np.asarray,
+        Batches,
+        batches,
+        *(pytest.param(one, marks=pytest.mark.sweep) for one in (tf.constant, generated)),
+    ],
+)
 def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     data = make((IMAGES + 1) / 2)
     batch_size = 4 if make in (np.asarray, tf.constant) else None
