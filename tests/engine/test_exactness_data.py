@@ -56,7 +56,8 @@ def make_dense():
 
 
 def make_sum():
-    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    """Returns the same for targets of one dimension: stock Keras traces one rank a model."""
+    return make_dense()
 
 
 def make_integers():
@@ -153,7 +154,7 @@ def with_static_shape(x, y):
 def compiled(make_model, mode):
     """Returns a model in a mode ("keras" is stock), and the weights that it starts from."""
     keras.utils.set_random_seed(0)
-    model, arguments = make_model(), {}
+    model, arguments = make_model(), {"jit_compile": False}  # Quicker for a few steps.
     if mode != "keras":
         with_modes(model)
         arguments = {"mode": mode, "steps_per_execution": 4 if mode == "fused" else 1}
@@ -175,8 +176,7 @@ def fresh(make_model, mode, x):
 def trained(case, mode):
     make_model, make_arguments = CASES[case]
     model = fresh(make_model, mode, make_arguments()["x"])
-    epochs = 1 if case == "generator" else 2
-    model.fit(**make_arguments(), epochs=epochs, shuffle=False, verbose=0)
+    model.fit(**make_arguments(), shuffle=False, verbose=0)
     return model.history.history, model.get_weights()
 
 
@@ -193,15 +193,24 @@ def keras_results(function, case):
     return function(case, "keras")
 
 
-# All data in super-batches, and some in each of the three modes that take them batch by batch.
-WAYS = [(case, "fused") for case in CASES]
-WAYS += [
-    pytest.param(case, mode, marks=[] if i % 6 == 2 * place else pytest.mark.sweep)
-    for i, case in enumerate(CASES)
-    for place, mode in enumerate(MODES[:3])
+# Each in one mode, most in super-batches; the sweep has the others.
+BATCH_BY_BATCH = dict.fromkeys(("static", "tensors", "sample_weight", "dictionaries"), "graph")
+BATCH_BY_BATCH |= dict.fromkeys(("generator", "float64", "vector_targets", "no_targets"), "eager")
+WAYS = [
+    pytest.param(
+        case, mode, marks=[] if mode == BATCH_BY_BATCH.get(case, "fused") else pytest.mark.sweep
+    )
+    for case in CASES
+    for mode in MODES
 ]
 
 
+def default_in(*names):
+    """Returns all modes as parameters, of which all but the named ones are sweeps."""
+    return [pytest.param(m, marks=[] if m in names else pytest.mark.sweep) for m in MODES]
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings(RAN_OUT)
 @pytest.mark.parametrize(("case", "mode"), WAYS)
 def test_fit(case, mode):
@@ -212,6 +221,7 @@ def test_fit(case, mode):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(RAN_OUT)
 @pytest.mark.parametrize(("case", "mode"), WAYS)
 def test_evaluate_and_predict(case, mode):
@@ -229,19 +239,20 @@ def flat(value):
     return value.flat_values.numpy() if isinstance(value, tf.RaggedTensor) else value
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", default_in("fused"))
 def test_class_weight(mode):
     labels = (Y[:, 0] > 0).astype("int32")
     weights = {0: 0.5, 1: 3.0}
     histories = []
     for name in (mode, "keras"):
         model = fresh(make_sum, name, X)
-        model.fit(X[:20], labels[:20], 4, 2, verbose=0, shuffle=False, class_weight=weights)
+        model.fit(X[:20], labels[:20], 4, verbose=0, shuffle=False, class_weight=weights)
         histories.append(model.history.history["loss"])
     np.testing.assert_allclose(*histories, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", default_in("graph", "fused"))
 def test_predictions_keep_their_structure(mode):
     x = {"a": X, "b": WORDS[:, :1]}  # with a smaller last batch
     model = fresh(make_dictionaries, mode, x)
@@ -269,7 +280,13 @@ class Densify(keras.Model):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "mode"),
-    [("ragged", None), ("ragged", "graph"), ("sparse", "eager"), ("sparse", "graph")],
+    [
+        ("ragged", "graph"),
+        # What is sparse trains in test_exactness_refusals.py, too.
+        pytest.param("sparse", "eager", marks=pytest.mark.sweep),
+        pytest.param("ragged", None, marks=pytest.mark.sweep),
+        pytest.param("sparse", "graph", marks=pytest.mark.sweep),
+    ],
 )
 def test_ragged_and_sparse_tensors_are_read_as_in_stock_keras(kind, mode):
     rows = [[1.0, 2.0], [3.0], [1.0, 2.0, 3.0], [4.0]] * 2
@@ -279,7 +296,8 @@ def test_ragged_and_sparse_tensors_are_read_as_in_stock_keras(kind, mode):
     found = []
     for own in (False, True):
         model = with_modes(Densify()) if own else Densify()
-        model.compile(keras.optimizers.SGD(0.01), "mse", **({"mode": mode} if own else {}))
+        how = {"mode": mode} if own else {"run_eagerly": True}
+        model.compile(keras.optimizers.SGD(0.01), "mse", **how)
         history = model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
         outputs = model.predict(x, batch_size=4, verbose=0)
         found.append([*history["loss"], model.evaluate(x, y, verbose=0), *outputs.ravel()])

@@ -11,8 +11,8 @@ import kerasmodes as km
 
 ONE_DEVICE = tf.distribute.get_strategy()
 GENERATOR = np.random.default_rng(0)
-# Rows of different lengths, so that the replicas hide different numbers of values; and a number of
-# them that leaves an odd batch at the end.
+# Rows of different lengths, so that the replicas hide different numbers of values; an odd number of
+# rows: a batch of 8 is cut in shards, one of 7 is given whole to each replica.
 TOKENS = GENERATOR.integers(1, 8, (15, 5))
 TOKENS[:5, 2:] = 0
 TARGETS = GENERATOR.normal(size=(15, 5, 1)).astype("float32")
@@ -23,8 +23,8 @@ Y = GENERATOR.uniform(0, 1, (15, 1)).astype("float32")
 
 
 def fit_numbers(model, x, y, **fit):
-    """Returns the numbers of a fit: batches of 4, and one of 3 at the end of each pass."""
-    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, **fit).history
+    """Returns the numbers of a fit: a batch of 8, and one of 7."""
+    history = model.fit(x, y, batch_size=8, verbose=0, **fit).history
     weights = np.concatenate([weight.ravel() for weight in model.get_weights()])
     return {**history, "weights": weights}
 
@@ -32,7 +32,7 @@ def fit_numbers(model, x, y, **fit):
 def numbers_of(model, x, y, **fit):
     """Returns the numbers of a fit and of an evaluation."""
     numbers = fit_numbers(model, x, y, **fit)
-    evaluated = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
+    evaluated = model.evaluate(x, y, batch_size=8, verbose=0, return_dict=True)
     return {**numbers, **{f"evaluated {name}": value for name, value in evaluated.items()}}
 
 
@@ -56,24 +56,32 @@ def train_masked(strategy, mode, loss, **fit):
     return numbers_of(model, TOKENS, TARGETS, **fit)
 
 
-def train_dense(strategy, mode, loss, y=Y, layers=(), **fit):
+def train_dense(strategy, mode, loss, y=Y, layers=(), num_examples=8, **fit):
     with strategy.scope():
         made = [make() for make in layers] or [keras.layers.Dense(1, "sigmoid")]
         model = km.with_modes(keras.Sequential([keras.Input((3,)), *made]))
         model.compile("sgd", loss, mode=mode)
-    return fit_numbers(model, X, y, **fit)
+    # Mostly, two steps on one batch that is cut: each size of a batch has a graph of its own.
+    fit = {"epochs": 2 if num_examples == 8 else 1, **fit}
+    return fit_numbers(model, X[:num_examples], y[:num_examples], **fit)
+
+
+OTHER_WAYS = [
+    (None, WEIGHTS, "eager"),
+    ("sum_over_batch_size", WEIGHTS, "graph"),
+    ("sum", WEIGHTS, "eager"),
+    ("mean_with_sample_weight", WEIGHTS, "graph"),
+    ("mean_with_sample_weight", None, "graph"),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("reduction", "weights", "mode"),
     [
-        ("sum_over_batch_size", WEIGHTS, "graph"),
-        ("sum", WEIGHTS, "eager"),
-        ("mean_with_sample_weight", WEIGHTS, "graph"),
-        (None, WEIGHTS, "eager"),
         ("sum_over_batch_size", None, "eager"),
-        ("mean_with_sample_weight", None, "graph"),
+        # Each of these reductions is that of an output below, or of a loss without a mask.
+        *(pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_WAYS),
     ],
 )
 def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights, mode):
@@ -87,13 +95,13 @@ def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights,
     "reduction",
     [
         pytest.param("sum", marks=pytest.mark.sweep),
-        "mean_with_sample_weight",
-        pytest.param(None, marks=pytest.mark.sweep),
+        pytest.param("mean_with_sample_weight", marks=pytest.mark.sweep),
+        None,
     ],
 )
 def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, reduction):
     loss = keras.losses.MeanSquaredError(reduction=reduction)
-    train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:, 0])
+    train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:8, 0])
     assert_equal_on(two_replicas, train)
 
 
@@ -101,7 +109,7 @@ def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, 
 def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
     layers = [functools.partial(keras.layers.Dense, 3, "softmax")]
-    train = functools.partial(train_dense, loss=loss, y=np.sort(CLASSES), layers=layers)
+    train = functools.partial(train_dense, loss=loss, y=np.sort(CLASSES[:8]), layers=layers)
     assert_equal_on(two_replicas, train)
 
 
@@ -129,7 +137,7 @@ class Correlation(keras.losses.Loss):
     [
         (root_of_the_mean, "graph"),
         (Correlation(), "eager"),
-        (keras.losses.Dice(), "graph"),
+        pytest.param(keras.losses.Dice(), "graph", marks=pytest.mark.sweep),
         (keras.losses.CosineSimilarity(axis=0), "eager"),
     ],
     ids=["function", "class", "Dice", "axis=0"],
@@ -145,24 +153,27 @@ def test_outputs_of_one_dimension_are_averaged_over_all_replicas(two_replicas):
     assert_equal_on(two_replicas, train)
 
 
-def train_two_outputs(strategy, mode):
+REDUCTIONS = ("sum", "mean_with_sample_weight")
+
+
+def train_outputs(strategy, mode):
     with strategy.scope():
         tokens = keras.Input((5,), dtype="int32")
-        embedded = keras.layers.Embedding(8, 4, mask_zero=True)(tokens)
-        first = keras.layers.Dense(1, name="p")(embedded)
-        second = keras.layers.GlobalAveragePooling1D()(embedded)
-        second = keras.layers.Dense(3, "softmax", name="q")(second)
-        model = km.Model(tokens, [first, second])
-        losses = ["mse", "sparse_categorical_crossentropy"]
-        model.compile("sgd", losses, loss_weights=[1.0, 0.5], mode=mode)
-    return numbers_of(
-        model, TOKENS, [TARGETS, CLASSES], sample_weight=[WEIGHTS, WEIGHTS[:, 0]], shuffle=False
-    )
+        embedded = keras.layers.Embedding(8, 2, mask_zero=True)(tokens)
+        outputs = [keras.layers.Dense(1, name=name)(embedded) for name in REDUCTIONS]
+        pooled = keras.layers.GlobalAveragePooling1D()(embedded)
+        outputs.append(keras.layers.Dense(3, "softmax", name="classes")(pooled))
+        model = km.Model(tokens, outputs)
+        losses = [keras.losses.MeanSquaredError(reduction=name) for name in REDUCTIONS]
+        losses.append("sparse_categorical_crossentropy")
+        model.compile("sgd", losses, loss_weights=[0.1, 0.5, 2.0], mode=mode)
+    targets, weights = [TARGETS] * 2 + [CLASSES], [WEIGHTS] * 2 + [WEIGHTS[:, 0]]
+    return fit_numbers(model, TOKENS, targets, sample_weight=weights, shuffle=False)
 
 
 @pytest.mark.slow
-def test_the_losses_of_two_outputs_are_those_of_one_device(two_replicas):
-    assert_equal_on(two_replicas, train_two_outputs)
+def test_the_losses_of_several_outputs_are_those_of_one_device_with_every_reduction(two_replicas):
+    assert_equal_on(two_replicas, train_outputs)
 
 
 class Adds(keras.layers.Layer):
@@ -178,26 +189,26 @@ class Adds(keras.layers.Layer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("average", "mode"), [(tf.reduce_mean, "eager"), (km.average_loss, "graph")]
-)
-def test_what_layers_add_to_the_loss_counts_once(two_replicas, average, mode):
+def test_what_layers_add_to_the_loss_counts_once(two_replicas):
     layers = [
         functools.partial(
             keras.layers.Dense, 4, kernel_regularizer="l2", activity_regularizer="l1"
         ),
-        functools.partial(Adds, average),
+        functools.partial(Adds, tf.reduce_mean),
         # The replicas wait for each other here, with losses in their hands.
         functools.partial(keras.layers.BatchNormalization, synchronized=True),
+        functools.partial(Adds, km.average_loss),
         functools.partial(keras.layers.Dense, 1),
     ]
-    train = functools.partial(train_dense, loss=root_of_the_mean, layers=layers)
-    assert_equal_on(two_replicas, train, mode)
+    train = functools.partial(
+        train_dense, loss=root_of_the_mean, layers=layers, num_examples=len(X)
+    )
+    assert_equal_on(two_replicas, train)
 
 
 def test_an_added_loss_of_each_example_is_refused(two_replicas):
     layers = [functools.partial(Adds, tf.identity), functools.partial(keras.layers.Dense, 1)]
-    words = r"must be given a scalar .* Received: a tensor with shape=\(2,\). Use km.average_loss"
+    words = r"must be given a scalar .* Received: a tensor with shape=\(4,\). Use km.average_loss"
     with pytest.raises(ValueError, match=words):
         train_dense(two_replicas, "graph", "mse", layers=layers)
 
@@ -220,18 +231,18 @@ def test_masked_losses_of_single_batches_are_those_of_one_device(two_replicas):
 
 
 class OwnLossObject(km.Model):
-    """Calls a loss of Keras in its step, as the guides of keras.io do."""
+    """Calls losses of Keras in its step, as the guides of keras.io do."""
 
-    def __init__(self, loss):
+    def __init__(self, *losses):
         super().__init__()
-        self.embedding = keras.layers.Embedding(8, 4, mask_zero=True)
+        self.embedding = keras.layers.Embedding(8, 2, mask_zero=True)
         self.dense = keras.layers.Dense(1)
-        self.own_loss = loss
+        self.own_losses = losses
         self.tracker = keras.metrics.Mean(name="loss")
 
     def build(self, input_shape):
         self.embedding.build((None, 5))
-        self.dense.build((None, 5, 4))
+        self.dense.build((None, 5, 2))
         self.built = True
 
     def call(self, x):
@@ -240,22 +251,27 @@ class OwnLossObject(km.Model):
     def train_step(self, data):
         x, y, sample_weight = data
         with tf.GradientTape() as tape:
-            loss = self.own_loss(y, self(x, training=True), sample_weight)
+            y_pred = self(x, training=True)
+            losses = [loss(y, y_pred, sample_weight) for loss in self.own_losses]
+            loss = losses[0] + 0.5 * losses[1]
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.tracker.update_state(loss)
-        return {"loss": self.tracker.result(), "last_loss": loss}
+        return {"loss": self.tracker.result(), "first": losses[0], "second": losses[1]}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
-def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas, reduction):
+def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
-            model = OwnLossObject(keras.losses.MeanSquaredError(reduction=reduction))
+            losses = keras.losses.MeanSquaredError, keras.losses.MeanAbsoluteError
+            reductions = "sum_over_batch_size", "mean_with_sample_weight"
+            model = OwnLossObject(
+                *(loss(reduction=name) for loss, name in zip(losses, reductions, strict=True))
+            )
             model.build((None, 5))
             model.compile("sgd", mode=mode)
-        data = {"x": TOKENS, "y": TARGETS, "sample_weight": WEIGHTS, "batch_size": 4}
-        return model.fit(**data, epochs=2, verbose=0).history
+        data = (part[:8] for part in (TOKENS, TARGETS))
+        return fit_numbers(model, *data, sample_weight=WEIGHTS[:8], epochs=2)
 
     assert_equal_on(two_replicas, train)

@@ -12,12 +12,17 @@ import tensorflow as tf
 
 import kerasmodes as km
 
-X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
-WEIGHT = np.linspace(0, 2, 27, dtype="float32")
+X, Y = km.data.sums(num_samples=30, num_features=3, seed=1)
+WEIGHT = np.linspace(0, 2, 30, dtype="float32")
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (22, 8, 8, 1)).astype("float32")
 LATENTS = np.random.default_rng(1).normal(size=(7, 4)).astype("float32")
 ONE_DEVICE = tf.distribute.get_strategy()
-WAYS = [("graph", 1), ("graph", 4), ("eager", 4)]
+# In the tests of losses, executions of one step and eager ones are run on replicas, too.
+WAYS = [
+    ("graph", 4),
+    pytest.param("graph", 1, marks=pytest.mark.sweep),
+    pytest.param("eager", 4, marks=pytest.mark.sweep),
+]
 
 
 def weights_of(model):
@@ -25,17 +30,18 @@ def weights_of(model):
 
 
 def train_sums(strategy, mode="graph", steps_per_execution=1):
-    """Returns all numbers of a regressor: batches of 4, and an odd one at the end of each pass."""
+    """Returns all numbers of a regressor: batches of 4, and one of 1 at the end of each pass."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        model = km.SumRegressor(units=(4,))
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
         model.compile("sgd", mode=mode, steps_per_execution=steps_per_execution, metrics=["mae"])
     data = {"x": X, "y": Y, "sample_weight": WEIGHT, "batch_size": 4}
-    history = model.fit(**data, epochs=2, verbose=0, validation_split=0.2).history
+    history = model.fit(**data, epochs=2, verbose=0, validation_split=0.3).history
     return {
         **history,
-        "evaluate": model.evaluate(X, Y, batch_size=4, verbose=0),
-        "predict": model.predict(X, batch_size=4, verbose=0),
+        "evaluate": model.evaluate(X[:9], Y[:9], batch_size=4, verbose=0),
+        "predict": model.predict(X[:9], batch_size=4, verbose=0),
         "weights": weights_of(model),
     }
 
@@ -53,48 +59,45 @@ def of_the_batch_and_lazy():
     return {"loss": "relativistic_average_hinge", "penalties": [km.penalties.R1(1, every=2)]}
 
 
-# Preset, number of scales, of classes, further settings, batch size.
+def adaptive():
+    return km.augmentation.AdaptiveAugment(ramp_images=50)
+
+
+# Preset, number of classes, augmentation, further settings, batch size, number of images. Where it
+# is the paper's, batches of six: the groups of its statistics are of four.
 GANS = {
-    "tutorial": (km.presets.Tutorial(3, 3, 0.3), 1, None, dict, 4),
-    "default": (km.presets.Default(8, 8), 1, 3, everything, 4),
-    # Batches of six: the groups of the paper's statistics are of four.
-    "paper": (km.presets.Paper(4, 4), 1, None, of_the_batch_and_lazy, 6),
+    "classes": (km.presets.Paper(2, 2), 3, lambda: None, of_the_batch_and_lazy, 6, 12),
+    "tutorial": (km.presets.Tutorial(3, 3, 0.3), None, lambda: None, dict, 4, 22),
+    "default": (km.presets.Default(8, 8), 3, adaptive, everything, 4, 16),
+    "paper": (km.presets.Paper(4, 4), None, lambda: None, of_the_batch_and_lazy, 6, 12),
 }
 
 
-def fit_gan(strategy, mode, steps_per_execution, kind, num_images=22, **fit):
-    """Returns MSGGAN after a fit, and the history."""
-    preset, num_scales, num_classes, settings, batch_size = GANS[kind]
+def make_gan(strategy, mode, steps_per_execution, kind):
+    preset, num_classes, make_augmentation, settings, *_ = GANS[kind]
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        augmentation = km.augmentation.AdaptiveAugment(ramp_images=50) if num_classes else None
-        model = km.MSGGAN((8, 8, 1), num_scales, 4, num_classes, preset, augmentation, seed=1)
+        gan = km.MSGGAN((8, 8, 1), 1, 4, num_classes, preset, make_augmentation(), seed=1)
         optimizers = (keras.optimizers.SGD(0.05, momentum=0.5) for _ in range(2))
         modes = {"mode": mode, "steps_per_execution": steps_per_execution}
-        model.compile(*optimizers, **settings(), **modes)
-    labels = None if num_classes is None else np.arange(num_images) % num_classes
-    data = (IMAGES[:num_images],) if labels is None else (IMAGES[:num_images], labels)
-    return model, model.fit(*data, batch_size=batch_size, verbose=0, **fit).history
+        gan.compile(*optimizers, **settings(), **modes)
+    return gan
 
 
 @functools.cache
-def train_gan(strategy, mode, steps_per_execution=1):
-    """Returns the tutorial's GAN after two epochs, and all its numbers."""
-    validation = {"validation_data": (IMAGES,), "validation_batch_size": 4}
-    model, history = fit_gan(
-        strategy, mode, steps_per_execution, "tutorial", epochs=2, **validation
-    )
-    return model, {
-        **history,
-        "evaluate": model.evaluate(IMAGES, batch_size=4, verbose=0),
-        "predict": np.concatenate([s.ravel() for s in model.predict(LATENTS, 4, verbose=0)]),
-        "weights": weights_of(model),
-    }
-
-
-@functools.cache
-def sums_on_one_device():
-    return train_sums(ONE_DEVICE, "eager")
+def train_gan(strategy, mode, steps_per_execution, kind):
+    """Returns a GAN after an epoch, and its numbers; those of the tutorial in use, too."""
+    _, num_classes, *_, batch_size, num_images = GANS[kind]
+    gan, sizes = make_gan(strategy, mode, steps_per_execution, kind), {"batch_size": batch_size}
+    images = (IMAGES[:num_images],)
+    if num_classes is not None:
+        images += (np.arange(num_images) % num_classes,)
+    numbers = gan.fit(*images, **sizes, verbose=0).history | {"weights": weights_of(gan)}
+    if kind == "tutorial":
+        numbers["evaluate"] = gan.evaluate(*images, **sizes, verbose=0)
+        predicted = gan.predict(LATENTS, **sizes, verbose=0)
+        numbers["predict"] = np.concatenate([scale.ravel() for scale in predicted])
+    return gan, numbers
 
 
 def assert_equal_numbers(numbers, expected, tolerance):
@@ -106,33 +109,29 @@ def assert_equal_numbers(numbers, expected, tolerance):
 @pytest.mark.parametrize(("mode", "steps_per_execution"), WAYS)
 def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, steps_per_execution):
     numbers = train_sums(two_replicas, mode, steps_per_execution)
-    assert_equal_numbers(numbers, sums_on_one_device(), 1e-5)
+    assert_equal_numbers(numbers, train_sums(ONE_DEVICE, "eager"), 1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("mode", "steps_per_execution"),
-    # The regressor runs eagerly on replicas above, too.
-    [("graph", 4), pytest.param("eager", 1, marks=pytest.mark.sweep)],
+    ("kind", "mode", "steps_per_execution"),
+    [
+        ("classes", "graph", 4),
+        *(pytest.param(kind, "graph", 4, marks=pytest.mark.sweep) for kind in [*GANS][1:]),
+        pytest.param("tutorial", "eager", 1, marks=pytest.mark.sweep),
+    ],
 )
-def test_the_gan_of_two_replicas_is_that_of_one_device(two_replicas, mode, steps_per_execution):
-    _, numbers = train_gan(two_replicas, mode, steps_per_execution)
-    assert_equal_numbers(numbers, train_gan(ONE_DEVICE, "eager")[1], 1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "num_images"), [("default", 16), ("paper", 12)])
-def test_whatever_the_gan_is_made_of_it_is_that_of_one_device(two_replicas, kind, num_images):
-    model, numbers = fit_gan(two_replicas, "graph", 4, kind, num_images)
-    expected_model, expected = fit_gan(ONE_DEVICE, "eager", 1, kind, num_images)
-    assert_equal_numbers(numbers, expected, 1e-4)
-    np.testing.assert_allclose(weights_of(model), weights_of(expected_model), atol=1e-4)
+def test_the_gan_of_two_replicas_is_that_of_one_device(
+    two_replicas, kind, mode, steps_per_execution
+):
+    _, numbers = train_gan(two_replicas, mode, steps_per_execution, kind)
+    assert_equal_numbers(numbers, train_gan(ONE_DEVICE, "eager", 1, kind)[1], 1e-4)
 
 
 @pytest.mark.slow
 def test_replicas_stay_in_step(two_replicas):
-    model, _ = train_gan(two_replicas, "graph", 4)
-    for weight in [*model.weights, *model.generator_optimizer.variables]:
+    gan, _ = train_gan(two_replicas, "graph", 4, "classes")
+    for weight in [*gan.weights, *gan.generator_optimizer.variables]:
         first, second = weight.value.values
         np.testing.assert_array_equal(first, second)
 
@@ -155,14 +154,19 @@ class Draws(km.Model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1, 3, 7], ids="width {}".format)
+@pytest.mark.parametrize(
+    "width",
+    # Each example of three numbers begins in the middle of one of the generator's blocks of four.
+    [3, *(pytest.param(width, marks=pytest.mark.sweep) for width in (1, 7))],
+    ids="width {}".format,
+)
 def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, width):
-    examples = np.random.default_rng(0).normal(size=(22, width)).astype("float32")
+    examples = np.random.default_rng(0).normal(size=(21, width)).astype("float32")
     totals = []
     for strategy in (ONE_DEVICE, two_replicas):
         with strategy.scope():
             model = Draws()
-            model.compile()
+            model.compile(mode="eager" if strategy is ONE_DEVICE else "graph")
         history = model.fit(examples, batch_size=6, epochs=2, shuffle=False, verbose=0).history
         totals.append(history["total"])
     np.testing.assert_allclose(totals[1], totals[0], rtol=1e-5)
@@ -170,16 +174,17 @@ def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, wi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize("steps_per_execution", [3, pytest.param(1, marks=pytest.mark.sweep)])
 def test_data_sets_and_single_batches_are_shared_out_too(two_replicas, steps_per_execution):
     numbers = []
     for strategy in (ONE_DEVICE, two_replicas):
         keras.utils.set_random_seed(0)
         with strategy.scope():
-            model = km.SumRegressor(units=(4,))
+            model = km.SumRegressor(units=())
+            model.build((None, 3))
             mode = "eager" if strategy is ONE_DEVICE else "graph"
-            model.compile("adam", mode=mode, steps_per_execution=steps_per_execution)
-        data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+            model.compile("sgd", mode=mode, steps_per_execution=steps_per_execution)
+        data = tf.data.Dataset.from_tensor_slices((X[:24], Y[:24])).batch(4)
         losses = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
         on_batch = [model.train_on_batch(X[:5], Y[:5]), model.test_on_batch(X[:5], Y[:5])]
         predicted = model.predict(data.map(lambda x, y: x), verbose=0)
@@ -263,8 +268,8 @@ def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_rep
             normalization = keras.layers.BatchNormalization(synchronized=True)
             layers = [keras.Input((3,)), keras.layers.Dense(4), normalization]
             model = km.with_modes(keras.Sequential([*layers, keras.layers.Dense(1)]))
-            model.compile("sgd", "mse")
-        model.fit(X, Y, batch_size=6, epochs=3, verbose=0)
+            model.compile("sgd", "mse", mode="eager" if strategy is ONE_DEVICE else "graph")
+        model.fit(X[:24], Y[:24], batch_size=6, epochs=2, verbose=0)
         weights.append(np.concatenate([weight.ravel() for weight in model.get_weights()]))
     np.testing.assert_allclose(weights[1], weights[0], atol=1e-5)
 

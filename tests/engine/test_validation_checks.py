@@ -8,8 +8,12 @@ import tensorflow as tf
 import kerasmodes as km
 from kerasmodes.engine import validation_checks
 
-MODES = ("eager", "graph", "fused", "auto")
 X, Y = km.data.sums(num_samples=240, num_features=3, seed=1)
+TWO_MODES = [
+    "graph",
+    "fused",
+    *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "auto")),
+]
 
 
 class Noisy(km.SumRegressor):
@@ -19,7 +23,7 @@ class Noisy(km.SumRegressor):
     calls = 0
 
     def __init__(self, **kwargs):
-        super().__init__((4,), **kwargs)
+        super().__init__((), **kwargs)
         self.own = km.random.SeedGenerator(3)
 
     def train_step(self, data):
@@ -35,16 +39,18 @@ class Noisy(km.SumRegressor):
         return super().test_step((x + km.random.normal(tf.shape(x), seed=self.own), y))
 
 
-def fit(mode, batch_size=2, model=None, **arguments):
+def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
     keras.utils.set_random_seed(0)
     model = model or Noisy()
-    model.compile("sgd", metrics=["mae"], mode=mode)
-    arguments = {"validation_data": (X[:9], Y[:9]), "epochs": 2, **arguments}
-    history = model.fit(X, Y, batch_size=batch_size, verbose=0, **arguments)
+    model.compile("sgd", mode=mode)
+    arguments = {"validation_data": (X[:8], Y[:8]), "epochs": 2, **arguments}
+    data = X[:num_examples], Y[:num_examples]
+    history = model.fit(*data, batch_size=batch_size, verbose=0, **arguments)
     return history.history, model.get_weights()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_the_numbers_stay(mode, monkeypatch):
     history, weights = fit(mode)
     monkeypatch.setattr(validation_checks, "LONG_STEPS", 1_000)
@@ -54,7 +60,7 @@ def test_the_numbers_stay(mode, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TWO_MODES)
 def test_an_error_comes_after_the_first_execution(mode):
     model = Noisy()
     model.fails = True
@@ -64,17 +70,20 @@ def test_an_error_comes_after_the_first_execution(mode):
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
+@pytest.mark.slow
 def test_short_fits_have_none():
     model = Noisy()
     model.fails = True
     with pytest.raises(NotImplementedError, match="no such layer"):
-        fit("eager", batch_size=8, model=model)
+        fit("graph", batch_size=8, model=model)
     assert int(model.optimizer.iterations.numpy()) == 30
 
 
-def test_it_is_one_step_of_the_first_fit():
+@pytest.mark.slow
+def test_it_is_one_step_of_the_first_fit(monkeypatch):
+    monkeypatch.setattr(validation_checks, "LONG_STEPS", 4)
     model = Noisy()
-    fit("eager", model=model, epochs=3, validation_batch_size=2)
-    assert model.calls == 1 + 3 * 5
-    model.fit(X, Y, batch_size=2, verbose=0, validation_data=(X[:9], Y[:9]))
-    assert model.calls == 1 + 4 * 5
+    fit("eager", model=model, num_examples=8, validation_batch_size=2)
+    assert model.calls == 1 + 2 * 4
+    model.fit(X[:8], Y[:8], batch_size=2, verbose=0, validation_data=(X[:8], Y[:8]))
+    assert model.calls == 1 + 3 * 4
