@@ -106,7 +106,7 @@ def test_diffusion(modes):
     assert samples < 0.8 * noise
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_contrastive(modes):
     losses, shares = run_in_modes("contrastive", modes, epochs=4)
     assert losses[3] < 0.9 * losses[0]
@@ -130,7 +130,7 @@ def test_contrastive_counts_the_batch_of_all_replicas(two_replicas):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_search():
     scores, loss = load_example("search").main(epochs=2, max_trials=2)
     assert scores[0] <= scores[1]

@@ -59,7 +59,7 @@ def test_train_repeats_the_best_trial_of_sums_also_one_that_was_promoted(own_fol
     assert note.endswith(f"val_loss {score:.5g}, in epoch {epoch}, whose model is best.keras.")
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_train_repeats_the_best_trial_of_a_gan(own_folder, capsys):
     score, values = search_and_repeat(GAN, own_folder, capsys)
     assert min(values) == score

@@ -123,7 +123,7 @@ def read_scores(folder):
         return {row["trial"]: float(row["score"]) for row in csv.DictReader(file)}
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.workers
 def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(capsys):
     address = f"127.0.0.1:{find_free_ports(1)[0]}"
@@ -156,7 +156,7 @@ def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys)
     assert np.shape(gan.generate(1, seed=0)[-1]) == (1, 28, 28, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
     words = [word for word in SUM if not word.startswith(("--seed", "--max-trials", "--epochs"))]
     words.append("--epochs=1")

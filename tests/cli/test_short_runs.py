@@ -59,7 +59,7 @@ LIMITS = {
     for flag in ("--limit-batches", "--overfit-batches")
     for number, expected in ((2, 2), (100, None))
 }
-LIMITS["msggan", "--limit-batches", 2, 2] = []
+LIMITS["sum", "--limit-batches", 2, 2] = []
 LIMITS["sum", "--overfit-batches", 2, 2] = []
 LIMITS["sum", "--limit-batches", 100, None] = []
 

@@ -23,7 +23,7 @@ def _few_directions():
         yield
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_metrics_go_into_the_history(tmp_path, monkeypatch):
     few_images = functools.partial(km.callbacks.GenerationMetrics, num_images=64)
     monkeypatch.setattr(km.callbacks, "GenerationMetrics", few_images)
