@@ -515,7 +515,7 @@ class LogOfMetric(keras.metrics.Mean):
         return super().update_state(tf.math.log(y_true))
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize("mode", list_modes("graph"))
 def test_a_metric_is_named_with_its_line(mode):
     model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
     report, (message,), _ = fit(model, X, with_number(0, Y))
@@ -544,7 +544,7 @@ def fit_with_validation(model, x, y, **arguments):
     return report, message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list_modes("eager", "fused"))
 def test_an_example_of_the_validation_data_is_named(mode, tmp_path):
     guard = km.callbacks.NaNGuard(tmp_path, check_data=False)
     model = make_model(mode)
@@ -564,7 +564,7 @@ def assert_equal_weights(one, other):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_a_layer_that_fails_in_the_validation_is_named(mode):
     model = make_model(mode, [Logarithm(name="log")])
     report, message = fit_with_validation(model, make_dataset(with_number(0)), None)
@@ -572,7 +572,7 @@ def test_a_layer_that_fails_in_the_validation_is_named(mode):
     assert report.place == (ROW, 3) and "The logarithm of 0 or less" in message
 
 
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", list_modes("graph"))
 def test_a_metric_that_fails_in_the_validation_is_named(mode):
     model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
     report, _ = fit_with_validation(model, X, with_number(0, Y))
@@ -592,7 +592,7 @@ class DropsInTests(keras.layers.Layer):
         return tf.math.log(tf.reduce_sum(kept, 1, keepdims=True))
 
 
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", list_modes("fused"))
 def test_random_numbers_of_the_validation_are_drawn_again(mode):
     model = make_model(mode, [DropsInTests(name="drops")])
     report, _, _ = fit(model, X, Y, validation_data=(X, Y), epochs=20)
@@ -647,7 +647,7 @@ def make_forked(mode, **more):
     return model
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list_modes("graph", "fused"))
 def test_an_output_that_no_loss_takes_is_watched(mode):
     report, (message,), _ = fit(make_forked(mode), with_number(0), {"a": Y}, epochs=2)
     assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
