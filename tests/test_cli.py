@@ -206,7 +206,7 @@ def test_compare_writes_table_and_picture(own_folder, capsys):
 @pytest.mark.slow
 def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
     words = ["tune", "sum", "--tuner=random", "--max-trials=1", "--epochs=1", "--seed=0"]
-    assert cli.main([*words, "--num-samples=32", "--mode=graph", "--directory=search"]) == 0
+    assert cli.main([*words, "--num-samples=32", "--batch-sizes=8", "--directory=search"]) == 0
     assert "Best trials" in capsys.readouterr().out
     model = keras.models.load_model(own_folder / "search" / "best.keras")
     assert model.predict(np.zeros((1, 20)), verbose=0).shape == (1, 1)

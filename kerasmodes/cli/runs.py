@@ -94,6 +94,8 @@ def find_data_name(flags: jsonargparse.Namespace) -> str:
         raise ValueError(
             "`data` must name a data set, since the run's config.yaml does not. Received: data=None"
         )
+    if not isinstance(name, str):
+        raise ValueError(f"`data` must be a string. Received: data={name!r}")
     if not _is_here(name, flags.data_dir):
         raise ValueError(
             "`data` must be given for a data set that is to be fetched. Received: data=None, and a "
@@ -108,7 +110,7 @@ def _is_here(name, data_dir):
         return True
     import tensorflow_datasets as tfds
 
-    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name):
         return False
     try:
         return tfds.builder(name, data_dir=data_dir).is_prepared()

@@ -102,17 +102,16 @@ def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
 
 
 @pytest.mark.parametrize("mode", default_in(None, "fused"))
-def test_a_data_set_that_turns_out_empty_ends_at_once_with_keras_warning(mode):
+def test_a_data_set_that_turns_out_empty_is_refused_after_keras_s_warning(mode):
     model = compiled(mode)
     empty = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4).filter(lambda x, y: False)
-    with pytest.warns(UserWarning, match=RAN_OUT):
-        model.fit(empty, verbose=0)
+    for call in (model.fit, model.predict):
+        with (
+            pytest.warns(UserWarning, match=RAN_OUT),
+            pytest.raises(ValueError, match="`x` must hold at least one batch"),
+        ):
+            call(empty, verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 0
-    with (
-        pytest.warns(UserWarning, match=RAN_OUT),
-        pytest.raises(ValueError, match="`x` must hold at least one batch"),
-    ):
-        model.predict(empty, verbose=0)
 
 
 @pytest.mark.parametrize("mode", default_in("graph", "fused"))
