@@ -46,7 +46,7 @@ def test_train_sum_fills_a_run_folder(own_folder):
     assert keras.models.load_model(run / "model.keras").mode == "fused"
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_the_same_seed_trains_the_same_model_in_the_next_folder(own_folder):
     for _ in range(2):
         cli.main(["train", "sum", "--num-samples=64", "--seed=3", "--mode=eager"])
@@ -193,7 +193,7 @@ def test_prepare_from_a_folder_without_the_files(own_folder, capsys):
     assert not (own_folder / "prepared").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_compare_writes_table_and_picture(own_folder, capsys):
     words = ["compare", "sum", "--modes=keras,graph", "--steps=2", "--repeats=1"]
     assert cli.main([*words, "--directory=modes", "--batch-size=2"]) == 0
@@ -245,7 +245,7 @@ def _plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_resumed_run_has_the_history_of_one_that_was_never_stopped(own_folder):
     train = ["train", "sum", "--num-samples=64", "--batch-size=8", "--mode=eager"]
     assert cli.main([*train, "--run=stopped", "--resume", "--epochs=1"]) == 0

@@ -99,7 +99,7 @@ def test_wgan_gp(tmp_path, modes):
     assert (tmp_path / "gan.png").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_diffusion(modes):
     losses, samples, noise = run_in_modes("diffusion", modes, epochs=12)
     assert losses[-1] < 0.8 * losses[0]

@@ -34,7 +34,9 @@ def distance(numbers, cdf):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
-@pytest.mark.parametrize("source", ["one call", "calls", "seeds"])
+@pytest.mark.parametrize(
+    "source", ["one call", pytest.param("calls", marks=pytest.mark.sweep), "seeds"]
+)
 def test_numbers_follow_their_distribution(name, source):
     generator, draw = km.random.SeedGenerator(3), DRAWS[name]
     if source == "one call":

@@ -81,7 +81,7 @@ def test_a_fit_after_a_trial_is_as_without_it(mode):
     assert_equal(finish(model, **ARRAYS), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_a_trained_model_is_as_before(mode):
     results = []

@@ -250,7 +250,14 @@ def check_optimizer(path, num_steps):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [build_sequential, build_functional, build_stock])
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build_sequential, marks=pytest.mark.sweep),
+        build_functional,
+        pytest.param(build_stock, marks=pytest.mark.sweep),
+    ],
+)
 def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path):
     arguments = {"max_trials": 1, "epochs": 2, "directory": tmp_path, "seed": 0}
     tuner = km.tuning.search(build, **arguments, **make_sums())
