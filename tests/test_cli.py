@@ -281,3 +281,9 @@ def test_launch_runs_another_program_after_two_dashes(own_folder, capsys):
 def test_launch_shows_the_last_lines_of_a_program_that_fails(own_folder, capsys):
     assert cli.main(["launch", "--num-workers=1", "--", "python3", "-c", "1/0"]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_checkpoints_are_written_by_runs_that_can_be_resumed(own_folder, capsys):
+    assert cli.main(["train", "sum", "--checkpoint-every=5"]) == 1
+    assert "`checkpoint_every` needs `resume`" in capsys.readouterr().err
+    assert not list(own_folder.iterdir())

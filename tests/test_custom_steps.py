@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-# By default, in a loop, one with a teacher and metrics. The examples show by default that others train
-# in a loop (two optimizers, a gradient in a gradient), and the sweep that all modes agree.
+# By default, in a loop, one with a teacher and metrics. The examples show by default that others
+# train in a loop (two optimizers, a gradient in a gradient), and the sweep that all modes agree.
 DEFAULTS = ("distillation",)
 NAMES = [
     pytest.param(name, marks=[] if name in DEFAULTS else pytest.mark.sweep)

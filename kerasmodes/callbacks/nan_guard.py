@@ -28,7 +28,10 @@ NOT_KEPT = (
     "Which step it was, and why, was not searched for: with several workers, and with a data set "
     "that is distributed already, no batches are kept."
 )
-NOT_BUILT = "The model had no weights before its first step: call `build(input_shape)`, and again."
+NOT_BUILT = (
+    "The model had no weights before its first step, so the cause cannot be searched for. Build it "
+    "with `model.build(input_shape)` before `fit`, and the cause is named."
+)
 NOT_AGAIN = (
     "The steps since the last copy of the state were run again, and stayed finite: something that "
     "is no variable of the model took part, such as a callback, or random numbers without a seed."

@@ -58,7 +58,7 @@ def put_config_first(words: Sequence[str]) -> list[str]:
 def check_trusted(words: Sequence[str]) -> None:
     """Raises if a file alone says what only the command line may: it may come from a stranger.
 
-    That is a folder outside of the present one, and what is imported, which runs code.
+    That is a folder outside of the present one, a server, and what is imported, which runs code.
 
     Args:
         words: The words of a command.
@@ -84,9 +84,13 @@ def _find_distrust(flag: str, value: Any) -> str | None:
     """Returns what only the command line may say of a value, or `None`."""
     if not isinstance(value, str):
         return None
-    if flag in PLACES:
+    if flag == "--mlflow" and ":" in value:
+        return "names a store elsewhere"
+    if flag in (*PLACES, "--mlflow"):
         is_inside = pathlib.Path(value).resolve().is_relative_to(pathlib.Path.cwd().resolve())
         return None if is_inside else "leads out of the present folder"
+    if flag == "--wandb":
+        return "sends to a server" if value == "online" else None
     is_imported = flag.endswith("optimizer") and "." in value
     return "names what is to be imported" if is_imported else None
 

@@ -44,12 +44,31 @@ def load_yaml(text: str) -> Any:
     """Returns what a YAML text holds: plain data only, since the loader makes no objects.
 
     Raises:
-        ValueError: If it is no YAML.
+        ValueError: If it is no YAML, or a key is there twice, of which the last would win.
     """
     try:
+        _check_keys(yaml.compose(text))
         return jsonargparse.get_loader("yaml")(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _check_keys(node, seen=()):
+    """Raises if a mapping in a YAML document, given by its node, has a key twice.
+
+    A document may hold itself, so the nodes above are known.
+    """
+    if node is None or any(node is one for one in seen):
+        return
+    parts = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"{key!r} is there twice")
+        parts = [value for _, value in node.value]
+    for part in parts:
+        _check_keys(part, (*seen, node))
 
 
 def _read_text(value):

@@ -185,6 +185,11 @@ def _start(flags):
     resumed run keeps its own.
     """
     arguments.check_positive_integers(epochs=flags.epochs)
+    if flags.checkpoint_every != "epoch" and not flags.resume:
+        raise ValueError(
+            "`checkpoint_every` needs `resume`: without --resume, no checkpoint is written. "
+            f"Received: checkpoint_every={flags.checkpoint_every!r}, resume=False"
+        )
     with name_flag("name", "strategy"):
         strategy = strategies.get_strategy(flags.strategy)
     shard_checks.check_batch_size(strategy, flags.batch_size)

@@ -106,6 +106,13 @@ def test_the_config_of_a_run_without_a_seed_repeats_it(own_folder, capsys):
         ("data_dir: /data", "'data_dir' leads out of the present folder"),
         ("run: link/b", "'run' leads out of the present folder"),
         ("optimizer: a.B", "'optimizer' names what is to be imported. To have it so, add --optimi"),
+        ("mlflow: /elsewhere", "'mlflow' leads out of the present folder"),
+        ("mlflow: sqlite:////elsewhere/a.db", "'mlflow' names a store elsewhere"),
+        (
+            "mlflow: http://127.0.0.1:1",
+            "'mlflow' names a store elsewhere. To have it so, add --",
+        ),
+        ("wandb: online", "'wandb' sends to a server. To have it so, add --wandb=online"),
     ],
 )
 def test_a_file_says_neither_what_is_imported_nor_where_else_to_write(
@@ -125,7 +132,17 @@ def test_what_a_file_may_not_say_a_flag_may():
         config_files.check_trusted([*words, "--config=run.yaml"])
 
 
-@pytest.mark.parametrize("content", ["run: a/b\noptimizer: adam", "data-dir: here", "seed: 3"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "run: a/b\noptimizer: adam",
+        "data-dir: here",
+        "seed: 3",
+        "mlflow: true\nwandb: offline",
+        "mlflow: runs/mlflow",
+        "mlflow: null\nwandb: null",
+    ],
+)
 def test_what_a_file_may_say(content, own_folder):
     (own_folder / "run.yaml").write_text(content)
     config_files.check_trusted(["--config", "run.yaml"])
@@ -134,3 +151,9 @@ def test_what_a_file_may_say(content, own_folder):
 def test_a_flag_beside_a_file_is_trusted(own_folder):
     (own_folder / "run.yaml").write_text("run: /elsewhere\noptimizer: a.B\n")
     config_files.check_trusted(["--config=run.yaml", "--optimizer=a.B", "--run", "/elsewhere"])
+
+
+def test_a_key_that_is_there_twice_is_refused(own_folder, capsys):
+    (own_folder / "run.yaml").write_text("epochs: 1\nepochs: 2\n")
+    assert cli.main([*SUM, "--config", "run.yaml"]) == 2
+    assert "run.yaml: 'epochs' is there twice" in capsys.readouterr().err
