@@ -287,3 +287,9 @@ def test_checkpoints_are_written_by_runs_that_can_be_resumed(own_folder, capsys)
     assert cli.main(["train", "sum", "--checkpoint-every=5"]) == 1
     assert "`checkpoint_every` needs `resume`" in capsys.readouterr().err
     assert not list(own_folder.iterdir())
+
+
+def test_a_wrong_flag_of_a_gan_is_one_line(own_folder, capsys):
+    assert cli.main(["train", "msggan", "--num-scales=9"]) == 1
+    found = capsys.readouterr()
+    assert (len(found.err.splitlines()), found.out) == (1, "")

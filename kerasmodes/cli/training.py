@@ -110,6 +110,8 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
             gan.compile(**read_compile(flags, gan.preset))
         _check_images(gan, images)
         folder = run_folders.find_folder(flags, "msggan", strategy)
+        if flags.data == inspect.signature(data.images).parameters["name"].default:
+            console.print(SAMPLE_NOTE)  # Not above the error of a wrong flag.
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
         watchers = [
             callbacks.SampleGrid(folder / "samples", **one_of_each),
@@ -163,8 +165,6 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
 
 
 def _load_images(flags, names):
-    if flags.data == inspect.signature(data.images).parameters["name"].default:
-        console.print(SAMPLE_NOTE)
     with_labels = flags.num_classes is not None
     return read_images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
 
