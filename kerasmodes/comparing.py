@@ -124,6 +124,8 @@ class _Run:
 class _Timer(keras.callbacks.Callback):
     """Collects each epoch's seconds from the start of its first step to the end of its last."""
 
+    accepts_joined_steps = True
+
     def __init__(self):
         super().__init__()
         self.seconds = []

@@ -35,6 +35,8 @@ class Mode:
         stacks_batches: Whether it is always given super-batches, for one step an execution too.
         fits_epochs: Whether executions end with the epoch, and `fit` finds their length where the
             user gave none. Otherwise they are counted as in Keras.
+        joins_steps: Whether steps of arrays run several at a time where no callback asks for each;
+            see `engine/joined_steps.py`.
         is_chosen_by_time: Whether it stands for the fastest of other modes.
     """
 
@@ -46,6 +48,7 @@ class Mode:
     has_loop: bool = False
     stacks_batches: bool = False
     fits_epochs: bool = False
+    joins_steps: bool = False
     is_chosen_by_time: bool = False
 
 
@@ -58,8 +61,9 @@ MODES = {
             "the default, and convolutions on a CPU",
             several_replicas=True,
             has_loop=True,
+            joins_steps=True,
         ),
-        Mode("xla", "accelerators", jit_compile=True, has_loop=True),
+        Mode("xla", "accelerators", jit_compile=True, has_loop=True, joins_steps=True),
         Mode(
             "fused",
             "small models, many steps",

@@ -30,6 +30,8 @@ class RunLogger(FitWatcher):
         save_model: Bool, whether the model is saved, too.
     """
 
+    accepts_joined_steps = True
+
     def __init__(
         self,
         hparams: Mapping[str, Any] | None,

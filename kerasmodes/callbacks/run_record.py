@@ -59,6 +59,8 @@ class RunRecord(keras.callbacks.Callback):
     ```
     """
 
+    accepts_joined_steps = True
+
     writes_to = "path"
 
     def __init__(self, path: str | os.PathLike):

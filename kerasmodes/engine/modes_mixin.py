@@ -89,7 +89,8 @@ class ModesMixin(Trainer):
             run_eagerly: As in Keras; must agree with `mode` when both are given.
             jit_compile: As in Keras; must agree with `mode` when both are given.
             steps_per_execution: As in Keras: K, the steps of one execution. `None` is 1; when
-                fused, as many as an epoch has, a second of work takes and 64 MB of input hold.
+                fused, as many as an epoch has, a second of work takes and 64 MB of input hold; in
+                `"graph"` and `"xla"`, 50 ms of steps on arrays, if no callback asks for each.
             **kwargs: Passed to Keras's `compile`.
 
         Raises:

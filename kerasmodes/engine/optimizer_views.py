@@ -110,6 +110,8 @@ class OptimizerView:
 class StepCounter(keras.callbacks.Callback):
     """Counts the steps of a fit."""
 
+    accepts_joined_steps = True
+
     def __init__(self):
         super().__init__()
         self._before = self._in_epoch = 0

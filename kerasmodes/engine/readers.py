@@ -18,6 +18,7 @@ from kerasmodes import modes, replicas
 from kerasmodes.engine import (
     adapter_calls,
     datasets,
+    joined_steps,
     keras_private,
     random_states,
     shard_checks,
@@ -38,6 +39,7 @@ class Reader:
     Executions are counted as in Keras: all of K steps, also where K does not divide the epoch, so
     the last one may run into the next epoch's data or end with the data. Where the model
     `fits_epochs`, those on super-batches end with the epoch: no step runs that was not asked for.
+    So do those of steps that are joined.
 
     Args:
         model: The model whose steps read.
@@ -77,6 +79,7 @@ class Reader:
         self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
         self._most_steps = None
+        self._joiner = None
         self._source = self._make_source()
 
     @property
@@ -154,6 +157,13 @@ class Reader:
     def limit_execution(self, num_steps: int) -> None:
         """Lets no execution be longer, unless its length was asked for."""
         self._most_steps = num_steps
+
+    def join_steps(self) -> None:
+        """Lets executions have several steps of arrays, in modes that join them, on one device."""
+        model, is_alone = self._model, self._strategy.num_replicas_in_sync == 1
+        joins = model.given_mode is not None and modes.MODES[model.mode].joins_steps
+        if joins and is_alone and self.is_in_memory and not model.has_asked_steps:
+            self._joiner = self._joiner or joined_steps.StepJoiner()
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
@@ -254,7 +264,9 @@ class Reader:
         self._begin_epoch()
         if self._pass is None or not (self.steps_per_epoch or first_step):
             self._open_pass()
-        is_exact = self._source.is_stacked and self._model.fits_epochs
+        if self._joiner:
+            self._joiner.begin_epoch()
+        is_exact = self._source.is_stacked and (self._model.fits_epochs or self._joiner)
         yield from self._count_exactly(first_step) if is_exact else self._count_as_keras(first_step)
         self._calls.end_epoch()
 
@@ -296,6 +308,8 @@ class Reader:
         return min(self._find_steps(), self._most_steps or self._source.length)
 
     def _find_steps(self):
+        if self._joiner:
+            return self._joiner.next_steps()
         if self._selector:
             return self._selector.next_steps()
         if not self._steps_seen and not keras_private.has_all_weights(self._model):
@@ -333,7 +347,7 @@ class Reader:
     @property
     def _asked(self):
         """Steps of an execution that the user asked for, or `None` where they are to be found."""
-        return self._model.asked_steps_per_execution
+        return None if self._joiner else self._model.asked_steps_per_execution
 
     def _make_source(self):
         arrays = keras_private.find_arrays(self.adapter)

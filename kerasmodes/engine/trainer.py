@@ -11,6 +11,7 @@ from kerasmodes.engine import (
     directions,
     executors,
     fit_arguments,
+    joined_steps,
     keras_private,
     optimizer_views,
     optimizers,
@@ -110,6 +111,8 @@ class Trainer:
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
+        if not joined_steps.has_listener(callbacks, "train"):
+            reader.join_steps()
         self.stop_training = False
         self._watch_outputs(callbacks)
         self.make_train_function()
@@ -167,6 +170,8 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
+        if not joined_steps.has_listener(callbacks, "test"):
+            reader.join_steps()
         self.make_test_function()
         self.stop_evaluating = False
         callbacks.on_test_begin()

@@ -25,6 +25,8 @@ class ValidationCheck(keras.callbacks.Callback):
         arguments: Those of `evaluate`, with data in arrays.
     """
 
+    accepts_joined_steps = True
+
     def __init__(self, arguments: dict[str, Any]):
         super().__init__()
         self._arguments = arguments
