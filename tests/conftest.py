@@ -7,6 +7,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import hypothesis
 import keras
 import pytest
 import tensorflow as tf
@@ -44,8 +45,15 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all",
         action="store_true",
-        help="run the sweeps too: all combinations of what is otherwise tested in pairs",
+        help="run the sweeps too: what is otherwise tested in pairs, or is rare and dear",
     )
+
+
+def pytest_configure(config):
+    """Tries fewer examples of a property, unless the sweeps run."""
+    hypothesis.settings.register_profile("few", max_examples=40)
+    hypothesis.settings.register_profile("sweep", max_examples=100)
+    hypothesis.settings.load_profile("sweep" if config.getoption("--all") else "few")
 
 
 def pytest_collection_modifyitems(config, items):

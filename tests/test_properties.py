@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 import kerasmodes as km
 
-# The same examples in every run, few enough for a slow machine.
+# The same examples in every run, few enough for a slow machine: how many, `conftest.py` says.
 few = hypothesis.settings(
     derandomize=True,
-    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[*hypothesis.HealthCheck],
@@ -61,7 +60,7 @@ def test_the_regressor_trains_or_says_why_not(
     assert model.predict(x, verbose=0).shape == (num, 1)
 
 
-@hypothesis.settings(few, max_examples=20)
+@hypothesis.settings(few, max_examples=few.max_examples // 5)
 @hypothesis.given(
     mode=st.sampled_from(["eager", "graph"]),
     units=st.sampled_from([1, 3]),
@@ -81,7 +80,7 @@ def test_no_target_is_broadcast(mode, units, y_shape, loss):
     assert np.size(y) == 5 * units
 
 
-@hypothesis.settings(few, max_examples=12)
+@hypothesis.settings(few, max_examples=few.max_examples // 8)
 @hypothesis.given(
     mode=st.sampled_from(["eager", "graph"]),
     side=st.sampled_from([4, 6, 7]),
