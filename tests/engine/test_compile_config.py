@@ -118,7 +118,10 @@ def test_a_functional_model_has_modes(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "optimizers"), [("graph", "strings"), ("fused", "objects")])
+@pytest.mark.parametrize(
+    ("mode", "optimizers"),
+    [pytest.param("graph", "strings", marks=pytest.mark.sweep), ("fused", "objects")],
+)
 def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
     model = TwoOptimizers()
     model.build((None, 3))
@@ -262,6 +265,7 @@ def test_what_cannot_be_built_names_the_way_out(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_model_trained_on_replicas_goes_on_on_one_device(tmp_path, two_replicas):
     with two_replicas.scope():
         model = km.SumRegressor(units=())

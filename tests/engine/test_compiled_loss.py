@@ -73,6 +73,7 @@ def test_a_model_that_was_compiled_before_it_got_modes_has_the_same_losses():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_losses_of_outputs_on_replicas_are_those_of_one_device(two_replicas):
     found = []
     for strategy in (tf.distribute.get_strategy(), two_replicas):

@@ -95,7 +95,14 @@ class KnowingLoss(keras.losses.Loss):
         return tf.square(y_true - y_pred[:, 0])
 
 
-@pytest.mark.parametrize("loss", ["mse", SquaredDifference(), lambda y, p: tf.square(y - p)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param("mse", marks=pytest.mark.sweep),
+        SquaredDifference(),
+        pytest.param(lambda y, p: tf.square(y - p), marks=pytest.mark.sweep),
+    ],
+)
 def test_a_row_of_targets_is_a_column(loss):
     losses = []
     for y in (Y, Y[:, 0], Y[:, :, None]):
@@ -201,7 +208,7 @@ def test_validation_data_are_checked_before_the_first_step():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", [pytest.param("graph", marks=pytest.mark.sweep), "fused"])
 def test_data_without_end_need_steps(mode):
     endless, model = batches(X, Y).repeat(), make_regressor(mode)
     with pytest.raises(ValueError, match="`steps_per_epoch` must be a positive integer for data w"):
@@ -324,7 +331,7 @@ def test_arrays_of_bfloat16_are_numbers():
     assert int(model.optimizer.iterations.numpy()) == 1
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep), "fused"])
 def test_outputs_that_are_known_late_are_compared_before_a_weight_changes(mode):
     model = Unknown()
     model(X)

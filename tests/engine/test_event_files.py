@@ -57,7 +57,7 @@ def read_scalars(log_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", ["Keras", pytest.param("kerasmodes", marks=pytest.mark.sweep)])
 def test_a_resumed_fit_has_each_event_once(tmp_path, name):
     board, settings = BOARDS[name], {"update_freq": 1}  # What is written by epoch is there, too.
     expected, found, progress = (tmp_path / name for name in ("expected", "found", "progress"))

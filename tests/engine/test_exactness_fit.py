@@ -219,11 +219,17 @@ def keras_numbers(case, mode="keras"):
     return numbers(fit(mode, **CASES[case]()))
 
 
-# Each in one mode, every other one in a loop; the sweep has the others. What the first 18 are about
+# Each in one mode, most in a loop; the sweep has the others. What the first 18 are about
 # (steps, order and validation of epochs) Keras's own blocks have, too.
-DEFAULT_MODES = ("fused", "graph", "fused", "eager", "fused", BLOCKWISE)
+DEFAULT_MODES = ("fused", "graph", "fused", "eager", "fused", "fused")
+# Also in other tests: of validation here, and of states.
+RARE = ("validation_steps", "validation_batch_size", "evaluate", "predict")
 WAYS = [
-    pytest.param(case, mode, marks=[] if mode == DEFAULT_MODES[i % 6] else pytest.mark.sweep)
+    pytest.param(
+        case,
+        mode,
+        marks=[] if mode == DEFAULT_MODES[i % 6] and case not in RARE else pytest.mark.sweep,
+    )
     for i, case in enumerate(CASES)
     for mode in [*MODES, *[BLOCKWISE] * (i < 18)]
 ]
@@ -255,8 +261,8 @@ def compiled_in_blocks(mode, steps_per_execution):
 
 
 STEPS = [{}, {"steps_per_epoch": 5}, {"x": "unknown"}]
-BLOCK_WAYS = [(STEPS[0], None, 2), (STEPS[1], None, 2), (STEPS[2], "graph", 2)]
-OTHER_BLOCK_WAYS = [(STEPS[2], None, 2), *((arguments, "graph", 3) for arguments in STEPS)]
+BLOCK_WAYS = [(arguments, None, 2) for arguments in STEPS]
+OTHER_BLOCK_WAYS = [(STEPS[2], "graph", 2), *((arguments, "graph", 3) for arguments in STEPS)]
 
 
 @pytest.mark.filterwarnings(RAN_OUT)

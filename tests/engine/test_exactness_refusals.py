@@ -32,6 +32,7 @@ class Step(keras.Model):
         return {"squares": loss}
 
 
+SPARSE = pytest.mark.sweep  # A layer that takes them is tested below.
 INPUTS = {
     "string": tf.constant([["a"], ["b"]]),
     "Ragged": tf.ragged.constant([[1.0], [2.0, 3.0]]),
@@ -58,7 +59,7 @@ def uses(model, values):
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        *((kind, "graph") for kind in INPUTS),
+        *(pytest.param(kind, "graph", marks=SPARSE if kind == "Sparse" else []) for kind in INPUTS),
         *(pytest.param(kind, "eager", marks=pytest.mark.sweep) for kind in INPUTS),
     ],
 )
@@ -98,7 +99,8 @@ def test_a_sparse_matrix_of_scipy_is_an_input(mode):
     ("mode", "places"),
     [
         ("fused", slice(None)),
-        ("xla", slice(0, None, 3)),  # Each is compiled to find out.
+        # Each is compiled to find out.
+        pytest.param("xla", slice(0, None, 3), marks=pytest.mark.sweep),
         pytest.param("xla", slice(None), marks=pytest.mark.sweep),
     ],
     ids=["fused", "xla", "xla in every use"],
@@ -112,7 +114,7 @@ def test_strings_are_refused_under_xla(mode, places):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["Ragged", "Sparse"])
+@pytest.mark.parametrize("kind", ["Ragged", pytest.param("Sparse", marks=SPARSE)])
 def test_ragged_and_sparse_inputs_are_refused_when_fused(kind):
     model = with_modes(Step())
     model.compile("sgd", "mse", mode="fused")
@@ -143,7 +145,7 @@ def through_strings(y):
 
 
 OPERATIONS = {through_python: "EagerPyFunc", through_strings: "AsString"}
-OPERATION_WAYS = [(through_python, "eager"), (through_strings, "graph"), (through_strings, "fused")]
+OPERATION_WAYS = [(through_python, "eager"), (through_strings, "graph")]
 
 
 @pytest.mark.parametrize(

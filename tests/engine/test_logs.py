@@ -53,14 +53,14 @@ def test_a_value_of_the_step_is_not_replaced_by_an_unused_metric(mode, steps_per
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_a_value_of_the_step_is_not_replaced_on_replicas(two_replicas, mode):
     expected = {"loss": Y[8:].mean(), "other": 2 * Y[8:].mean()}
     for logs in logs_of(two_replicas, mode):
         assert logs == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep), "fused"])
 def test_a_metric_that_the_step_uses_is_logged_over_the_epoch(mode):
     for logs in logs_of(ONE_DEVICE, mode, tracks=True):
         assert logs == pytest.approx({"loss": Y.mean(), "other": Y.mean()}, rel=1e-5)
@@ -122,8 +122,11 @@ def logs_of_the_guide(base, **arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "mode",
-    ["graph", "fused"]
-    + [pytest.param(mode, marks=pytest.mark.sweep) for mode in (None, "eager", "xla", "auto")],
+    ["fused"]
+    + [
+        pytest.param(mode, marks=pytest.mark.sweep)
+        for mode in (None, "eager", "graph", "xla", "auto")
+    ],
 )
 def test_logs_within_the_logs_of_a_step_are_logged_as_in_keras(mode):
     expected = logs_of_the_guide(keras.Model, run_eagerly=True)

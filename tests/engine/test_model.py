@@ -11,6 +11,7 @@ from kerasmodes.engine import with_modes
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
 XLA = pytest.param("xla", marks=pytest.mark.sweep)  # Shares its step with "fused".
+EAGER, GRAPH = (pytest.param(mode, marks=pytest.mark.sweep) for mode in MODES[:2])
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -108,10 +109,11 @@ def test_a_compile_that_forgets_that_of_its_base_class_is_told_so():
     "arguments",
     [
         {"mode": "grpah"},
-        {"mode": "graph", "run_eagerly": True},
-        {"mode": "graph", "steps_per_execution": 0},
-        {"mode": "graph", "mood": "good"},
         {"mode": "graph", "optimizer": "adamm"},
+        *(
+            pytest.param({"mode": "graph", **more}, marks=pytest.mark.sweep)
+            for more in ({"run_eagerly": True}, {"steps_per_execution": 0}, {"mood": "good"})
+        ),
     ],
     ids=lambda arguments: list(arguments)[-1],
 )
@@ -144,7 +146,9 @@ def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
         model.compile(loss="mse", **arguments)
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", None])
+@pytest.mark.parametrize(
+    "mode", [None, *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "graph"))]
+)
 def test_a_layer_that_refuses_xla_runs_without_it(mode):
     model = SequentialWithModes([keras.Input((3,)), NotForXla(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", mode=mode)
@@ -191,7 +195,7 @@ def test_in_eager_mode_python_sees_every_number_of_every_step():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", XLA, "fused"])
+@pytest.mark.parametrize("mode", [GRAPH, XLA, "fused"])
 def test_in_compiled_modes_python_runs_only_to_trace(mode):
     model, seen = make_watched_model(mode)
     fit(model)
@@ -201,7 +205,7 @@ def test_in_compiled_modes_python_runs_only_to_trace(mode):
     assert {value for values in seen.values() for value in values} == {"symbolic"}
 
 
-@pytest.mark.parametrize("mode", ["eager", "graph", XLA, "fused"])
+@pytest.mark.parametrize("mode", [EAGER, GRAPH, XLA, "fused"])
 def test_a_model_that_cannot_be_changed_gets_modes(mode):
     model = make_functional()
     weights = model.get_weights()

@@ -21,7 +21,9 @@ def make_model(**arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused", pytest.param("xla", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("fused", "xla"))]
+)
 def test_later_steps_leave_a_copy_as_it_is(mode):
     model = make_model(mode=mode)
     model.fit(X, Y, batch_size=4, verbose=0)

@@ -110,7 +110,13 @@ def flatten(outputs):
 
 
 SLOW = [name for name in MODELS if name.endswith("gan")]
-PARAMETERS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS]
+PARAMETERS = [
+    pytest.param(
+        name,
+        marks=[pytest.mark.slow] * (name in SLOW) + [pytest.mark.sweep] * (name == "class_gan"),
+    )
+    for name in MODELS
+]
 
 
 @functools.cache

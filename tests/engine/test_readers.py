@@ -61,7 +61,7 @@ def orders(mode, data, **arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", default_in("eager", "fused"))
+@pytest.mark.parametrize("mode", default_in("fused"))
 def test_what_is_not_shuffled_draws_nothing_from_python(mode):
     model = compiled(mode)
     model.fit(X, Y, shuffle=False, verbose=0)
@@ -142,7 +142,7 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", default_in("graph", "fused"))
+@pytest.mark.parametrize("mode", default_in("fused"))
 def test_backup_and_restore_sees_the_data_that_it_sees_in_keras(mode, tmp_path):
     def see(base, **compile_arguments):
         model, data = make_order(base), shuffled()

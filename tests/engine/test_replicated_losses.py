@@ -91,14 +91,8 @@ def test_masked_losses_are_those_of_one_device(two_replicas, reduction, weights,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "reduction",
-    [
-        pytest.param("sum", marks=pytest.mark.sweep),
-        pytest.param("mean_with_sample_weight", marks=pytest.mark.sweep),
-        None,
-    ],
-)
+@pytest.mark.sweep
+@pytest.mark.parametrize("reduction", ["sum", "mean_with_sample_weight", None])
 def test_every_reduction_of_weighted_losses_is_that_of_one_device(two_replicas, reduction):
     loss = keras.losses.MeanSquaredError(reduction=reduction)
     train = functools.partial(train_dense, loss=loss, sample_weight=WEIGHTS[:8, 0])
@@ -135,10 +129,10 @@ class Correlation(keras.losses.Loss):
 @pytest.mark.parametrize(
     ("loss", "mode"),
     [
-        (root_of_the_mean, "graph"),
+        pytest.param(root_of_the_mean, "graph", marks=pytest.mark.sweep),
         (Correlation(), "eager"),
         pytest.param(keras.losses.Dice(), "graph", marks=pytest.mark.sweep),
-        (keras.losses.CosineSimilarity(axis=0), "eager"),
+        pytest.param(keras.losses.CosineSimilarity(axis=0), "eager", marks=pytest.mark.sweep),
     ],
     ids=["function", "class", "Dice", "axis=0"],
 )
@@ -226,6 +220,7 @@ def train_on_single_batches(strategy, mode):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_masked_losses_of_single_batches_are_those_of_one_device(two_replicas):
     assert_equal_on(two_replicas, train_on_single_batches)
 

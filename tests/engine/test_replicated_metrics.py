@@ -77,7 +77,8 @@ def train_with(make_metrics, y=Y, activation="sigmoid", **fit):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_states_that_do_not_add_up_are_those_of_one_device(two_replicas, mode):
     assert_equal_on(two_replicas, train_with(lambda: [Largest(), largest_error]), mode)
 
@@ -109,16 +110,9 @@ FOR_NUMBERS = [
 ]
 
 
-def some_or_all(makers, number):
-    """Returns parameters: the first metrics, with states of different kinds, and all of them."""
-    return [
-        pytest.param(makers[:number], id="some"),
-        pytest.param(makers, marks=pytest.mark.sweep, id="all"),
-    ]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("makers", some_or_all(FOR_TWO_CLASSES, 3))
+@pytest.mark.sweep
+@pytest.mark.parametrize("makers", [FOR_TWO_CLASSES[:3], FOR_TWO_CLASSES], ids=["some", "all"])
 def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas, makers):
     train = train_with(
         lambda: [make() for make in makers], CLASSES, num_examples=8, sample_weight=WEIGHTS[:8]
@@ -127,13 +121,20 @@ def test_metrics_of_keras_for_two_classes_are_those_of_one_device(two_replicas, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("makers", some_or_all(FOR_NUMBERS, 2))
+@pytest.mark.parametrize(
+    "makers",
+    [
+        pytest.param(FOR_NUMBERS[:2], id="some"),  # With states of different kinds.
+        pytest.param(FOR_NUMBERS, id="all", marks=pytest.mark.sweep),
+    ],
+)
 def test_metrics_of_keras_for_numbers_are_those_of_one_device(two_replicas, makers):
     train = train_with(lambda: [make() for make in makers], activation=None, num_examples=8)
     assert_equal_on(two_replicas, train)
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_metrics_of_outputs_of_one_dimension_are_those_of_one_device(two_replicas):
     def train(strategy, mode):
         with strategy.scope():
@@ -230,7 +231,10 @@ class OwnSteps(km.Model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("lists_metrics", "mode"), [(True, "eager"), (False, "graph")])
+@pytest.mark.parametrize(
+    ("lists_metrics", "mode"),
+    [pytest.param(True, "eager", marks=pytest.mark.sweep), (False, "graph")],
+)
 def test_metrics_of_own_steps_are_those_of_one_device(two_replicas, lists_metrics, mode):
     def train(strategy, mode):
         with strategy.scope():
@@ -302,7 +306,8 @@ class OwnLogs(km.SumRegressor):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_logs_computed_of_results_are_those_of_one_device(two_replicas, mode):
     def train(strategy, mode):
         with strategy.scope():

@@ -26,7 +26,7 @@ def weights_after_a_fit(strategy, optimizer, mode="graph"):
     ("clip", "mode"),
     [
         ("global_clipnorm", "graph"),
-        ("clipvalue", "eager"),
+        pytest.param("clipvalue", "eager", marks=pytest.mark.sweep),
         pytest.param("clipnorm", "graph", marks=pytest.mark.sweep),
     ],
 )
@@ -57,7 +57,7 @@ class Product(km.Model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize("place", [pytest.param(0, marks=pytest.mark.sweep), 3])
 def test_an_infinity_on_one_replica_makes_all_of_them_skip_the_step(two_replicas, place):
     with two_replicas.scope():
         model = Product()

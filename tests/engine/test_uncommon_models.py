@@ -14,7 +14,7 @@ from kerasmodes.engine import with_modes
 X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 MODES = ("eager", "graph", "xla", "fused")
 # What these decide is the same in the other modes; the sweep has them.
-TWO_MODES = ["graph", "fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[::2])]
+FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[:3])]
 
 
 @keras.saving.register_keras_serializable("uncommon")
@@ -73,8 +73,11 @@ def test_a_model_that_was_never_compiled_predicts(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
-    ["Sequential", "subclass"]
-    + [pytest.param(kind, marks=pytest.mark.sweep) for kind in ("functional", "SumRegressor")],
+    ["subclass"]
+    + [
+        pytest.param(kind, marks=pytest.mark.sweep)
+        for kind in ("Sequential", "functional", "SumRegressor")
+    ],
 )
 def test_a_model_loaded_without_compile_predicts(kind, tmp_path):
     model = MODELS[kind]()
@@ -140,7 +143,7 @@ class OwnCompile(Subclassed):
         return {"own": loss}
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_one_word_is_enough_for_a_compile_without_kwargs(mode, tmp_path):
     model = OwnCompile()
     model.build((None, 3))
@@ -196,7 +199,13 @@ class OwnArguments(Subclassed):
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-@pytest.mark.parametrize("thing", [lambda x: x, unregistered, WithoutConfig()])
+@pytest.mark.parametrize(
+    "thing",
+    [
+        lambda x: x,
+        *(pytest.param(one, marks=pytest.mark.sweep) for one in (unregistered, WithoutConfig())),
+    ],
+)
 def test_an_argument_that_cannot_be_read_does_not_stop_loading(thing, tmp_path):
     model = OwnCompile()
     model.compile(keras.optimizers.SGD(0.1), thing)
@@ -225,9 +234,9 @@ def test_a_gan_that_was_never_compiled_says_so():
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        ("functional", None),
-        ("Sequential", "graph"),
         ("subclass", "fused"),
+        pytest.param("functional", None, marks=pytest.mark.sweep),
+        pytest.param("Sequential", "graph", marks=pytest.mark.sweep),
         pytest.param("functional", "fused", marks=pytest.mark.sweep),
         pytest.param("SumRegressor", None, marks=pytest.mark.sweep),
     ],
@@ -255,7 +264,7 @@ def test_scikit_learn_takes_a_compiled_model():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
-@pytest.mark.parametrize("change", ["lora", "int8"])
+@pytest.mark.parametrize("change", [pytest.param("lora", marks=pytest.mark.sweep), "int8"])
 def test_adapted_and_quantized_models_are_saved_and_loaded(change, tmp_path):
     model = make_sequential()
     model.compile("sgd", "mse", mode="graph")
@@ -324,7 +333,7 @@ def compile_and_drop(self, optimizer, **kwargs):
     super(type(self), self).compile(optimizer, "mse")
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_a_compile_that_hands_nothing_on_does_not_lose_the_mode(mode):
     model = make_own(compile_and_drop)
     model.build((None, 3))

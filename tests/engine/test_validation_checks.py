@@ -9,11 +9,7 @@ import kerasmodes as km
 from kerasmodes.engine import validation_checks
 
 X, Y = km.data.sums(num_samples=240, num_features=3, seed=1)
-TWO_MODES = [
-    "graph",
-    "fused",
-    *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "auto")),
-]
+FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "eager", "auto"))]
 
 
 class Noisy(km.SumRegressor):
@@ -50,7 +46,7 @@ def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_the_numbers_stay(mode, monkeypatch):
     history, weights = fit(mode)
     monkeypatch.setattr(validation_checks, "LONG_STEPS", 1_000)
@@ -60,7 +56,7 @@ def test_the_numbers_stay(mode, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_an_error_comes_after_the_first_execution(mode):
     model = Noisy()
     model.fails = True

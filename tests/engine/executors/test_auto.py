@@ -63,6 +63,7 @@ def test_a_short_fit_stays_in_graph_mode_and_says_why(never_worth, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_longer_fit_tries_what_a_short_one_did_not(monkeypatch):
     set_worth(monkeypatch, 0.0)
     model, _ = trained("auto")
@@ -177,10 +178,18 @@ class FailingInXLA(km.SumRegressor):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (NotImplementedError("no kernel\nand a long list"), "NotImplementedError: no kernel\n"),
-        (tf.errors.InternalError(None, None, "no kernel"), "InternalError: no kernel\n"),
+        pytest.param(
+            NotImplementedError("no kernel\nand a long list"),
+            "NotImplementedError: no kernel\n",
+            id="NotImplementedError",
+        ),
+        pytest.param(
+            tf.errors.InternalError(None, None, "no kernel"),
+            "InternalError: no kernel\n",
+            id="InternalError",
+            marks=pytest.mark.sweep,
+        ),
     ],
-    ids=["NotImplementedError", "InternalError"],
 )
 def test_any_error_of_a_trial_rules_the_mode_out(always_worth, capsys, error, words):
     model = FailingInXLA(error)

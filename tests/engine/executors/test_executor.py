@@ -91,10 +91,9 @@ def test_a_row_that_asks_for_xla_gets_it_from_the_executor_of_graphs(monkeypatch
         model.fit(X, Y, verbose=0)
 
 
-# Each mode with a number of steps, each number and each kind of shape in some modes.
+# Two modes, each with a number of steps and a kind of shape; the sweep has the others.
 SHAPES = [(None, None, 3), None]
-SHAPE_WAYS = [(SHAPES[0], None, 2), (SHAPES[0], "graph", 1), (None, "xla", 1), (None, "eager", 2)]
-SHAPE_WAYS += [(None, "auto", 2)]
+SHAPE_WAYS = [(SHAPES[0], "graph", 1), (None, "eager", 2)]
 ALL_SHAPE_WAYS = itertools.product(SHAPES, [None, "eager", "graph", "xla", "auto"], [1, 2])
 
 

@@ -97,8 +97,8 @@ def check_fused_equals_graph(make_arguments, num_batches, **keywords):
 @pytest.mark.parametrize(
     ("batch_size", "steps_per_execution", "num_batches"),
     [
-        (4, 4, 6),
         (2, 5, 11),
+        pytest.param(4, 4, 6, marks=pytest.mark.sweep),
         pytest.param(1, 5, 22, marks=pytest.mark.sweep),
         pytest.param(4, 1000, 6, marks=pytest.mark.sweep),
         pytest.param(2, 1, 11, marks=pytest.mark.sweep),
@@ -113,16 +113,16 @@ def test_arrays(batch_size, steps_per_execution, num_batches):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "sizes", [(4, 4, 2, 4, 4, 4), pytest.param((1, 2, 3, 4, 5), marks=pytest.mark.sweep)]
-)
+@pytest.mark.sweep
+@pytest.mark.parametrize("sizes", [(4, 4, 2, 4, 4, 4), (1, 2, 3, 4, 5)])
 def test_smaller_batches_anywhere(sizes):
     check_fused_equals_graph(lambda: {"x": batches(*sizes)}, len(sizes))
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.filterwarnings(RAN_OUT)
-@pytest.mark.parametrize("steps_per_execution", [3, pytest.param(100, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("steps_per_execution", [3, 100])
 def test_data_of_unknown_length(steps_per_execution):
     check_fused_equals_graph(
         lambda: {"x": batches(4, 4, 4, 4, 4).filter(lambda x, y: True)},
@@ -132,6 +132,7 @@ def test_data_of_unknown_length(steps_per_execution):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_validation():
     def make_arguments():
         validation = {"validation_data": (X[:7], Y[:7], WEIGHT[:7])}
@@ -218,7 +219,8 @@ def test_random_numbers_differ_between_the_steps_of_an_execution():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cpu:1", pytest.param("single", marks=pytest.mark.sweep)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", ["cpu:1", "single"])
 def test_any_strategy_of_one_replica_will_do(name):
     with km.get_strategy(name).scope():
         model = Counting()
@@ -277,7 +279,7 @@ def test_fused_steps_without_convolutions_are_one_loop_of_xla():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.parametrize("steps_per_execution", [1, pytest.param(3, marks=pytest.mark.sweep)])
 def test_fused_convolutions_predict_and_evaluate_as_in_a_graph(steps_per_execution):
     model = convolutional(mode="graph")
     images = np.random.default_rng(0).random((90, 6, 6, 1), dtype="float32")

@@ -80,14 +80,18 @@ def test_batches_of_another_structure_have_a_program_of_their_own(programs):
 @pytest.mark.parametrize(
     "others",
     [
-        lambda: [
-            make_model("fused", make_sgd(momentum=0.5)),
-            make_model("fused", keras.optimizers.SGD(0.01)),
-            make_model("xla"),
-        ],
-        lambda: [make_model("fused", units=(2,))],
+        pytest.param(
+            lambda: [
+                make_model("fused", make_sgd(momentum=0.5)),
+                make_model("fused", keras.optimizers.SGD(0.01)),
+                make_model("xla"),
+            ],
+            id="constant, optimizer and mode",
+        ),
+        pytest.param(
+            lambda: [make_model("fused", units=(2,))], id="layers", marks=pytest.mark.sweep
+        ),
     ],
-    ids=["constant, optimizer and mode", "layers"],
 )
 def test_models_that_differ_share_nothing(programs, others):
     fit(make_model("fused"))
@@ -117,6 +121,7 @@ def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_recurrent_models_share_their_programs_too(programs):
     def make(seed):
         keras.utils.set_random_seed(seed)
