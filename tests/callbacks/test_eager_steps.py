@@ -40,7 +40,8 @@ def get_expected_losses():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "mode", ["graph", pytest.param("xla", marks=pytest.mark.sweep), "fused", "auto", None]
+    "mode",
+    ["fused", None, *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "xla", "auto"))],
 )
 def test_the_first_steps_are_eager_and_the_numbers_stay(mode):
     expected = get_expected_losses()

@@ -81,9 +81,9 @@ def halve(**arguments):
 @pytest.mark.parametrize(
     ("make_model", "mode"),
     [
-        (make_gan, "eager"),
-        (make_players, "graph"),
         (make_players, "fused"),
+        pytest.param(make_players, "graph", marks=pytest.mark.sweep),
+        pytest.param(make_gan, "eager", marks=pytest.mark.sweep),
         pytest.param(make_gan, "graph", marks=pytest.mark.sweep),
         pytest.param(make_gan, "fused", marks=pytest.mark.sweep),
     ],

@@ -181,6 +181,7 @@ def test_a_gan_with_classes_is_judged_by_a_data_set_with_labels():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_gan_on_replicas_is_judged(two_replicas):
     gan, callback, logs = make_gan(strategy=two_replicas), make_callback(), {}
     callback.set_model(gan)

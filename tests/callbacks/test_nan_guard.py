@@ -104,7 +104,7 @@ def assert_equal_states(one, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", list_modes("eager", "graph", "fused"))
+@pytest.mark.parametrize("mode", list_modes("fused"))
 def test_a_layer_is_named_and_the_state_before_the_step_is_back(mode, tmp_path):
     model = make_model(mode, [Logarithm(name="log")])
     guard = km.callbacks.NaNGuard(tmp_path)
@@ -125,7 +125,7 @@ def test_a_layer_is_named_and_the_state_before_the_step_is_back(mode, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", FUSED)
 def test_a_later_step_of_an_execution_in_a_later_epoch_is_found(mode):
     """The weights grow until they overflow: no step is like another."""
     optimizer = keras.optimizers.SGD(1e3, clipvalue=1.0)
@@ -152,7 +152,7 @@ class LogOfSum(keras.layers.Layer):
     [
         ("graph", keras.layers.Dropout),  # Which XLA draws otherwise.
         pytest.param("graph", km.random.Dropout, marks=pytest.mark.sweep),
-        ("fused", km.random.Dropout),
+        pytest.param("fused", km.random.Dropout, marks=pytest.mark.sweep),
     ],
 )
 def test_random_numbers_are_the_same_in_the_replay(mode, dropout):
@@ -181,7 +181,7 @@ def test_a_learning_rate_that_explodes_is_told_by_the_ranges(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", list_modes("eager", "xla"))
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_a_number_in_the_data_is_found_by_its_place(mode):
     report, (message,), _ = fit(make_model(mode), with_number(np.nan), Y)
     assert (report.step, report.stage, report.part) == (STEP, "data", "x")
@@ -261,7 +261,7 @@ def make_dataset(x=None, y=Y):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", list_modes("fused", "auto"))
+@pytest.mark.parametrize("mode", list_modes("auto"))
 def test_a_data_set(mode):
     report, _, _ = fit(make_model(mode), make_dataset())
     assert (report.step, report.example, report.feature) == (STEP, ROW, (3,))
@@ -457,7 +457,7 @@ def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", list_modes("graph", "fused", "auto"))
+@pytest.mark.parametrize("mode", list_modes("fused"))
 def test_a_sound_fit_is_the_same_as_without(mode):
     plain, guarded = make_model(mode, [Logarithm()]), make_model(mode, [Logarithm()])
     history = plain.fit(X, Y, batch_size=BATCH_SIZE, epochs=3, verbose=0, shuffle=False)
@@ -526,7 +526,13 @@ def test_a_metric_is_named_with_its_line(mode):
     assert "input 0 of the metric" in message
 
 
-@pytest.mark.parametrize("value", [float("nan"), tf.constant(np.nan)], ids=["float", "tensor"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(float("nan"), id="float", marks=pytest.mark.sweep),
+        pytest.param(tf.constant(np.nan), id="tensor"),
+    ],
+)
 def test_a_metric_whose_result_is_nan_itself_is_named(value):
     metric = Nothing(name="nothing")
     metric.value = value
@@ -544,7 +550,7 @@ def fit_with_validation(model, x, y, **arguments):
     return report, message
 
 
-@pytest.mark.parametrize("mode", list_modes("eager", "fused"))
+@pytest.mark.parametrize("mode", list_modes("fused"))
 def test_an_example_of_the_validation_data_is_named(mode, tmp_path):
     guard = km.callbacks.NaNGuard(tmp_path, check_data=False)
     model = make_model(mode)
@@ -572,6 +578,7 @@ def test_a_layer_that_fails_in_the_validation_is_named(mode):
     assert report.place == (ROW, 3) and "The logarithm of 0 or less" in message
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("mode", list_modes("graph"))
 def test_a_metric_that_fails_in_the_validation_is_named(mode):
     model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
@@ -592,6 +599,7 @@ class DropsInTests(keras.layers.Layer):
         return tf.math.log(tf.reduce_sum(kept, 1, keepdims=True))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("mode", list_modes("fused"))
 def test_random_numbers_of_the_validation_are_drawn_again(mode):
     model = make_model(mode, [DropsInTests(name="drops")])
@@ -600,7 +608,7 @@ def test_random_numbers_of_the_validation_are_drawn_again(mode):
     assert (report.stage, report.operation, report.ranges[0].least) == ("forward", "Log", 0)
 
 
-@pytest.mark.parametrize("name", ["loss", "val_loss"])
+@pytest.mark.parametrize("name", [pytest.param("loss", marks=pytest.mark.sweep), "val_loss"])
 def test_a_log_of_the_validation_may_be_ignored_by_its_own_name(name):
     guard = km.callbacks.NaNGuard(ignore=[name], check_data=False)
     data = (with_number(np.nan), Y)
@@ -618,6 +626,7 @@ def test_validation_data_that_cannot_be_read_twice_are_said_to_be_so():
     assert "stopped in epoch 1, validation (mode" in message and "cannot be read twice" in message
 
 
+@pytest.mark.sweep
 def test_two_replicas_find_the_batch_of_a_validation(two_replicas):
     with two_replicas.scope():
         model = make_model("graph", [Logarithm(name="log")])
@@ -647,7 +656,7 @@ def make_forked(mode, **more):
     return model
 
 
-@pytest.mark.parametrize("mode", list_modes("graph", "fused"))
+@pytest.mark.parametrize("mode", list_modes("graph"))
 def test_an_output_that_no_loss_takes_is_watched(mode):
     report, (message,), _ = fit(make_forked(mode), with_number(0), {"a": Y}, epochs=2)
     assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
@@ -661,6 +670,7 @@ def test_outputs_may_be_ignored():
     assert report is None and messages == []
 
 
+@pytest.mark.sweep
 def test_outputs_of_an_earlier_fit_do_not_count():
     model = make_forked("graph")
     fit(model, X, {"a": Y})

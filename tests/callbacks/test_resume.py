@@ -247,7 +247,7 @@ def list_pairs(modes, others, first):
 
 # Data in mid-epoch: each kind once, some batch by batch, some many at once.
 FIRST = [
-    *[("graph", name) for name in ("data set", "unknown length", "PyDataset", "PyDataset, NumPy")],
+    *[("graph", name) for name in ("data set", "unknown length", "PyDataset, NumPy")],
     *[("fused", name) for name in ("arrays", "arrays, steps", "full batches", "endless")],
     ("fused", "generator"),
 ]
@@ -260,7 +260,7 @@ def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path,
     if data in READ_AGAIN:
         warnings.filterwarnings("ignore", ".*batches were read again to resume")
     # Of each way to keep the place in the data, one is stopped twice: in two epochs.
-    is_stopped_twice = data in ("arrays", "data set", "PyDataset")
+    is_stopped_twice = data in ("arrays", "data set", "PyDataset, NumPy")
     later = 5 if data == "arrays, steps" else 9  # In the second epoch.
     twice, once = ((3, 7), (later,)) if mode == "graph" else ((3, 3), (4,))
     renew = functools.partial(renew_regressor, mode)
@@ -270,18 +270,14 @@ def test_a_fit_stopped_in_mid_epoch_ends_as_one_that_was_never_stopped(tmp_path,
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_a_model_that_its_first_step_builds_resumes(tmp_path, mode):
     make_model = functools.partial(make_unbuilt_regressor, mode)
     assert_resumes(tmp_path, make_model, DATA["uneven arrays"], counts=(3,), epochs=2)
 
 
-NOISY = [
-    ("eager", make_own_optimizer),
-    ("graph", make_noisy_network),
-    ("xla", make_own_optimizer),
-    ("fused", make_own_optimizer),
-]
+NOISY = [("graph", make_noisy_network), ("fused", make_own_optimizer)]
 
 
 @pytest.mark.slow
@@ -296,7 +292,9 @@ def test_noise_averages_and_running_means_continue_in_each_mode(tmp_path, mode, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [1, STEPS, "epoch"])
+@pytest.mark.parametrize(
+    "every", [1, *(pytest.param(every, marks=pytest.mark.sweep) for every in (STEPS, "epoch"))]
+)
 def test_a_fit_stopped_after_its_last_step_resumes_with_what_ends_the_epoch(tmp_path, every):
     class StopInValidation(keras.callbacks.Callback):
         def on_test_begin(self, logs=None):
@@ -328,7 +326,15 @@ CALLBACKS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "is_first"), list(zip(CALLBACKS, [True, False] * 2, strict=True)))
+@pytest.mark.parametrize(
+    ("name", "is_first"),
+    [
+        ("EarlyStopping", True),
+        pytest.param("ReduceLROnPlateau", False, marks=pytest.mark.sweep),
+        pytest.param("LearningRateScheduler", True, marks=pytest.mark.sweep),
+        ("ModelCheckpoint", False),
+    ],
+)
 def test_what_callbacks_count_continues(tmp_path, name, is_first):
     def list_callbacks(folder, with_resume=True):
         folder.mkdir(exist_ok=True)
@@ -375,7 +381,7 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("append", [True, False])
+@pytest.mark.parametrize("append", [pytest.param(True, marks=pytest.mark.sweep), False])
 def test_a_csv_file_has_each_epoch_once(tmp_path, append):
     class StopAfterRow(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -443,6 +449,7 @@ def test_a_fit_without_a_seed_keeps_the_order_of_its_data(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas):
     def make_model():
         keras.utils.set_random_seed(5)
@@ -502,7 +509,9 @@ def test_so_many_checkpoints_are_kept(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.sweep), signal.SIGTERM]
+)
 def test_a_signal_waits_for_a_checkpoint_and_is_passed_on(tmp_path, number):
     ended = []
 
@@ -558,6 +567,7 @@ def test_a_part_of_a_program_of_the_same_number_is_removed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_states_of_recurrent_layers_continue(tmp_path):
     def make_model():
         keras.utils.set_random_seed(5)
@@ -677,7 +687,7 @@ def expected_history():
     "name",
     [
         "arrays.npz",
-        "SHA256SUMS",
+        pytest.param("SHA256SUMS", marks=pytest.mark.sweep),
         pytest.param("model.weights.h5", marks=pytest.mark.sweep),
         pytest.param("state.json", marks=pytest.mark.sweep),
     ],

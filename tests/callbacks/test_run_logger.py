@@ -79,7 +79,7 @@ class Stop(keras.callbacks.Callback):
             raise InterruptedError("stop")
 
 
-@pytest.mark.parametrize("every", ["epoch", 1])
+@pytest.mark.parametrize("every", ["epoch", pytest.param(1, marks=pytest.mark.sweep)])
 def test_a_fit_that_resumes_continues_its_run(tmp_path, every):
     runs = {}
     with pytest.raises(InterruptedError):
