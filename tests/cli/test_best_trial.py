@@ -13,7 +13,7 @@ import kerasmodes as km
 from kerasmodes import cli
 from kerasmodes.cli import best_trial
 
-SUM = ["tune", "sum", "--num-samples=64", "--mode=eager", "--seed=3", "--batch-sizes=12,32"]
+SUM = ["tune", "sum", "--num-samples=32", "--mode=eager", "--seed=3", "--batch-sizes=12,32"]
 SUM += ["--tuner=hyperband", "--max-trials=4", "--epochs=3", "--optimizers=adam,rmsprop"]
 # The last images of an epoch fill no batch.
 GAN = ["tune", "msggan", "--split=train[:20]", "--test-split=test[:16]", "--num-images=16"]

@@ -31,6 +31,7 @@ def test_a_model_with_classes_draws_each_in_a_row(run):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_an_interpolation_moves_smoothly(run, monkeypatch):
     monkeypatch.setattr(imaging, "STOPS", 3)
     assert cli.main(["generate", str(run), "--num-images=2", "--interpolation"]) == 0
@@ -45,6 +46,7 @@ def test_an_interpolation_moves_smoothly(run, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_neighbours_are_training_images_beside_the_samples(run, capsys, monkeypatch):
     monkeypatch.setattr(imaging, "NUM_COMPARED", 64)
     words = ["--num-images=2", "--seed=1", "--neighbours"]

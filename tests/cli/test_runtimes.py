@@ -20,7 +20,13 @@ def make_gan(num_scales):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", runtimes.RUNTIMES)
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param(name, marks=pytest.mark.sweep if name in ("litert", "openvino") else [])
+        for name in runtimes.RUNTIMES
+    ],
+)
 def test_each_runtime_computes_what_keras_does(format, tmp_path):
     # LiteRT knows the height of an image that is upsampled once, not twice.
     gan, plain = make_gan(num_scales=3 if format == "litert" else 1)

@@ -143,7 +143,7 @@ def test_one_process_has_a_line_for_each_trial(_searched):
     assert "Epoch" not in out
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_tune_msggan_searches_by_the_distance_to_test_images(own_folder, capsys):
     words = ["--split=train[:32]", "--test-split=test[:32]", "--num-images=32", "--epochs=1"]
     words += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=32"]

@@ -23,7 +23,11 @@ def own_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [SUM, [*SUM, "--resume", "--run=run"], GAN], ids=len)
+@pytest.mark.parametrize(
+    "command",
+    [SUM, [*SUM, "--resume", "--run=run"], pytest.param(GAN, marks=pytest.mark.sweep)],
+    ids=len,
+)
 def test_a_fast_run_writes_nothing(command, own_folder, capsys):
     assert cli.main([*command, "--fast-dev-run", "--epochs=50"]) == 0
     out = capsys.readouterr().out
@@ -61,7 +65,6 @@ LIMITS = {
 }
 LIMITS["sum", "--limit-batches", 2, 2] = []
 LIMITS["sum", "--overfit-batches", 2, 2] = []
-LIMITS["sum", "--limit-batches", 100, None] = []
 
 
 @pytest.mark.slow
@@ -76,6 +79,7 @@ def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
     words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
     words += ["--overfit-batches=2", "--epochs=12", "--learning-rate=0.05", "--run=run"]

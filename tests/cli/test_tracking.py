@@ -17,6 +17,7 @@ def find_runs(uri):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_run_and_what_resumes_it_are_one_run_of_mlflow(tmp_path, monkeypatch, file_store):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "store")

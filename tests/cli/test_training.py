@@ -131,7 +131,11 @@ def test_a_run_whose_checkpoints_are_damaged_is_not_begun_again(stopped_run, cap
             ["msggan", "--batch-size=3.5"],
             "`batch_size` must be a positive integer. Received: batch",
         ),
-        (["msggan", "--metrics-every=0"], "`metrics_every` must be a positive integer"),
+        pytest.param(
+            ["msggan", "--metrics-every=0"],
+            "`metrics_every` must be a positive integer",
+            marks=pytest.mark.sweep,
+        ),
         (["msggan", "--dropout=0.3"], "`dropout` must be left out: the preset 'default' has none."),
         (
             ["msggan", "--preset=paper", "--combination=sum"],
@@ -189,6 +193,7 @@ def test_what_a_run_has_learned_is_not_removed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_gan_that_goes_wrong_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr("kerasmodes.callbacks.health.ALIKE", 1e9)
     words = [
