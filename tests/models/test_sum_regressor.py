@@ -150,6 +150,7 @@ def test_it_trains_in_mixed_precision():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_it_learns():
     x, y = km.data.sums(num_samples=512, num_features=4, seed=0)
     model = km.SumRegressor()

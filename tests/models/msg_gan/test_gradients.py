@@ -38,9 +38,9 @@ def plain_gradients(gan, latents):
 PLAIN, SCALED = (None, None), (2.0**15, 2.0**10)
 SWEEP = pytest.mark.sweep
 CASES = [
-    *((logit, PLAIN) for logit in (0.0, 30.0, -30.0, -1e4)),
+    *((logit, PLAIN) for logit in (0.0, -1e4)),
     (-300.0, SCALED),
-    *(pytest.param(logit, PLAIN, marks=SWEEP) for logit in (5.0, -5.0, 300.0, -300.0)),
+    *(pytest.param(logit, PLAIN, marks=SWEEP) for logit in (5.0, -5.0, 30.0, -30.0, 300.0, -300.0)),
     *(pytest.param(logit, SCALED, marks=SWEEP) for logit in (0.0, 30.0)),
 ]
 
@@ -86,14 +86,14 @@ def make_mixed_gan(policy, preset="tutorial", num_scales=1):
     return km.MSGGAN((8, 8, 1), num_scales, 3, preset=PRESETS[preset], seed=1, dtype=policy)
 
 
-# Each preset in each precision, in one of two tests; those of all presets as graphs are a sweep.
+# Each preset in each precision, in one of two tests; all but one are a sweep.
 TRAINED = [
     ("mixed_bfloat16", "default"),
-    ("mixed_float16", "paper"),
+    pytest.param("mixed_float16", "paper", marks=SWEEP),
     pytest.param("mixed_float16", "tutorial", marks=SWEEP),
 ]
 SAVED = [
-    ("mixed_float16", "default", "eager"),
+    pytest.param("mixed_float16", "default", "eager", marks=SWEEP),
     pytest.param("mixed_float16", "default", "graph", marks=SWEEP),
     pytest.param("mixed_bfloat16", "tutorial", "graph", marks=SWEEP),
     pytest.param("mixed_bfloat16", "paper", "graph", marks=SWEEP),

@@ -259,6 +259,7 @@ def test_optimizers_may_be_names():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_seed_fixes_latents_and_masks():
     def losses(seed):
         keras.utils.set_random_seed(0)
@@ -289,7 +290,11 @@ def test_images_out_of_range_are_refused(worst, words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "preset", [km.presets.Default(8, 8), km.presets.Paper(4, 4)], ids=["default", "paper"]
+    "preset",
+    [
+        pytest.param(km.presets.Default(8, 8), id="default", marks=pytest.mark.sweep),
+        pytest.param(km.presets.Paper(4, 4), id="paper"),
+    ],
 )
 def test_it_trains_on_images_of_any_shape_in_colour(preset):
     images = np.random.default_rng(0).uniform(-1, 1, (4, 16, 8, 3)).astype("float32")
@@ -322,6 +327,7 @@ def test_classes_are_generated_as_asked():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_class_is_what_the_model_learns():
     """Images of class 0 are dark and of class 1 light; so are those that are generated."""
     keras.utils.set_random_seed(0)

@@ -103,7 +103,7 @@ BFLOAT16 = "mixed_bfloat16", convolutions.BatchNormalization, 2.0**-7
     ("shape", "policy", "alone", "tolerance"),
     [
         ((8, 5), *FLOAT32),
-        ((8, 2, 2, 5), *BFLOAT16),
+        pytest.param((8, 2, 2, 5), *BFLOAT16, marks=pytest.mark.sweep),
         pytest.param((8, 2, 2, 5), *FLOAT32, marks=pytest.mark.sweep),
         pytest.param((8, 5), *BFLOAT16, marks=pytest.mark.sweep),
     ],

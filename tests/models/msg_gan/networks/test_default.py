@@ -13,6 +13,7 @@ from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 NETWORKS = {"default": default, "tutorial": tutorial, "paper": paper}
 SWEEP = pytest.mark.sweep
 SHAPES = [((4, 4, 3), 1), ((8, 4, 1), 2), ((16, 16, 2), 5), ((12, 20, 4), 3)]
+DEFAULT = ["default", *(pytest.param(n, marks=SWEEP) for n in ("tutorial", "paper"))]
 
 
 def pair_networks(values):
@@ -61,6 +62,7 @@ def test_the_discriminator_sees_every_scale(networks, scale):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("networks", DEFAULT, indirect=True)
 def test_a_class_changes_the_images_and_the_logit(networks):
     generator = networks.make_generator((4, 4, 1), 2, latent_dim=3, num_classes=2, filters=4)
     discriminator = networks.make_discriminator((4, 4, 1), 2, num_classes=2, filters=4)
