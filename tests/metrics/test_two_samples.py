@@ -23,6 +23,7 @@ METRICS = {
     "SlicedWassersteinDistance": {"image_shape": (14, 16, 1), "num_scales": 2, "max_samples": 40},
 }
 SWEEP = pytest.mark.sweep
+COMPILED = [("FrechetDistance", True), ("KernelDistance", False)]
 KEEPING = [name for name in METRICS if name != "FrechetDistance"]
 MODULES = (
     "density_coverage",
@@ -149,8 +150,8 @@ def test_results_in_a_graph_are_known_to_be_scalars(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("FrechetDistance", "PrecisionRecall", "SlicedWassersteinDistance"),
-        *(pytest.param(name, marks=SWEEP) for name in ("KernelDistance", "DensityCoverage")),
+        "FrechetDistance",
+        *(pytest.param(name, marks=SWEEP) for name in KEEPING),
     ],
 )
 def test_xla_gives_what_eager_execution_gives(name):
@@ -321,7 +322,14 @@ def test_a_metric_made_under_a_strategy_takes_whole_batches(name, two_replicas):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "run_eagerly"), pair_metrics([True, False]))
+@pytest.mark.parametrize(
+    ("name", "run_eagerly"),
+    [
+        pytest.param(name, run_eagerly, marks=[] if (name, run_eagerly) in COMPILED else SWEEP)
+        for name in METRICS
+        for run_eagerly in (True, False)
+    ],
+)
 def test_compile_takes_it(name, run_eagerly):
     shape = make(name)._real.shape
     model = keras.Sequential([keras.Input(shape), keras.layers.Rescaling(0.5)])
@@ -344,7 +352,10 @@ def doc_examples():
         ]
         for owner in owners:
             blocks = re.findall(r"```python\n(.*?)```", inspect.getdoc(owner) or "", re.DOTALL)
-            yield from (pytest.param(module, block, id=owner.__name__) for block in blocks)
+            marks = SWEEP if owner is metrics.ImageEvaluator else []  # 2 s.
+            yield from (
+                pytest.param(module, block, id=owner.__name__, marks=marks) for block in blocks
+            )
 
 
 @pytest.mark.slow

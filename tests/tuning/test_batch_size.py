@@ -57,7 +57,11 @@ def make_shuffled_sums(length):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
 @pytest.mark.parametrize(
-    ("length", "mode"), [("known length", "fused"), ("unknown length", "graph")]
+    ("length", "mode"),
+    [
+        ("known length", "fused"),
+        pytest.param("unknown length", "graph", marks=pytest.mark.sweep),
+    ],
 )
 def test_a_promoted_trial_sees_the_orders_of_an_uninterrupted_one(length, mode):
     fixed = {"batch_size": 4, "hidden_layers": 1, "units_1": 8, "optimizer": "sgd"}
@@ -180,7 +184,7 @@ def test_a_function_that_makes_no_data_set_is_named():
         fit_sums(4, x=lambda batch_size: np.zeros((batch_size, NUM_FEATURES)))
 
 
-@pytest.mark.parametrize("kind", ["arrays", "data set"])
+@pytest.mark.parametrize("kind", ["arrays", pytest.param("data set", marks=pytest.mark.sweep)])
 def test_batch_sizes_whose_trials_would_be_equal_are_refused(kind):
     x, y = km.data.sums(20, NUM_FEATURES)
     arguments = {"x": x, "y": y, "validation_split": 0.25}
