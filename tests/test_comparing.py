@@ -92,6 +92,7 @@ def test_a_model_without_a_loss_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_a_loss_of_zero_has_no_relative_difference():
     rows = compare(modes=("graph", "eager"), loss=lambda y, y_pred: 0.0 * y_pred)
     assert rows[1]["loss"] == 0
@@ -106,6 +107,7 @@ def test_batches_of_a_data_set_are_the_same_in_every_mode():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_arrays_are_repeated_to_fill_the_steps():
     rows = compare(data=(X[:3], Y[:3], np.ones(3)), modes=("graph", "eager"), steps=5)
     assert rows[1]["difference_from_graph"] < 1e-5
@@ -183,7 +185,7 @@ def test_a_model_in_the_place_of_its_function_is_refused():
 
 
 def test_a_function_that_returns_the_same_model_again_is_refused():
-    model = km.SumRegressor()
+    model = km.SumRegressor(())
     with pytest.raises(ValueError, match="Received: the same SumRegressor twice"):
         km.compare_modes(
             lambda: model, km.data.sums(8, seed=0), modes=("keras", "graph"), steps=1, repeats=1

@@ -1,4 +1,4 @@
-"""Every program of `scripts/examples` runs in a small form; in the sweep, in all modes, as one."""
+"""Every program of `scripts/examples` runs in a small form: the sweep has most, in all modes."""
 
 import importlib.util
 import pathlib
@@ -67,6 +67,7 @@ def test_own_train_step(modes):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_two_optimizers(modes):
     history, points = run_in_modes("two_optimizers", modes, epochs=3)
     assert history["g_loss"][2] < history["g_loss"][0]  # at first the generator is found out
@@ -76,6 +77,7 @@ def test_two_optimizers(modes):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_vae(tmp_path, modes):
     history = run_in_modes("vae", modes, epochs=2, path=str(tmp_path / "vae.png"))
     assert history["val_loss"][1] < history["val_loss"][0] < history["loss"][0]
@@ -83,6 +85,7 @@ def test_vae(tmp_path, modes):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_distillation(modes):
     accuracies = run_in_modes("distillation", modes, epochs=6)
     assert min(accuracies.values()) > 0.2
@@ -90,6 +93,7 @@ def test_distillation(modes):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_wgan_gp(tmp_path, modes):
     history, gan = run_in_modes("wgan_gp", modes, epochs=2, path=str(tmp_path / "gan.png"))
     images = next(iter(km.data.images(batch_size=1_024)))
@@ -152,6 +156,7 @@ def test_two_workers_as_two(capfd):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_sklearn_pipeline():
     few, many, best = load_example("sklearn_pipeline").main(epochs=6, widths=(1, 32))
     assert few < many

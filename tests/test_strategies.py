@@ -35,6 +35,7 @@ def test_there_is_one_strategy_for_the_same_devices():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_models_under_strategies_got_one_by_one_do_not_disturb_each_other():
     for units in ((), (3,), (5, 2)):
         with km.get_strategy("cpu:2").scope():

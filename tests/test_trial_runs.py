@@ -11,10 +11,8 @@ import kerasmodes as km
 
 # "auto" is seen in what callbacks hear.
 MODES = [
-    "eager",
-    "graph",
     "fused",
-    *(pytest.param(m, marks=pytest.mark.sweep) for m in ("xla", "auto")),
+    *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "graph", "xla", "auto")),
 ]
 X, Y = km.data.sums(num_samples=24, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
@@ -98,7 +96,7 @@ def test_a_trained_model_is_as_before(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [pytest.param("eager", marks=pytest.mark.sweep), "graph"])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_a_gan_is_as_before(mode):
     arguments = {"x": IMAGES, "batch_size": 8}
     expected = finish(make_gan(mode), **arguments)
@@ -111,7 +109,10 @@ def test_a_gan_is_as_before(mode):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: km.Model(*(lambda i: (i, keras.layers.Dense(1)(i)))(keras.Input((3,)))),
+        pytest.param(
+            lambda: km.Model(*(lambda i: (i, keras.layers.Dense(1)(i)))(keras.Input((3,)))),
+            marks=pytest.mark.sweep,
+        ),
         lambda: km.with_modes(keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(1)])),
     ],
 )
@@ -143,7 +144,9 @@ class Count(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep), "auto"])
+@pytest.mark.parametrize(
+    "mode", ["auto", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "fused"))]
+)
 def test_each_callback_is_called_once(mode):
     count = Count()
     km.trial_run(make_regressor(mode), **ARRAYS, callbacks=[count])
