@@ -104,7 +104,7 @@ def test_shares_reduced_by_their_mean_read_too_small(two_replicas):
 @pytest.mark.parametrize(
     "loss",
     [
-        pytest.param("mean_squared_error", id="string"),
+        pytest.param("mean_squared_error", id="string", marks=pytest.mark.sweep),
         pytest.param(keras.losses.MeanSquaredError(), id="object", marks=pytest.mark.sweep),
         pytest.param(squares, id="one value an example", marks=pytest.mark.sweep),
         pytest.param(mean_of_squares, id="scalar"),

@@ -316,6 +316,7 @@ def test_ragged_batches(mode, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_batches_of_a_distributed_data_set_are_not_kept(two_replicas):
     with two_replicas.scope():
         model = make_model("graph")

@@ -93,6 +93,7 @@ def test_weights_that_are_made_later_have_no_first_value():
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_each_replica_gets_its_part_back(two_replicas):
     with two_replicas.scope():
         model = make_model(mode="graph")

@@ -256,6 +256,7 @@ class OwnLossObject(km.Model):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_losses_of_keras_in_own_steps_are_those_of_one_device(two_replicas):
     def train(strategy, mode):
         with strategy.scope():

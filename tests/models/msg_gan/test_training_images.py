@@ -248,7 +248,9 @@ def test_images_without_a_pixel_below_0_are_warned_of_once(make):
     assert len(w) == 1
 
 
-@pytest.mark.parametrize("make", [pytest.param(np.asarray, marks=pytest.mark.sweep), batches])
+@pytest.mark.slow
+@pytest.mark.sweep
+@pytest.mark.parametrize("make", [np.asarray, batches])
 def test_other_images_are_not_warned_of(make):
     batch_size = 4 if make is np.asarray else None
     make_plain_gan().fit(make(IMAGES), batch_size=batch_size, verbose=0)

@@ -52,7 +52,7 @@ def make_discriminator(networks):
     return networks.make_discriminator((8, 8, 1), num_scales=3, filters=8)
 
 
-@pytest.mark.parametrize("scale", [0, 1, 2])
+@pytest.mark.parametrize(("networks", "scale"), pair_networks([0, 1, 2]), indirect=["networks"])
 def test_the_discriminator_sees_every_scale(networks, scale):
     discriminator = make_discriminator(networks)
     images = [np.zeros((1, size, size, 1), "float32") for size in (2, 4, 8)]
