@@ -27,17 +27,19 @@ trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 LONGEST = (
     "test_workers.py",
     "test_worker_processes.py",
-    "test_readme.py",
     "test_contract.py",
-    "test_examples.py",
-    "test_search.py",
-    "test_replication.py",
-    "test_gradients.py",
-    "test_exactness_layers.py",
-    "test_replicated_losses.py",
-    "test_exactness_data.py",
     "test_resume.py",
+    "test_readme.py",
+    "test_replication.py",
+    "test_study_kills.py",
+    "test_nan_guard.py",
+    "test_exactness_data.py",
+    "test_exactness_fit.py",
+    "test_cli.py",
+    "test_model.py",
+    "test_two_samples.py",
     "test_verification.py",
+    "test_search.py",
 )
 
 
