@@ -61,6 +61,8 @@ def find_folders(tmp_path):
 @pytest.mark.slow
 @pytest.mark.workers
 def test_a_resumed_fit_is_one_run_with_settings_numbers_and_files(tmp_path):
+    import wandb  # It takes seconds.
+
     (tmp_path / "notes.txt").write_text("2")
 
     def make():
@@ -70,6 +72,7 @@ def test_a_resumed_fit_is_one_run_with_settings_numbers_and_files(tmp_path):
 
     fit(make(), km.callbacks.Resume(tmp_path / "progress"), epochs=1)
     losses = fit(make(), km.callbacks.Resume(tmp_path / "progress"), epochs=3)
+    wandb.teardown()  # Its process writes the files; a fit does not wait for the disk.
     runs = [read_run(folder) for folder in find_folders(tmp_path)]
     assert [list(find_rows(records)) for records in runs] == [[0], [1, 2]]
     rows = find_rows(runs[0]) | find_rows(runs[1])
