@@ -1,11 +1,12 @@
 """Imports TensorFlow without the notices that nobody can act on, once a process and first of all;
-then Keras, which must run on it.
+then Keras, which must run on it. And says when: the command `kerasmodes` waits until it works.
 
 Later messages of TensorFlow stay as they are, except for the default of their level.
 """
 
 import contextlib
 import glob
+import importlib
 import json
 import os
 import pathlib
@@ -30,6 +31,27 @@ NOTICES = {
 # TensorFlow with CUDA calls a machine without a GPU an error.
 NO_GPU = re.compile(rb"E\d{4} \d\d:\d\d:.* failed call to cuInit")
 GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
+
+
+def is_deferred() -> bool:
+    """Returns whether the library is imported at its first use, not by `import kerasmodes`.
+
+    So it is in a process of the command `kerasmodes`: help, and an error in a flag, need none.
+    """
+    # The program, or the module after -m; in `sys.argv` it is not yet there.
+    program = sys.orig_argv[-len(sys.argv)] if sys.argv else ""
+    return pathlib.PurePath(program).stem == "kerasmodes" and "tensorflow" not in sys.modules
+
+
+def import_library() -> None:
+    """Imports all of the library, if that was deferred.
+
+    Raises:
+        ImportError: As `import_keras`.
+    """
+    if is_deferred():
+        import_keras()
+        importlib.reload(sys.modules["kerasmodes"])  # Which finds TensorFlow imported.
 
 
 def import_keras() -> None:

@@ -1,7 +1,8 @@
 """The command `kerasmodes`: flags to library calls.
 
-Names, defaults and help of flags come from the signatures and docstrings of the library. Each
-command has its own module in this folder.
+Names, defaults and help of flags come from the signatures and docstrings of the library, which are
+read without importing it: only what works starts TensorFlow. So what the modules here import at
+their top is light. Each command has its own module in this folder.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 import jsonargparse
 
 import kerasmodes
+from kerasmodes import quiet_start
 from kerasmodes.cli import (
     comparison,
     evaluation,
@@ -39,6 +41,7 @@ COMMANDS = {
     "launch": launch.launch,
     "verify": verification.verify,
 }
+LIGHT_COMMANDS = ("launch", "report")  # Their work needs no TensorFlow.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,8 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_error(f"{' '.join(str(error).split())} (see {name})")
         return 2
     try:
+        if path[0] not in LIGHT_COMMANDS:
+            quiet_start.import_library()
         run(flags)
-    except (ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
+    except (ImportError, ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
         if show_traceback:
             raise
         _show_error(error)

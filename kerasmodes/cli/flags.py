@@ -4,16 +4,17 @@ import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docstring_parser
 import jsonargparse
-import keras
 import rich.console
-import tensorflow as tf
 
-from kerasmodes import data
-from kerasmodes.cli import kinds
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import tensorflow as tf
 
 # What adds the flags of a command returns the function that runs it.
 Command = Callable[[jsonargparse.Namespace], None]
@@ -167,7 +168,7 @@ def read_help(function: Callable) -> dict[str, str]:
 
 def add_fit_arguments(parser: jsonargparse.ArgumentParser, *names: str) -> tuple[str, ...]:
     """Adds the flags of `fit` with these names, with Keras's defaults; returns the names."""
-    parameters = inspect.signature(keras.Model.fit).parameters
+    parameters = inspect.signature(declared.keras.Model.fit).parameters
     for name in names:
         add_flag(parser, "fit", name, kinds.INT, parameters[name].default, FIT_HELP[name])
     return names
@@ -175,14 +176,14 @@ def add_fit_arguments(parser: jsonargparse.ArgumentParser, *names: str) -> tuple
 
 def add_data_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a data set's name."""
-    name = inspect.signature(data.images).parameters["name"]
+    name = inspect.signature(declared.km.data.images).parameters["name"]
     add_flag(parser, "data", "data", kinds.NAME, name.default, "The name for km.data.images.")
 
 
-def read_images(name: str, **arguments: Any) -> tf.data.Dataset:
+def read_images(name: str, **arguments: Any) -> "tf.data.Dataset":
     """Returns `km.data.images`; an error calls the name of the data set `data`, as its flag."""
     with name_flag("name", "data"):
-        return data.images(name, **arguments)
+        return km.data.images(name, **arguments)
 
 
 def add_dtype_argument(parser: jsonargparse.ArgumentParser) -> None:
