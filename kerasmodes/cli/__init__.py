@@ -26,7 +26,7 @@ from kerasmodes.cli import (
     verification,
 )
 from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
-from kerasmodes.cli.flags import Command, console, errors
+from kerasmodes.cli.flags import Command, console, errors, name_flags
 from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
 
 COMMANDS = {
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(describe_commands(path, command), markup=False, highlight=False)
         return 0
     try:
-        run, flags = _read_flags(path, command, rest)
+        parser, run, flags = _read_flags(path, command, rest)
     except argparse.ArgumentError as error:
         name = " ".join(["kerasmodes", *path, "--help"])
         _show_error(f"{' '.join(str(error).split())} (see {name})")
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ImportError, ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
         if show_traceback:
             raise
-        _show_error(error)
+        _show_error(name_flags(str(error), parser))
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted", style="red")
@@ -135,7 +135,7 @@ def make_parser(
 
 
 def _read_flags(path, command, words):
-    """Returns the function that runs a command, and its flags.
+    """Returns the parser of a command, the function that runs it, and its flags.
 
     Raises:
         argparse.ArgumentError: If there is no such command or flag.
@@ -150,13 +150,13 @@ def _read_flags(path, command, words):
     try:
         flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
     except argparse.ArgumentError as error:
-        raise argparse.ArgumentError(None, _name_flags(str(error), parser)) from error
+        raise argparse.ArgumentError(None, _name_missing(str(error), parser)) from error
     check_trusted(own)
     flags.pop("config")
-    return run, flags
+    return parser, run, flags
 
 
-def _name_flags(message, parser):
+def _name_missing(message, parser):
     """Returns an error of the parser with what is missing as one writes it: a flag has dashes."""
     start, required, names = message.partition("are required: ")
     usage = parser.format_usage().split()  # Of all flags, it has those that are required.

@@ -24,8 +24,8 @@ class Module(types.ModuleType):
     """A module that is read, not run: each name is evaluated when it is first asked for.
 
     A function has its signature, its docstring and no body. A class has those of its constructor,
-    and its methods, the inherited ones included. Of a name with several definitions, such as one a
-    backend, the first counts.
+    and its methods, the inherited ones included; docstrings are not inherited. Of a name with
+    several definitions, such as one a backend, the first counts.
 
     Args:
         name: Full name of the module.
@@ -64,8 +64,6 @@ class _Unknown(type):
     """The type of what is neither read nor imported: it stands in annotations alone."""
 
     def __getattr__(cls, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
         return _Unknown(name, (), {})
 
     def __getitem__(cls, item):

@@ -48,6 +48,7 @@ def start(flags: jsonargparse.Namespace) -> tf.distribute.Strategy:
     return strategy
 
 
+@name_flag("directory", "run")  # Of the checkpoints, in the folder of the run.
 def fit(
     model: keras.Model,
     folder: pathlib.Path,
@@ -92,7 +93,7 @@ def fit(
     # A progress bar is for a terminal, not for a file.
     verbose = "auto" if console.is_terminal else 2
     try:
-        with launching.call_on_sigterm(sys.exit):
+        with launching.call_on_sigterm(sys.exit), tracking.name_stores():
             model.fit(**fit_arguments, verbose=verbose, callbacks=records)
     except (KeyboardInterrupt, SystemExit, FloatingPointError) as error:
         run_record.end(error)

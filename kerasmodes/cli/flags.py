@@ -1,5 +1,6 @@
 """What the commands share: flags read from the library's signatures, and where messages go."""
 
+import argparse
 import contextlib
 import inspect
 import re
@@ -72,8 +73,29 @@ def name_flag(argument: str, flag: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, TypeError, ValueError) as error:
+        if f"`{argument}`" not in str(error):
+            raise
         words = str(error).replace(f"`{argument}`", f"`{flag}`")
         raise type(error)(re.sub(rf"\b{argument}=", f"{flag}=", words)) from error
+
+
+def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
+    """Returns an error of the library with its arguments as one writes them for a command.
+
+    It has `--batch-size` for `batch_size`, and --batch-size=0 for batch_size=0.
+
+    Args:
+        message: What the error says.
+        parser: Parser of the command.
+    """
+    for action in parser._actions:
+        if not action.option_strings or action.help == argparse.SUPPRESS:
+            continue
+        name, flag = action.dest, action.option_strings[-1]
+        message = message.replace(f"`{name}`", f"`{flag}`")
+        # Not in a path, nor in a value that was received.
+        message = re.sub(rf"(?<![\w.\-/'\"]){name}=", f"{flag}=", message)
+    return message
 
 
 def add_flag(
@@ -189,4 +211,4 @@ def read_images(name: str, **arguments: Any) -> "tf.data.Dataset":
 def add_dtype_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a model's precision."""
     words = "float32, mixed_bfloat16 or mixed_float16."
-    add_flag(parser, "model", "dtype", kinds.NAME, help=words)
+    add_flag(parser, "model", "dtype", kinds.DTYPE, help=words)

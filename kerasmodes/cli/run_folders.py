@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # The command imports TensorFlow only to work.
     import tensorflow as tf
 
 CONFIG, HISTORY, PROGRESS, CURVES = "config.yaml", "history.csv", "progress", "losses.png"
+RUNS = "runs"  # The folder of runs without a `run`.
 HEADER = "# kerasmodes {version}. To repeat the run: kerasmodes train {model} --config THIS_FILE\n"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
@@ -51,7 +52,7 @@ def find_folder(
     Raises:
         ValueError: On the chief, if the folder is in use, or holds a run that cannot be resumed.
     """
-    folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, "runs", model)
+    folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, RUNS, model)
     if not kerasmodes.replicas.is_chief(strategy):
         return folder
     arguments.check_folder("run", folder)
@@ -86,11 +87,16 @@ def list_settings(flags: jsonargparse.Namespace) -> dict:
 
 
 def remove_failed_start(folder: pathlib.Path) -> None:
-    """Removes a folder that a run has made, unless an epoch or a checkpoint is in it."""
+    """Removes a folder that a run has made, unless an epoch or a checkpoint is in it.
+
+    The folder of all runs goes with its only run.
+    """
     history = folder / HISTORY
     has_epochs = history.exists() and history.stat().st_size > 0
     if not has_epochs and not any((folder / PROGRESS).glob("*/")):
         shutil.rmtree(folder)
+        if folder.parent == pathlib.Path(RUNS) and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
 
 
 def _check_resumable(folder, flags):

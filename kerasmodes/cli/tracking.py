@@ -1,17 +1,20 @@
 """`--mlflow` and `--wandb`: a run of `kerasmodes train` in a program that keeps runs, too."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import jsonargparse
 
 import kerasmodes as km
 from kerasmodes.cli import kinds, run_folders
-from kerasmodes.cli.flags import add_flag
+from kerasmodes.cli.flags import add_flag, name_flag
 
 if TYPE_CHECKING:  # The command imports TensorFlow only to work.
     import keras
 
+FLAGS = {"uri": "mlflow", "mode": "wandb"}  # By the arguments of the callbacks.
 # In the folder of a run; what a run does not have is left out.
 FILES = (run_folders.CONFIG, "run.json", run_folders.HISTORY, run_folders.CURVES, "samples")
 
@@ -48,3 +51,13 @@ def make_run_loggers(
     if flags.wandb is not None:
         loggers.append(km.callbacks.WandB(flags.wandb, name=folder.name, **given))
     return loggers
+
+
+@contextlib.contextmanager
+def name_stores() -> Iterator[None]:
+    """Lets the error of a store that cannot be used name the flag."""
+    try:
+        yield
+    except km.callbacks.run_logger.StoreError as error:
+        with name_flag(error.argument, FLAGS[error.argument]):
+            raise RuntimeError(str(error)) from error

@@ -89,10 +89,12 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     generation_metrics = declared.km.callbacks.GenerationMetrics
     metric_flags = add_arguments(parser, "metrics", generation_metrics, skip=skip)
     _add_run_arguments(parser, "msggan")
+    defaults = pick(parser.get_defaults(), ("test_split", *metric_flags))
 
     def run(flags: jsonargparse.Namespace) -> None:
         from kerasmodes.cli import fitting
 
+        _check_metrics(flags, defaults)
         strategy = fitting.start(flags)
         images = _load_images(flags, data_flags)
         with strategy.scope():
@@ -109,16 +111,14 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
             km.callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
         ]
         if flags.metrics_every is not None:
-            arguments.check_positive_integers(metrics_every=flags.metrics_every)
             with name_flag("split", "test_split"):
                 split = {"split": flags.test_split}
                 test = read_images(flags.data, **{**pick(flags, data_flags), **split})
             evaluator = km.callbacks.GenerationMetrics(
                 test, every=flags.metrics_every, **pick(flags, metric_flags)
             )
-            km.metrics.image_evaluator.resolve_network(
-                gan.image_shape
-            )  # Raises if no network takes such images.
+            # Raises if no network takes such images.
+            km.metrics.image_evaluator.resolve_network(gan.image_shape)
             watchers.append(evaluator)
         fit_arguments = pick(flags, fit_flags)
         fitting.fit(gan, folder, watchers, flags, x=images, shuffle=False, **fit_arguments)
@@ -152,6 +152,19 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     add_flag(parser, "run", "checkpoint_every", kinds.CHECKPOINT, "epoch", words)
     tracking.add_tracking_arguments(parser)
     short_runs.add_short_run_arguments(parser)
+
+
+def _check_metrics(flags, defaults):
+    """Raises if a flag of the metrics is given, and no metrics are asked for."""
+    if flags.metrics_every is not None:
+        arguments.check_positive_integers(metrics_every=flags.metrics_every)
+        return
+    for name, default in defaults.items():
+        if flags[name] != default:
+            raise ValueError(
+                f"`{name}` needs `metrics_every`: without it, no metrics are computed. "
+                f"Received: {name}={flags[name]!r}, metrics_every=None"
+            )
 
 
 def _load_images(flags, names):
