@@ -19,6 +19,7 @@ LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # TensorFlow's other variables for its messages: a user who sets one wants to see more.
 OTHER_VARIABLES = ("TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 BACKEND = "KERAS_BACKEND"
+FIRST = "kerasmodes.engine"  # The first part of the library that is imported to work.
 NEEDS = "kerasmodes needs Keras's TensorFlow backend."
 
 # Messages at the start ignore the level: how they begin, and the level from which they are hidden.
@@ -34,13 +35,13 @@ GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
 
 
 def is_deferred() -> bool:
-    """Returns whether the library is imported at its first use, not by `import kerasmodes`.
+    """Returns whether the library waits for its first use, which `import kerasmodes` is not.
 
-    So it is in a process of the command `kerasmodes`: help, and an error in a flag, need none.
+    So it does in a process of the command `kerasmodes`: help, and an error in a flag, need none.
     """
-    # The program, or the module after -m; in `sys.argv` it is not yet there.
+    # The program, or the module after -m, which `sys.argv` does not yet name.
     program = sys.orig_argv[-len(sys.argv)] if sys.argv else ""
-    return pathlib.PurePath(program).stem == "kerasmodes" and "tensorflow" not in sys.modules
+    return pathlib.PurePath(program).stem == "kerasmodes" and FIRST not in sys.modules
 
 
 def import_library() -> None:
@@ -51,7 +52,8 @@ def import_library() -> None:
     """
     if is_deferred():
         import_keras()
-        importlib.reload(sys.modules["kerasmodes"])  # Which finds TensorFlow imported.
+        importlib.import_module(FIRST)
+        importlib.reload(sys.modules["kerasmodes"])  # Nothing waits any more.
 
 
 def import_keras() -> None:

@@ -131,6 +131,7 @@ import sys
 sys.modules.update(dict.fromkeys({HEAVY}))  # importing them is an ImportError from here on
 import kerasmodes as km
 print("tensorflow" in sys.modules)
+import tensorflow
 with km.get_strategy("cpu:2").scope():
     model = km.SumRegressor(units=())
 model.compile("sgd", mode="graph")

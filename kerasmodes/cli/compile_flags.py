@@ -66,7 +66,8 @@ def add_compile_arguments(
         if "penalties" in names:
             given["penalties"] = _make_penalties(flags, preset)
         if has_keras_arguments:
-            _check_names(flags)
+            check_loss(flags.loss)
+            _check_metrics(flags.metrics or ())
         return given
 
     return make
@@ -155,12 +156,17 @@ def _find_optimizer(name, identifier):
     return found
 
 
-def _check_names(flags):
-    """Raises unless Keras has the loss and the metrics of the flags."""
+def check_loss(name: str) -> None:
+    """Raises a `ValueError` that lists Keras's losses, unless one has the name."""
     import keras
 
-    _check_name("loss", flags.loss, keras.losses)
-    for metric in flags.metrics or ():
+    _check_name("loss", name, keras.losses)
+
+
+def _check_metrics(metrics):
+    import keras
+
+    for metric in metrics:
         if metric not in NAMES_OF_COMPILE:
             _check_name("metrics", metric, keras.metrics, NAMES_OF_COMPILE)
 

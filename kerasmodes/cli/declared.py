@@ -41,10 +41,8 @@ class Module(types.ModuleType):
 
     def __init__(self, name: str):
         super().__init__(name)
-        path = _find_path(name)
-        self.__package__ = name if path.name == "__init__.py" else name.rpartition(".")[0]
         self._nodes = {}
-        for node in _walk_statements(ast.parse(path.read_bytes()).body):
+        for node in _walk_statements(ast.parse(_find_path(name).read_bytes()).body):
             for bound in _list_names(node):
                 self._nodes.setdefault(bound, node)
 
@@ -130,8 +128,8 @@ def _evaluate(node, name, module):
         own = {"_node": node, "_module": module, "__module__": module.__name__}
         return _Class(name, (), {**own, "__doc__": ast.get_docstring(node)})
     if isinstance(node, ast.Import):
-        full = next(a.name for a in node.names if name in (a.asname, a.name.partition(".")[0]))
-        return _import_module(full if full.count(".") == 0 else full.partition(".")[0])
+        whole = next((alias.name for alias in node.names if alias.asname == name), name)
+        return _import_module(whole)
     if isinstance(node, ast.ImportFrom):
         own = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
         if node.module == module.__name__:  # A package that imports a module of its own.
@@ -183,7 +181,7 @@ def _list_names(node):
         return [n.partition(".")[0] if isinstance(node, ast.Import) else n for n in names]
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else []
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
     return [one.id for one in targets if isinstance(one, ast.Name)]
 
 

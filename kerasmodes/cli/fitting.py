@@ -60,22 +60,17 @@ def fit(
 
     With several workers, only the chief prints and writes.
     """
-    # First: what it restores, the others save.
-    guards = [callbacks.NaNGuard(folder / "nan", raise_error=True)] if flags.nan_guard else []
-    progress = []
-    if flags.resume:
-        directory = folder / run_folders.PROGRESS
-        progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
+    guards, progress = _make_guards(folder, flags)
     loggers = tracking.make_run_loggers(flags, folder)
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
-        fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
-        fit(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
+        run = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
+        run(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
         return
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     run_record = callbacks.RunRecord(folder / "run.json")
     records = [
-        *guards,
+        *guards,  # First: what they restore, the others save.
         *extra_callbacks,  # Before those that record: they may add to the logs.
         history,
         _make_board(model, folder, flags),
@@ -115,6 +110,15 @@ def fit(
             history.csv_file.close()  # Keras does not close it after an error.
     _save(model, folder)
     console.print(f"Loss curves: {folder}/losses.png")
+
+
+def _make_guards(folder, flags):
+    """Returns what stops at NaN, and what resumes a run that was stopped: each a list."""
+    guards = [callbacks.NaNGuard(folder / "nan", raise_error=True)] if flags.nan_guard else []
+    if not flags.resume:
+        return guards, []
+    directory = folder / run_folders.PROGRESS
+    return guards, [callbacks.Resume(directory, every=flags.checkpoint_every)]
 
 
 def _make_board(model, folder, flags):

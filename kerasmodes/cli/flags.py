@@ -1,6 +1,5 @@
 """What the commands share: flags read from the library's signatures, and where messages go."""
 
-import argparse
 import contextlib
 import inspect
 import re
@@ -73,10 +72,11 @@ def name_flag(argument: str, flag: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, TypeError, ValueError) as error:
-        if f"`{argument}`" not in str(error):
-            raise
         words = str(error).replace(f"`{argument}`", f"`{flag}`")
-        raise type(error)(re.sub(rf"\b{argument}=", f"{flag}=", words)) from error
+        words = re.sub(rf"\b{argument}=", f"{flag}=", words)
+        if words == str(error):
+            raise
+        raise type(error)(words) from error
 
 
 def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
@@ -88,10 +88,8 @@ def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
         message: What the error says.
         parser: Parser of the command.
     """
-    for action in parser._actions:
-        if not action.option_strings or action.help == argparse.SUPPRESS:
-            continue
-        name, flag = action.dest, action.option_strings[-1]
+    for flag in set(re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())):
+        name = flag[2:].replace("-", "_")
         message = message.replace(f"`{name}`", f"`{flag}`")
         # Not in a path, nor in a value that was received.
         message = re.sub(rf"(?<![\w.\-/'\"]){name}=", f"{flag}=", message)

@@ -92,15 +92,16 @@ def _draw_interpolation(gan, flags):
     """Returns the frames of the animation: in each, a row of images, each on its own path."""
     import numpy as np
 
+    from kerasmodes.models.msg_gan import labels as image_labels
+    from kerasmodes.models.msg_gan import latents as latent_paths
+
     shape = (STOPS, flags.num_images, gan.latent_dim)
     stops = km.random.normal(shape, seed=km.random.SeedGenerator(flags.seed))
     labels = None
     if gan.num_classes is not None:
-        labels = km.models.msg_gan.labels.expand_labels(
-            flags.num_images, flags.labels, gan.num_classes
-        )
+        labels = image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
     frames = []
-    for latents in km.models.msg_gan.latents.spherical_path(stops, STEPS):
+    for latents in latent_paths.spherical_path(stops, STEPS):
         # One step of a path at a time, with the network that `generate` takes.
         largest = np.asarray(gan(latents, labels, averaged=flags.averaged)[-1], "float32")
         frames.append(km.data.image_grid(largest, flags.num_images, zoom=ZOOM, gap=GAP))

@@ -16,6 +16,7 @@ import jsonargparse
 
 import kerasmodes as km
 from kerasmodes.cli import declared, kinds, run_folders, training
+from kerasmodes.cli.compile_flags import check_loss
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -47,6 +48,7 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     search_flags = add_arguments(parser, "search", declared.km.tuning.search, skip=NOT_FLAGS)
 
     def search(flags: jsonargparse.Namespace) -> "keras_tuner.Tuner":
+        check_loss(flags.loss)
         return km.tuning.search(
             km.tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
             **pick(flags, search_flags),

@@ -54,6 +54,8 @@ def test_an_error_names_the_flag_where_the_argument_has_another_name(error):
     message = "^`max_age` must be small. Received: max_age=3, page=4$"
     with pytest.raises(error, match=message), flags.name_flag("age", "max_age"):
         raise error("`age` must be small. Received: age=3, page=4")
+    with pytest.raises(error, match="^`size`: use max_age=3$"), flags.name_flag("age", "max_age"):
+        raise error("`size`: use age=3")
 
 
 def test_an_error_of_another_kind_is_left_as_it_is():
