@@ -48,6 +48,7 @@ def test_a_signature_and_its_docstring_are_those_of_the_object(found, expected):
     ]
     for one, other in zip(found_parameters, parameters, strict=True):
         assert kinds.find_kind(one).metavar == kinds.find_kind(other).metavar
+    assert found.__module__ == expected.__module__
     if found.__doc__ is not None:  # It would be inherited.
         assert inspect.getdoc(found) == inspect.getdoc(expected)
 
