@@ -39,8 +39,8 @@ class MLflow(run_logger.RunLogger):
 
     Raises:
         RuntimeError: If MLflow is not installed; at the first step, if the store cannot be used. A
-            server has half a minute to answer, unless MLflow's variables for its requests are set:
-            `MLFLOW_HTTP_REQUEST_MAX_RETRIES` and `MLFLOW_HTTP_REQUEST_TIMEOUT`.
+            server has about half a minute to answer, unless MLflow's variables for its requests
+            are set: `MLFLOW_HTTP_REQUEST_MAX_RETRIES` and `MLFLOW_HTTP_REQUEST_TIMEOUT`.
         TypeError: If `hparams` is no dict or `files` no list.
 
     Example:
