@@ -13,20 +13,22 @@ Write your own model as a subclass of `km.Model` with a `train_step`; pick the m
 """
 
 import importlib
+import sys
 
 from kerasmodes import quiet_start
 
-quiet_start.import_keras()
+if not quiet_start.is_deferred():
+    quiet_start.import_keras()
 
-from kerasmodes import callbacks, data, launching, metrics, random
-from kerasmodes.averaging import average_loss, global_mean
-from kerasmodes.comparing import compare_modes
-from kerasmodes.engine import Model, ModesMixin, build_optimizer, to_keras, with_modes
-from kerasmodes.models import MSGGAN, SumRegressor
-from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
-from kerasmodes.strategies import get_strategy, is_chief
-from kerasmodes.trial_runs import trial_run
-from kerasmodes.verifying import VerificationReport, verify
+    from kerasmodes import callbacks, data, launching, metrics, random
+    from kerasmodes.averaging import average_loss, global_mean
+    from kerasmodes.comparing import compare_modes
+    from kerasmodes.engine import Model, ModesMixin, build_optimizer, to_keras, with_modes
+    from kerasmodes.models import MSGGAN, SumRegressor
+    from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
+    from kerasmodes.strategies import get_strategy, is_chief
+    from kerasmodes.trial_runs import trial_run
+    from kerasmodes.verifying import VerificationReport, verify
 
 __version__ = "0.1.0"
 
@@ -60,6 +62,9 @@ __all__ = [
 
 
 def __getattr__(name):
+    if name in __all__ and quiet_start.is_deferred():
+        quiet_start.import_library()
+        return getattr(sys.modules[__name__], name)
     # keras-tuner takes seconds to import and few programs need it.
     if name == "tuning":
         return importlib.import_module("kerasmodes.tuning")

@@ -1,11 +1,12 @@
 """Imports TensorFlow without the notices that nobody can act on, once a process and first of all;
-then Keras, which must run on it.
+then Keras, which must run on it. And says when: the command `kerasmodes` waits until it works.
 
 Later messages of TensorFlow stay as they are, except for the default of their level.
 """
 
 import contextlib
 import glob
+import importlib
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # TensorFlow's other variables for its messages: a user who sets one wants to see more.
 OTHER_VARIABLES = ("TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 BACKEND = "KERAS_BACKEND"
+FIRST = "kerasmodes.engine"  # The first part of the library that is imported to work.
 NEEDS = "kerasmodes needs Keras's TensorFlow backend."
 
 # Messages at the start ignore the level: how they begin, and the level from which they are hidden.
@@ -30,6 +32,28 @@ NOTICES = {
 # TensorFlow with CUDA calls a machine without a GPU an error.
 NO_GPU = re.compile(rb"E\d{4} \d\d:\d\d:.* failed call to cuInit")
 GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
+
+
+def is_deferred() -> bool:
+    """Returns whether the library waits for its first use, which `import kerasmodes` is not.
+
+    So it does in a process of the command `kerasmodes`: help, and an error in a flag, need none.
+    """
+    # The program, or the module after -m, which `sys.argv` does not yet name.
+    program = sys.orig_argv[-len(sys.argv)] if sys.argv else ""
+    return pathlib.PurePath(program).stem == "kerasmodes" and FIRST not in sys.modules
+
+
+def import_library() -> None:
+    """Imports all of the library, if that was deferred.
+
+    Raises:
+        ImportError: As `import_keras`.
+    """
+    if is_deferred():
+        import_keras()
+        importlib.import_module(FIRST)
+        importlib.reload(sys.modules["kerasmodes"])  # Nothing waits any more.
 
 
 def import_keras() -> None:

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import gc
 import os
+import socket
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -108,3 +109,11 @@ def file_store(monkeypatch):
     """Lets MLflow keep runs in a folder: a database takes 3 s to make."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("DO_NOT_TRACK", "true")
+
+
+@pytest.fixture
+def closed_address():
+    """The address of a server that does not run."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # Nobody else's, and it does not listen.
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -75,14 +75,14 @@ def test_a_run_folder_in_use_is_refused(own_folder, capsys):
     (own_folder / "run").mkdir()
     (own_folder / "run" / "precious.txt").write_text("mine")
     assert cli.main(["train", "sum", "--num_samples=32", "--run=run"]) == 1
-    assert "`run` must be a new or empty folder. Received: run='run'" in capsys.readouterr().err
+    assert "`--run` must be a new or empty folder. Received: --run='run'" in capsys.readouterr().err
     assert [path.name for path in (own_folder / "run").iterdir()] == ["precious.txt"]
 
 
 def test_a_wrong_value_is_one_line_and_leaves_no_folder(own_folder, capsys):
     assert cli.main(["train", "sum", "--mode=grpah"]) == 1
     message = capsys.readouterr().err
-    assert "Received: mode='grpah'" in message
+    assert "Received: --mode='grpah'" in message
     assert len(message.splitlines()) == 1
     assert not list(own_folder.iterdir())
 
@@ -104,6 +104,9 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
         (["train"], "`kerasmodes train` must be followed by one of sum, msggan. Received: nothing"),
         (["train", "summ", "--epochs=3"], "one of sum, msggan. Received: 'summ'"),
         (["train", "sum", "--epoch=3"], "unrecognized arguments: --epoch=3 (see kerasmodes train"),
+        (["train", "sum", "--dtype=x"], "--dtype: invalid NAME value: 'x'"),
+        (["train", "sum", "--jit-compile=x"], "--jit-compile: invalid {auto,true,false} value"),
+        (["train", "sum", "--run-eagerly=1"], "--run-eagerly: invalid {true,false} value"),
         (["train", "sum", "--epochs=x"], "--epochs: invalid INT value: 'x'"),
         (["train", "sum", "--units", "[1"], "--units: invalid A,B,... value: '[1'"),
         (["train", "msggan", "--preset=x"], "(choose from 'default', 'tutorial', 'paper')"),
@@ -148,9 +151,9 @@ def test_an_empty_value_is_an_error_that_names_the_flag(path, command):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["sum", "--strategy=x"], 1, "`strategy` must be .single.,.*Received: strategy=.x."),
+        (["sum", "--strategy=x"], 1, "`--strategy` must be .single.,.*Received: --strategy=.x."),
         (["sum", "--checkpoint-every=-3"], 2, "--checkpoint-every: invalid STEPS value: .-3."),
-        (["msggan", "--data=x"], 1, "`data` must be .*Received: data=.x."),
+        (["msggan", "--data=x"], 1, "`--data` must be .*Received: --data=.x."),
         (["sum", "--run", ""], 2, "--run: invalid PATH value: .."),
         (["sum", "--config=missing.yaml"], 2, "--config missing.yaml: No such file"),
     ],
@@ -262,13 +265,13 @@ def test_a_resumed_run_has_the_history_of_one_that_was_never_stopped(own_folder)
 
 def test_resuming_needs_a_folder(own_folder, capsys):
     assert cli.main(["train", "sum", "--resume"]) == 1
-    assert "`run` must name the folder of the run to resume" in capsys.readouterr().err
+    assert "`--run` must name the folder of the run to resume" in capsys.readouterr().err
 
 
 @pytest.mark.sweep
 def test_launch_runs_a_command_of_its_own(own_folder, capsys):
     assert cli.main(["launch", "--num-workers=1", "--", "train", "sum", "--epochs=0"]) == 1
-    assert "`epochs` must be a positive integer. Received: epochs=0" in capsys.readouterr().err
+    assert "`--epochs` must be a positive integer. Received: --epochs=0" in capsys.readouterr().err
 
 
 def test_launch_runs_another_program_after_two_dashes(own_folder, capsys):
@@ -285,7 +288,7 @@ def test_launch_shows_the_last_lines_of_a_program_that_fails(own_folder, capsys)
 
 def test_checkpoints_are_written_by_runs_that_can_be_resumed(own_folder, capsys):
     assert cli.main(["train", "sum", "--checkpoint-every=5"]) == 1
-    assert "`checkpoint_every` needs `resume`" in capsys.readouterr().err
+    assert "`--checkpoint-every` needs `--resume`" in capsys.readouterr().err
     assert not list(own_folder.iterdir())
 
 

@@ -1,6 +1,7 @@
 """Tests of who imports whom: the ladder as data, and what a plain import must not load."""
 
 import ast
+import os
 import pathlib
 import subprocess
 import sys
@@ -26,6 +27,8 @@ RUNGS = {room: rung for rung, rooms in enumerate(LADDER) for room in rooms}
 PACKAGE = pathlib.Path(kerasmodes.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 HEAVY = ("matplotlib", "keras_tuner", "tensorflow_datasets")
+# What no help and no error in a flag needs: with these, they would take seconds.
+HEAVY_OF_COMMAND = (*HEAVY, "tensorflow", "keras", "numpy", "PIL", "mlflow", "wandb")
 
 
 def room_of(path):
@@ -97,17 +100,51 @@ def test_the_modes_know_no_tensorflow():
 
 
 @pytest.mark.slow
-def test_a_program_that_trains_on_two_cpu_devices_needs_nothing_heavy():
+def test_help_and_errors_in_flags_import_nothing_heavy(tmp_path):
+    program = f"""
+import contextlib, io, sys
+from kerasmodes import cli
+from kerasmodes.cli import help
+commands = [row[0].split() for row in help._list_commands((), cli.COMMANDS)]
+words = [["--version"], [], ["train"], ["trian"], ["train", "sum", "--print-config"]]
+for command in commands:
+    words += [[*command, "--help"], [*command, "--no-such=3"], [*command, "--seed="]]
+ends = []
+for one in words:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            ends.append(cli.main(one))
+        except SystemExit as end:
+            ends.append(end.code)
+print(sorted(set(ends)), sorted({set(HEAVY_OF_COMMAND)} & set(sys.modules)))
+"""
+    run = run_command(program, tmp_path)
+    assert run.stdout == "[0, 2] []\n", run.stderr
+
+
+@pytest.mark.slow
+def test_a_program_that_trains_on_two_cpu_devices_needs_nothing_heavy(tmp_path):
     # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
+    # The command imports the library at its first use.
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys({HEAVY}))  # importing them is an ImportError from here on
 import kerasmodes as km
+print("tensorflow" in sys.modules)
+import tensorflow
 with km.get_strategy("cpu:2").scope():
     model = km.SumRegressor(units=())
 model.compile("sgd", mode="graph")
 model.fit(*km.data.sums(num_samples=8), batch_size=4, verbose=0)
 print("replicas:", model.distribute_strategy.num_replicas_in_sync)
 """
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert run.stdout.strip() == "replicas: 2", run.stderr
+    run = run_command(program, tmp_path)
+    assert run.stdout == "False\nreplicas: 2\n", run.stderr
+
+
+def run_command(program, folder):
+    """Returns the finished process of a program that has the command's name."""
+    (folder / "kerasmodes").write_text(program)
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    words = [sys.executable, str(folder / "kerasmodes")]
+    return subprocess.run(words, capture_output=True, text=True, env=environment)

@@ -72,6 +72,26 @@ def test_another_backend_in_the_settings_of_keras_is_refused(tmp_path):
     assert "TensorFlow backend. Received: Keras on 'numpy'. Set KERAS_BACKEND=tensorflow" in last
 
 
+@pytest.mark.parametrize(
+    ("words", "number", "expected"),
+    [
+        (["/venv/bin/kerasmodes", "train"], 2, True),
+        (["-W", "error", "-m", "kerasmodes", "train", "sum"], 3, True),
+        (["scripts/kerasmodes"], 1, True),
+        (["train.py", "kerasmodes"], 2, False),
+        (["-c", "import kerasmodes", "kerasmodes"], 2, False),
+        (["-m", "pytest"], 1, False),
+        ([], 1, False),  # Python's own prompt, whose first word is empty.
+    ],
+)
+def test_only_the_command_waits_with_the_import(words, number, expected, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", *words])
+    monkeypatch.setattr(sys, "argv", [""] * number)  # All but the first are as they were.
+    assert not quiet_start.is_deferred()  # It is imported.
+    monkeypatch.delitem(sys.modules, quiet_start.FIRST)
+    assert quiet_start.is_deferred() == expected
+
+
 def test_a_tensorflow_that_runs_already_is_left_alone(monkeypatch):
     assert "tensorflow" in sys.modules
     for name in (quiet_start.LEVEL, *quiet_start.OTHER_VARIABLES):

@@ -1,13 +1,17 @@
 """`MLflow`: a fit as a run in a store of MLflow's, on the disk or on a server."""
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kerasmodes.callbacks import run_logger
 
 EXPERIMENT = "Default"
+# MLflow's settings of its requests, in seconds the last, as a run begins: a server that cannot be
+# reached ends the fit at once. Later, MLflow's own 7 retries outlast a server that starts again.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 class MLflow(run_logger.RunLogger):
@@ -34,7 +38,9 @@ class MLflow(run_logger.RunLogger):
         save_model: Bool, whether the model is logged, too, as `model.keras`.
 
     Raises:
-        RuntimeError: If MLflow is not installed; at the first step, if the store cannot be used.
+        RuntimeError: If MLflow is not installed; at the first step, if the store cannot be used. A
+            server has about half a minute to answer, unless MLflow's variables for its requests
+            are set: `MLFLOW_HTTP_REQUEST_MAX_RETRIES` and `MLFLOW_HTTP_REQUEST_TIMEOUT`.
         TypeError: If `hparams` is no dict or `files` no list.
 
     Example:
@@ -64,22 +70,27 @@ class MLflow(run_logger.RunLogger):
 
     def _open_run(self, run_id):
         import mlflow
+        import requests
 
         active = mlflow.active_run() if run_id is None and self.uri is None else None
         self._is_own, self._first_epoch = active is None, 0
         try:
             uri = mlflow.get_tracking_uri() if self.uri is None else str(self.uri)
             self._client = mlflow.MlflowClient(uri)
-            if run_id is not None:
-                return self._continue_run(run_id)
-            run_id = active.info.run_id if active else self._make_run()
-            params = [mlflow.entities.Param(name, str(v)) for name, v in self.hparams.items()]
-            self._client.log_batch(run_id, params=params)
+            with _set_patience():
+                if run_id is not None:
+                    return self._continue_run(run_id)
+                run_id = active.info.run_id if active else self._make_run()
+                params = [mlflow.entities.Param(name, str(v)) for name, v in self.hparams.items()]
+                self._client.log_batch(run_id, params=params)
         except mlflow.MlflowException as error:
             words = " ".join(str(error).split())
-            raise RuntimeError(
+            if isinstance(error.__context__, (requests.ConnectionError, requests.Timeout)):
+                words = f"and no answer from {uri}. To wait longer, set {' or '.join(PATIENCE)}."
+            raise run_logger.StoreError(
+                "uri",
                 f"`uri` must be a store of MLflow that can be used. Received: uri={self.uri!r}, "
-                f"{words}"
+                f"{words}",
             ) from error
         return run_id
 
@@ -114,3 +125,15 @@ class MLflow(run_logger.RunLogger):
         points = [one for n in names for one in self._client.get_metric_history(run_id, n)]
         self._first_epoch = 1 + max((point.step for point in points), default=-1)
         return run_id
+
+
+@contextlib.contextmanager
+def _set_patience() -> Iterator[None]:
+    """Sets `PATIENCE` for the block, but for what the user has set."""
+    own = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            del os.environ[name]

@@ -18,6 +18,19 @@ MODEL = "model.keras"
 RATE = "learning_rate"
 
 
+class StoreError(RuntimeError):
+    """A store of runs cannot be used.
+
+    Args:
+        argument: Name of the argument that says which store.
+        message: What is wrong.
+    """
+
+    def __init__(self, argument: str, message: str):
+        super().__init__(message)
+        self.argument = argument
+
+
 class RunLogger(FitWatcher):
     """Hands what a fit does to a program that keeps runs.
 

@@ -69,9 +69,10 @@ class WandB(run_logger.RunLogger):
             self._run = wandb.init(mode=self.mode, **given)
         except wandb.Error as error:
             words = " ".join(str(error).split())
-            raise RuntimeError(
+            raise run_logger.StoreError(
+                "mode",
                 f"`mode` must be one in which W&B can begin a run. Received: mode={self.mode!r}, "
-                f"{words}"
+                f"{words}",
             ) from error
         return self._run.id
 

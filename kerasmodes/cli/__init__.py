@@ -1,7 +1,8 @@
 """The command `kerasmodes`: flags to library calls.
 
-Names, defaults and help of flags come from the signatures and docstrings of the library. Each
-command has its own module in this folder.
+Names, defaults and help of flags come from the signatures and docstrings of the library, which are
+read without importing it: only what works starts TensorFlow. So what the modules here import at
+their top is light. Each command has its own module in this folder.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 import jsonargparse
 
 import kerasmodes
+from kerasmodes import quiet_start
 from kerasmodes.cli import (
     comparison,
     evaluation,
@@ -24,7 +26,7 @@ from kerasmodes.cli import (
     verification,
 )
 from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
-from kerasmodes.cli.flags import Command, console, errors
+from kerasmodes.cli.flags import Command, console, errors, name_flags
 from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
 
 COMMANDS = {
@@ -39,6 +41,7 @@ COMMANDS = {
     "launch": launch.launch,
     "verify": verification.verify,
 }
+LIGHT_COMMANDS = ("launch", "report")  # Their work needs no TensorFlow.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,17 +74,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(describe_commands(path, command), markup=False, highlight=False)
         return 0
     try:
-        run, flags = _read_flags(path, command, rest)
+        parser, run, flags = _read_flags(path, command, rest)
     except argparse.ArgumentError as error:
         name = " ".join(["kerasmodes", *path, "--help"])
         _show_error(f"{' '.join(str(error).split())} (see {name})")
         return 2
     try:
+        if path[0] not in LIGHT_COMMANDS:
+            quiet_start.import_library()
         run(flags)
-    except (ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
+    except (ImportError, ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
         if show_traceback:
             raise
-        _show_error(error)
+        _show_error(name_flags(str(error), parser))
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted", style="red")
@@ -130,7 +135,7 @@ def make_parser(
 
 
 def _read_flags(path, command, words):
-    """Returns the function that runs a command, and its flags.
+    """Returns the parser of a command, the function that runs it, and its flags.
 
     Raises:
         argparse.ArgumentError: If there is no such command or flag.
@@ -145,13 +150,13 @@ def _read_flags(path, command, words):
     try:
         flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
     except argparse.ArgumentError as error:
-        raise argparse.ArgumentError(None, _name_flags(str(error), parser)) from error
+        raise argparse.ArgumentError(None, _name_missing(str(error), parser)) from error
     check_trusted(own)
     flags.pop("config")
-    return run, flags
+    return parser, run, flags
 
 
-def _name_flags(message, parser):
+def _name_missing(message, parser):
     """Returns an error of the parser with what is missing as one writes it: a flag has dashes."""
     start, required, names = message.partition("are required: ")
     usage = parser.format_usage().split()  # Of all flags, it has those that are required.

@@ -2,7 +2,8 @@
 
 import jsonargparse
 
-from kerasmodes import comparing, data, models
+import kerasmodes as km
+from kerasmodes.cli import declared
 from kerasmodes.cli.compile_flags import MODE_ARGUMENTS, add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
@@ -20,16 +21,16 @@ COMPARE_GAN_DEFAULTS = {"steps": 4, "repeats": 1}
 
 def compare_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the modes on the sum regressor."""
-    model_flags = add_arguments(parser, "model", models.SumRegressor)
+    model_flags = add_arguments(parser, "model", declared.km.SumRegressor)
     add_dtype_argument(parser)
-    data_flags = add_arguments(parser, "data", data.sums)
-    read_compile = add_compile_arguments(parser, models.SumRegressor, skip=MODE_ARGUMENTS)
+    data_flags = add_arguments(parser, "data", declared.km.data.sums)
+    read_compile = add_compile_arguments(parser, declared.km.SumRegressor, skip=MODE_ARGUMENTS)
     comparison_flags = _add_comparing_arguments(parser)
 
     def run(flags: jsonargparse.Namespace) -> None:
-        comparing.compare_modes(
-            lambda: models.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype),
-            data.sums(**pick(flags, data_flags)),
+        km.compare_modes(
+            lambda: km.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype),
+            km.data.sums(**pick(flags, data_flags)),
             **pick(flags, comparison_flags),
             **read_compile(flags),
         )
@@ -42,14 +43,14 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     add_gan_arguments(parser)
     add_data_argument(parser)
     data_flags = add_arguments(
-        parser, "data", data.images, skip={"name", "with_labels", "batch_size"}
+        parser, "data", declared.km.data.images, skip={"name", "with_labels", "batch_size"}
     )
-    read_compile = add_compile_arguments(parser, models.MSGGAN, skip=MODE_ARGUMENTS)
+    read_compile = add_compile_arguments(parser, declared.km.MSGGAN, skip=MODE_ARGUMENTS)
     comparison_flags = _add_comparing_arguments(parser)
     parser.set_defaults(COMPARE_GAN_DEFAULTS)
 
     def run(flags: jsonargparse.Namespace) -> None:
-        comparing.compare_modes(
+        km.compare_modes(
             lambda: make_gan(flags),
             read_images(
                 flags.data,
@@ -66,4 +67,4 @@ def compare_msggan(parser: jsonargparse.ArgumentParser) -> Command:
 
 def _add_comparing_arguments(parser: jsonargparse.ArgumentParser) -> Command:
     skip = {"build_model", "data", "compile_arguments"}
-    return add_arguments(parser, "comparison", comparing.compare_modes, skip=skip)
+    return add_arguments(parser, "comparison", declared.km.compare_modes, skip=skip)

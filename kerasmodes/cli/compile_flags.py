@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jsonargparse
-import keras
 
+import kerasmodes as km
 from kerasmodes import arguments
-from kerasmodes.cli import kinds
+from kerasmodes.cli import declared, kinds
 from kerasmodes.cli.flags import add_arguments, add_flag, pick
-from kerasmodes.engine import ModesMixin
-from kerasmodes.models.msg_gan import penalties, presets
-from kerasmodes.models.msg_gan.model import OF_PRESET
 
 # Arguments of `compile` that `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
@@ -26,14 +23,6 @@ PENALTY_SETTINGS = {
 }
 # They change nothing in a model with one output, no weights of examples, and no loop of its own.
 WITHOUT_EFFECT = {"auto_scale_loss", "loss_weights", "weighted_metrics"}
-OPTIMIZERS = {
-    name.lower(): found
-    for name, found in vars(keras.optimizers).items()
-    if inspect.isclass(found)
-    and issubclass(found, keras.optimizers.Optimizer)
-    and found not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
-    and "optimizer" not in name.lower()[1:]  # `MultiOptimizer` holds others.
-}
 NAMES_OF_COMPILE = ["accuracy", "crossentropy"]  # Of metrics; the loss tells which is meant.
 
 
@@ -47,16 +36,17 @@ def add_compile_arguments(
 
     Args:
         parser: Parser of the command.
-        model_class: Class of the model.
+        model_class: Class of the model, as it is declared.
         skip: Names of arguments to omit.
 
     Returns:
         A function of the flags that returns the arguments of `compile`. It takes the preset that
         has what is not named, if the model has one.
     """
-    functions = [model_class.compile, ModesMixin.compile]
-    if "kwargs" in inspect.signature(model_class.compile).parameters:
-        functions.append(keras.Model.compile)
+    functions = [model_class.compile, declared.km.ModesMixin.compile]
+    has_keras_arguments = "kwargs" in inspect.signature(model_class.compile).parameters
+    if has_keras_arguments:
+        functions.append(declared.keras.Model.compile)
     names = add_arguments(parser, "compile", *functions, skip={*skip, *WITHOUT_EFFECT})
     optimizers = [name for name in names if name.endswith("optimizer")]
     for name in optimizers:
@@ -67,17 +57,17 @@ def add_compile_arguments(
         for name, (kind, words) in PENALTY_SETTINGS.items():
             add_flag(parser, "compile", f"penalty_{name}", kind, help=words)
 
-    def make(flags: jsonargparse.Namespace, preset: presets.Preset | None = None) -> dict[str, Any]:
+    def make(
+        flags: jsonargparse.Namespace, preset: "km.presets.Preset | None" = None
+    ) -> dict[str, Any]:
         given = pick(flags, names)
         for name in optimizers:
             given[name] = _make_optimizer(name, flags, preset and preset.optimizer)
         if "penalties" in names:
             given["penalties"] = _make_penalties(flags, preset)
-        if keras.Model.compile in functions:
-            _check_name("loss", flags.loss, keras.losses)
-            for metric in flags.metrics or ():
-                if metric not in NAMES_OF_COMPILE:
-                    _check_name("metrics", metric, keras.metrics, NAMES_OF_COMPILE)
+        if has_keras_arguments:
+            check_loss(flags.loss)
+            _check_metrics(flags.metrics or ())
         return given
 
     return make
@@ -115,7 +105,8 @@ def _make_penalties(flags, preset):
         arguments.check_positive_integers(penalty_every=settings["every"])
     if not settings:
         return flags.penalties
-    found = penalties.get(preset.penalties() if flags.penalties == OF_PRESET else flags.penalties)
+    is_of_preset = flags.penalties == declared.km.models.msg_gan.model.OF_PRESET
+    found = km.penalties.get(preset.penalties() if is_of_preset else flags.penalties)
     if not found:
         name, value = next(iter(settings.items()))
         raise ValueError(
@@ -125,15 +116,32 @@ def _make_penalties(flags, preset):
     return [type(one).from_config({**one.get_config(), **settings}) for one in found]
 
 
+def _list_optimizers():
+    """Returns the classes of Keras's optimizers, by their names in small letters."""
+    import keras
+
+    return {
+        name.lower(): found
+        for name, found in vars(keras.optimizers).items()
+        if inspect.isclass(found)
+        and issubclass(found, keras.optimizers.Optimizer)
+        and found not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+        and "optimizer" not in name.lower()[1:]  # `MultiOptimizer` holds others.
+    }
+
+
 def _find_optimizer(name, identifier):
     """Returns the class of a name or of a path such as `my_package.Mine`, or what a dict makes."""
-    expected = f"`{name}` must be one of {', '.join(OPTIMIZERS)}, or the path of a class such as "
+    import keras
+
+    optimizers = _list_optimizers()
+    expected = f"`{name}` must be one of {', '.join(optimizers)}, or the path of a class such as "
     expected += f"my_package.MyOptimizer. Received: {name}={identifier!r}"
     try:
         if isinstance(identifier, dict):
             return keras.optimizers.get(copy.deepcopy(identifier))  # Keras changes it.
-        if identifier.lower() in OPTIMIZERS:
-            return OPTIMIZERS[identifier.lower()]
+        if identifier.lower() in optimizers:
+            return optimizers[identifier.lower()]
         module, _, attribute = identifier.rpartition(".")
         found = getattr(importlib.import_module(module), attribute)
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
@@ -146,6 +154,21 @@ def _find_optimizer(name, identifier):
     if not (inspect.isclass(found) and issubclass(found, keras.optimizers.Optimizer)):
         raise ValueError(f"{expected}, which is no keras.optimizers.Optimizer")
     return found
+
+
+def check_loss(name: str) -> None:
+    """Raises a `ValueError` that lists Keras's losses, unless one has the name."""
+    import keras
+
+    _check_name("loss", name, keras.losses)
+
+
+def _check_metrics(metrics):
+    import keras
+
+    for metric in metrics:
+        if metric not in NAMES_OF_COMPILE:
+            _check_name("metrics", metric, keras.metrics, NAMES_OF_COMPILE)
 
 
 def _check_name(argument, name, module, others=()):

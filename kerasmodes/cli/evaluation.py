@@ -4,17 +4,11 @@ import json
 import pathlib
 
 import jsonargparse
-import numpy as np
-import rich.table
 
-from kerasmodes import atomic_files, callbacks, metrics
-from kerasmodes.cli import kinds, runs
+import kerasmodes as km
+from kerasmodes import atomic_files
+from kerasmodes.cli import declared, kinds, runs
 from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
-from kerasmodes.data.fashion_mnist import CLASSES
-from kerasmodes.metrics import image_evaluator
-
-# After a run there is time for all of them.
-DEFAULTS = {"metrics": image_evaluator.METRICS}
 
 
 def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
@@ -25,15 +19,18 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
     runs.add_run_argument(parser)
     runs.add_images_arguments(parser)
     add_flag(parser, "data", "split", kinds.NAME, "test", "The split for km.data.images.")
-    metric_flags = add_arguments(
-        parser, "metrics", callbacks.GenerationMetrics, skip={"images", "network", "every"}
-    )
-    parser.set_defaults(DEFAULTS)
+    skip = {"images", "network", "every"}
+    metrics = declared.km.callbacks.GenerationMetrics
+    metric_flags = add_arguments(parser, "metrics", metrics, skip=skip)
+    # After a run there is time for all of them.
+    parser.set_defaults(metrics=declared.km.metrics.image_evaluator.METRICS)
 
     def run(flags: jsonargparse.Namespace) -> None:
+        import numpy as np
+
         gan = runs.load_gan(flags.run)
         images = runs.load_images(flags, flags.split, gan.image_shape)
-        evaluator = callbacks.GenerationMetrics(
+        evaluator = km.callbacks.GenerationMetrics(
             images, **pick(flags, metric_flags)
         ).make_evaluator()
         # A linear output may leave the range; the pixels of a picture cannot.
@@ -64,19 +61,23 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
 
 def _measure_class_shares(images):
     """Returns the share of each class among the images, by the feature network, a dict."""
-    network = metrics.feature_network(with_classes=True)
-    size = image_evaluator.BATCH_SIZE
+    import numpy as np
+
+    network, names = km.metrics.feature_network(with_classes=True), km.data.fashion_mnist.CLASSES
+    size = km.metrics.image_evaluator.BATCH_SIZE
     counts = sum(
         np.bincount(
             np.argmax(network(images[start : start + size], training=False)[1], axis=1),
-            minlength=len(CLASSES),
+            minlength=len(names),
         )
         for start in range(0, len(images), size)
     )
-    return dict(zip(CLASSES, (counts / len(images)).tolist(), strict=True))
+    return dict(zip(names, (counts / len(images)).tolist(), strict=True))
 
 
 def _print_metrics(evaluation):
+    import rich.table
+
     num_images, num_real = evaluation["num_images"], evaluation["num_real"]
     num_equal = evaluation["num_equal"]
     table = rich.table.Table(title=f"Generated against {evaluation['data']} {evaluation['split']}")
@@ -97,10 +98,12 @@ def _print_metrics(evaluation):
 
 
 def _print_shares(shares):
+    import rich.table
+
     table = rich.table.Table(title="Share of the images in each class, by the feature network")
     table.add_column("class")
     for name in shares:
         table.add_column(name, justify="right")
-    for name in CLASSES:
+    for name in km.data.fashion_mnist.CLASSES:
         table.add_row(name, *(f"{side[name]:.1%}" for side in shares.values()))
     console.print(table)

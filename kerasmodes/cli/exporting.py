@@ -4,15 +4,17 @@ The formats, and how each is run, are in `runtimes.py`.
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 import jsonargparse
-import keras
-import numpy as np
 
 import kerasmodes as km
 from kerasmodes import arguments, atomic_files, quiet_start
 from kerasmodes.cli import kinds, run_folders, runs, runtimes
 from kerasmodes.cli.flags import Command, add_flag, add_switch, console
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras
 
 BATCH_SIZES = (1, 3)  # Two: a file may take no other than the one that it was made with.
 TOLERANCE = 1e-4  # Of the largest result, if that is above 1.
@@ -55,7 +57,7 @@ def export(parser: jsonargparse.ArgumentParser) -> Command:
     return run
 
 
-def compare(program: runtimes.Program, model: keras.Model, plain: keras.Model) -> float:
+def compare(program: runtimes.Program, model: "keras.Model", plain: "keras.Model") -> float:
     """Returns the largest difference between what a file and a model compute.
 
     Args:
@@ -67,6 +69,9 @@ def compare(program: runtimes.Program, model: keras.Model, plain: keras.Model) -
         ValueError: If those of the model are not finite.
         RuntimeError: If they differ by more than `TOLERANCE`.
     """
+    import keras
+    import numpy as np
+
     differences, limits = [], []
     for size in BATCH_SIZES:
         inputs = _draw_inputs(plain, size, getattr(model, "num_classes", None))
@@ -91,6 +96,8 @@ def compare(program: runtimes.Program, model: keras.Model, plain: keras.Model) -
 
 def _draw_inputs(plain, size, num_classes):
     """Returns arrays by the names of the inputs: normal numbers, and classes in turn."""
+    import numpy as np
+
     generator = np.random.default_rng(0)
     return {
         one.name: np.arange(size, dtype=one.dtype) % num_classes

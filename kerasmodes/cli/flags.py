@@ -4,16 +4,17 @@ import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import docstring_parser
 import jsonargparse
-import keras
 import rich.console
-import tensorflow as tf
 
-from kerasmodes import data
-from kerasmodes.cli import kinds
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import tensorflow as tf
 
 # What adds the flags of a command returns the function that runs it.
 Command = Callable[[jsonargparse.Namespace], None]
@@ -72,7 +73,27 @@ def name_flag(argument: str, flag: str) -> Iterator[None]:
         yield
     except (RuntimeError, TypeError, ValueError) as error:
         words = str(error).replace(f"`{argument}`", f"`{flag}`")
-        raise type(error)(re.sub(rf"\b{argument}=", f"{flag}=", words)) from error
+        words = re.sub(rf"\b{argument}=", f"{flag}=", words)
+        if words == str(error):
+            raise
+        raise type(error)(words) from error
+
+
+def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
+    """Returns an error of the library with its arguments as one writes them for a command.
+
+    It has `--batch-size` for `batch_size`, and --batch-size=0 for batch_size=0.
+
+    Args:
+        message: What the error says.
+        parser: Parser of the command.
+    """
+    for flag in set(re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())):
+        name = flag[2:].replace("-", "_")
+        message = message.replace(f"`{name}`", f"`{flag}`")
+        # Not in a path, nor in a value that was received.
+        message = re.sub(rf"(?<![\w.\-/'\"]){name}=", f"{flag}=", message)
+    return message
 
 
 def add_flag(
@@ -167,7 +188,7 @@ def read_help(function: Callable) -> dict[str, str]:
 
 def add_fit_arguments(parser: jsonargparse.ArgumentParser, *names: str) -> tuple[str, ...]:
     """Adds the flags of `fit` with these names, with Keras's defaults; returns the names."""
-    parameters = inspect.signature(keras.Model.fit).parameters
+    parameters = inspect.signature(declared.keras.Model.fit).parameters
     for name in names:
         add_flag(parser, "fit", name, kinds.INT, parameters[name].default, FIT_HELP[name])
     return names
@@ -175,17 +196,17 @@ def add_fit_arguments(parser: jsonargparse.ArgumentParser, *names: str) -> tuple
 
 def add_data_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a data set's name."""
-    name = inspect.signature(data.images).parameters["name"]
+    name = inspect.signature(declared.km.data.images).parameters["name"]
     add_flag(parser, "data", "data", kinds.NAME, name.default, "The name for km.data.images.")
 
 
-def read_images(name: str, **arguments: Any) -> tf.data.Dataset:
+def read_images(name: str, **arguments: Any) -> "tf.data.Dataset":
     """Returns `km.data.images`; an error calls the name of the data set `data`, as its flag."""
     with name_flag("name", "data"):
-        return data.images(name, **arguments)
+        return km.data.images(name, **arguments)
 
 
 def add_dtype_argument(parser: jsonargparse.ArgumentParser) -> None:
     """Adds the flag of a model's precision."""
     words = "float32, mixed_bfloat16 or mixed_float16."
-    add_flag(parser, "model", "dtype", kinds.NAME, help=words)
+    add_flag(parser, "model", "dtype", kinds.DTYPE, help=words)

@@ -6,10 +6,9 @@ This file decides which pictures a run gets; how they are drawn is in `data/imag
 import pathlib
 
 import jsonargparse
-import numpy as np
 
-from kerasmodes import data, models, random
-from kerasmodes.cli import kinds, runs
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds, runs
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -18,9 +17,6 @@ from kerasmodes.cli.flags import (
     console,
     pick,
 )
-from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
-from kerasmodes.models.msg_gan import labels as image_labels
-from kerasmodes.models.msg_gan import latents as latent_paths
 
 ZOOM = 4
 GAP = 4  # pixels between images
@@ -32,10 +28,10 @@ NUM_COMPARED = 1_000  # images for the ratio of distances
 def prepare(parser: jsonargparse.ArgumentParser) -> Command:
     """Prepare a data set from local files."""
     parser.add_argument("name", choices=["fashion_mnist"], help="Name of the data set.")
-    folder_flags = add_arguments(parser, "folders", data.prepare)
+    folder_flags = add_arguments(parser, "folders", declared.km.data.prepare)
 
     def run(flags: jsonargparse.Namespace) -> None:
-        console.print(f"Prepared: {data.prepare(**pick(flags, folder_flags))}")
+        console.print(f"Prepared: {km.data.prepare(**pick(flags, folder_flags))}")
 
     return run
 
@@ -46,7 +42,7 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
     A picture has a row for each scale.
     """
     runs.add_run_argument(parser)
-    image_flags = add_arguments(parser, "images", models.MSGGAN.generate, skip={"averaged"})
+    image_flags = add_arguments(parser, "images", declared.km.MSGGAN.generate, skip={"averaged"})
     words = "Whether the averaged weights make the images."
     add_flag(parser, "images", "averaged", kinds.BOOL, True, words)
     words = "Also write an animation along spherical paths between latents."
@@ -56,17 +52,19 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
     runs.add_images_arguments(parser)
 
     def run(flags: jsonargparse.Namespace) -> None:
+        import numpy as np
+
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
-        grid = data.image_grid(scales, flags.num_images, zoom=ZOOM, gap=GAP)
+        grid = km.data.image_grid(scales, flags.num_images, zoom=ZOOM, gap=GAP)
         _write(grid, folder / "generated.png")
         if gan.num_classes is not None:
             _write(_draw_classes(gan, flags), folder / "classes.png")
         if flags.interpolation:
             path = folder / "interpolation.gif"
-            data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
+            km.data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
             console.print(f"Written: {path}")
         if flags.neighbours:
             _write_neighbours(gan, scales[-1], flags, folder / "neighbours.png")
@@ -75,7 +73,7 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
 
 
 def _write(picture, path):
-    data.save_image(picture, path)
+    km.data.save_image(picture, path)
     console.print(f"Written: {path}")
 
 
@@ -85,15 +83,20 @@ def _draw_classes(gan, flags):
         gan.generate(flags.num_images, flags.seed, label, flags.averaged)[-1]
         for label in range(gan.num_classes)
     ]
-    picture = data.image_grid(rows, flags.num_images, zoom=ZOOM, gap=GAP)
+    picture = km.data.image_grid(rows, flags.num_images, zoom=ZOOM, gap=GAP)
     names = runs.list_class_names(flags.run, gan.num_classes)
-    return data.label_rows(picture, names, gap=GAP)
+    return km.data.label_rows(picture, names, gap=GAP)
 
 
 def _draw_interpolation(gan, flags):
     """Returns the frames of the animation: in each, a row of images, each on its own path."""
+    import numpy as np
+
+    from kerasmodes.models.msg_gan import labels as image_labels
+    from kerasmodes.models.msg_gan import latents as latent_paths
+
     shape = (STOPS, flags.num_images, gan.latent_dim)
-    stops = random.normal(shape, seed=random.SeedGenerator(flags.seed))
+    stops = km.random.normal(shape, seed=km.random.SeedGenerator(flags.seed))
     labels = None
     if gan.num_classes is not None:
         labels = image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
@@ -101,11 +104,15 @@ def _draw_interpolation(gan, flags):
     for latents in latent_paths.spherical_path(stops, STEPS):
         # One step of a path at a time, with the network that `generate` takes.
         largest = np.asarray(gan(latents, labels, averaged=flags.averaged)[-1], "float32")
-        frames.append(data.image_grid(largest, flags.num_images, zoom=ZOOM, gap=GAP))
+        frames.append(km.data.image_grid(largest, flags.num_images, zoom=ZOOM, gap=GAP))
     return frames
 
 
 def _write_neighbours(gan, samples, flags, path):
+    import numpy as np
+
+    from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
+
     network = image_evaluator.resolve_network(gan.image_shape)
     training, test = (runs.load_images(flags, s, gan.image_shape) for s in ("train", "test"))
     training_features = image_evaluator.extract_features(network, training)
@@ -122,7 +129,7 @@ def _write_neighbours(gan, samples, flags, path):
         np.concatenate([sample[np.newaxis], training[own]])
         for sample, own in zip(samples, indices, strict=True)
     ]
-    picture = data.image_grid(rows, 1 + NUM_NEIGHBOURS, zoom=ZOOM, gap=GAP)
+    picture = km.data.image_grid(rows, 1 + NUM_NEIGHBOURS, zoom=ZOOM, gap=GAP)
     width = ZOOM * gan.image_shape[1]
     _write(np.insert(picture, [width] * 2 * GAP, 255, axis=1), path)
     console.print(

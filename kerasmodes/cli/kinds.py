@@ -107,6 +107,8 @@ WANDB_MODE = Kind("MODE", _read_text, lambda value: value in ("offline", "online
 CHECKPOINT = Kind(
     "STEPS", _read_value, lambda value: value == "epoch" or arguments.is_positive_integer(value)
 )
+DTYPES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
+DTYPE = Kind("NAME", _read_text, lambda value: value in DTYPES)
 BOOL = Kind("{true,false}", _read_value, lambda value: isinstance(value, bool))
 LIST = Kind("A,B,...", _read_list)
 ONE_OR_MORE = Kind("A or A,B,...", _read_one_or_more)
@@ -114,8 +116,10 @@ ONE_OR_MORE = Kind("A or A,B,...", _read_one_or_more)
 # Arguments whose signature does not tell.
 BY_NAME = {
     "mode": Kind("{" + ",".join(modes.MODES) + "}", _read_text),
-    "jit_compile": Kind("{auto,true,false}", _read_value),
-    "run_eagerly": Kind("{true,false}", _read_value),
+    "jit_compile": Kind(
+        "{auto,true,false}", _read_value, lambda value: value == "auto" or isinstance(value, bool)
+    ),
+    "run_eagerly": BOOL,
     "steps_per_execution": Kind("INT", _read_value),
     "image_shape": Kind("H,W,C", _read_list),
     "latent_dim": Kind("INT", _read_value),

@@ -4,7 +4,7 @@ import sys
 
 import jsonargparse
 
-from kerasmodes import launching
+import kerasmodes.launching
 from kerasmodes.cli.flags import Command, add_arguments, pick
 
 OWN_COMMANDS = ("train", "tune")
@@ -12,7 +12,7 @@ OWN_COMMANDS = ("train", "tune")
 
 def launch(parser: jsonargparse.ArgumentParser) -> Command:
     """Run a command, or another program, as several workers on this machine."""
-    launch_flags = add_arguments(parser, "workers", launching.launch, skip={"command"})
+    launch_flags = add_arguments(parser, "workers", kerasmodes.launching.launch, skip={"command"})
     parser.add_argument(
         "program",
         nargs="*",
@@ -26,7 +26,7 @@ def launch(parser: jsonargparse.ArgumentParser) -> Command:
                 "--num-workers 2 -- train sum. Received: none"
             )
         own = [sys.executable, "-m", "kerasmodes"] if flags.program[0] in OWN_COMMANDS else []
-        with launching.call_on_sigterm(sys.exit):  # So that the workers are told, too.
-            launching.launch([*own, *flags.program], **pick(flags, launch_flags))
+        with kerasmodes.launching.call_on_sigterm(sys.exit):  # So that the workers are told, too.
+            kerasmodes.launching.launch([*own, *flags.program], **pick(flags, launch_flags))
 
     return run

@@ -8,7 +8,6 @@ import pathlib
 import jsonargparse
 
 import kerasmodes
-from kerasmodes import reporting
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import Command, console
 
@@ -18,6 +17,8 @@ def report(parser: jsonargparse.ArgumentParser) -> Command:
     parser.add_argument("run", type=str, help="Folder of a run of `kerasmodes train`.")
 
     def run(flags: jsonargparse.Namespace) -> None:
+        from kerasmodes import reporting
+
         folder = pathlib.Path(flags.run)
         # A link that leads out of the folder is not followed.
         files = reporting.RunFiles(folder)

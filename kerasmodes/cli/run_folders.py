@@ -7,17 +7,20 @@ import json
 import os
 import pathlib
 import shutil
+from typing import TYPE_CHECKING
 
 import jsonargparse
-import tensorflow as tf
 import yaml
-from PIL import Image
 
 import kerasmodes
-from kerasmodes import arguments, atomic_files, replicas
+from kerasmodes import arguments, atomic_files
 from kerasmodes.cli import config_files
 
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import tensorflow as tf
+
 CONFIG, HISTORY, PROGRESS, CURVES = "config.yaml", "history.csv", "progress", "losses.png"
+RUNS = "runs"  # The folder of runs without a `run`.
 HEADER = "# kerasmodes {version}. To repeat the run: kerasmodes train {model} --config THIS_FILE\n"
 # Settings that a resumed run may change: none of them changes the numbers.
 FREE = {"epochs", "run", "resume", "strategy", "mode", "run_eagerly", "jit_compile"}
@@ -37,7 +40,7 @@ def read_seed(run: str | None) -> int | None:
 
 
 def find_folder(
-    flags: jsonargparse.Namespace, model: str, strategy: tf.distribute.Strategy
+    flags: jsonargparse.Namespace, model: str, strategy: "tf.distribute.Strategy"
 ) -> pathlib.Path:
     """Returns the run's folder; writes nothing.
 
@@ -49,8 +52,8 @@ def find_folder(
     Raises:
         ValueError: On the chief, if the folder is in use, or holds a run that cannot be resumed.
     """
-    folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, "runs", model)
-    if not replicas.is_chief(strategy):
+    folder = pathlib.Path(flags.run) if flags.run else _find_free_folder(strategy, RUNS, model)
+    if not kerasmodes.replicas.is_chief(strategy):
         return folder
     arguments.check_folder("run", folder)
     if flags.resume and (folder / CONFIG).exists():
@@ -84,11 +87,16 @@ def list_settings(flags: jsonargparse.Namespace) -> dict:
 
 
 def remove_failed_start(folder: pathlib.Path) -> None:
-    """Removes a folder that a run has made, unless an epoch or a checkpoint is in it."""
+    """Removes a folder that a run has made, unless an epoch or a checkpoint is in it.
+
+    The folder of all runs goes with its only run.
+    """
     history = folder / HISTORY
     has_epochs = history.exists() and history.stat().st_size > 0
     if not has_epochs and not any((folder / PROGRESS).glob("*/")):
         shutil.rmtree(folder)
+        if folder.parent == pathlib.Path(RUNS) and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
 
 
 def _check_resumable(folder, flags):
@@ -115,6 +123,8 @@ def _check_resumable(folder, flags):
 
 def _check_records(folder):
     """Raises if the files that a resumed run adds to cannot be read."""
+    from PIL import Image
+
     try:
         if (folder / HISTORY).exists():
             (folder / HISTORY).read_text()
@@ -174,4 +184,6 @@ def _find_free_folder(strategy, parent, model):
     number = 1
     while pathlib.Path(parent, f"{model}-{number:03d}").exists():
         number += 1
-    return pathlib.Path(parent, f"{model}-{replicas.broadcast_from_chief(strategy, number):03d}")
+    return pathlib.Path(
+        parent, f"{model}-{kerasmodes.replicas.broadcast_from_chief(strategy, number):03d}"
+    )

@@ -6,15 +6,17 @@ How a run is trained is in `training.py`.
 import re
 import zipfile
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jsonargparse
-import keras
-import numpy as np
 
-from kerasmodes import data, models
-from kerasmodes.cli import kinds, run_folders
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds, run_folders
 from kerasmodes.cli.flags import add_arguments, add_flag, read_images
-from kerasmodes.data.fashion_mnist import CLASSES
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras
+    import numpy as np
 
 DATA_PLACES = ("data_dir", "idx_dir")
 OWN_SETS = ("fashion_mnist_sample", "fashion_mnist")
@@ -33,10 +35,10 @@ def add_images_arguments(parser: jsonargparse.ArgumentParser) -> None:
     words = "The name for km.data.images; without it, that of the run."
     add_flag(parser, "data", "data", kinds.NAME, help=words)
     skip = {"name", "split", "batch_size", "with_labels", "seed"}
-    add_arguments(parser, "data", data.images, skip=skip)
+    add_arguments(parser, "data", declared.km.data.images, skip=skip)
 
 
-def load_model(run: str, compile: bool = True) -> keras.Model:
+def load_model(run: str, compile: bool = True) -> "keras.Model":
     """Returns the model in a run's folder.
 
     Args:
@@ -46,6 +48,8 @@ def load_model(run: str, compile: bool = True) -> keras.Model:
     Raises:
         ValueError: If the folder holds no model, or one that cannot be read.
     """
+    import keras
+
     path = run_folders.find_path(run, "model.keras")
     if not path.is_file():
         raise ValueError(f"`run` must hold a model.keras. Received: run={run!r}")
@@ -67,14 +71,14 @@ def _find_reason(error):
     return inner[-1].removeprefix("Exception encountered: ") if inner else lines[0]
 
 
-def load_gan(run: str) -> models.MSGGAN:
+def load_gan(run: str) -> "km.MSGGAN":
     """Returns the MSGGAN in a run's folder.
 
     Raises:
         ValueError: If the folder holds no model, another one, or one that cannot be read.
     """
     gan = load_model(run)
-    if not isinstance(gan, models.MSGGAN):
+    if not isinstance(gan, km.MSGGAN):
         raise ValueError(
             f"`run` must hold an MSGGAN. Received: run={run!r} with {type(gan).__name__}"
         )
@@ -134,20 +138,23 @@ def _find_places(flags):
 
 def list_class_names(run: str, num_classes: int) -> list[str]:
     """Returns the names of the classes that the run of a folder has learned, by label."""
+    classes = km.data.fashion_mnist.CLASSES
     name = str(run_folders.read_config(run).get("data"))
-    if name.startswith(SET_OF_CLASSES) and num_classes <= len(CLASSES):
-        return list(CLASSES[:num_classes])
+    if name.startswith(SET_OF_CLASSES) and num_classes <= len(classes):
+        return list(classes[:num_classes])
     return [f"class {label}" for label in range(num_classes)]
 
 
 def load_images(
     flags: jsonargparse.Namespace, split: str, image_shape: Sequence[int]
-) -> np.ndarray:
+) -> "np.ndarray":
     """Returns all images of a split, `[n, height, width, channels]`, always in the same order.
 
     Raises:
         ValueError: If they do not have the model's shape.
     """
+    import numpy as np
+
     name = find_data_name(flags)
     arguments = {"name": name, "split": split, "seed": 0, **_find_places(flags)}
     # One batch of all images: a training split drops its last incomplete batch.

@@ -10,10 +10,10 @@ import pathlib
 import re
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras
 
 # Lines on stderr that nobody can act on.
 NOTICES = [
@@ -23,10 +23,12 @@ NOTICES = [
 ]
 
 # What maps arrays by the names of a file's inputs to its outputs, in their order.
-Program = Callable[[dict[str, np.ndarray]], list[np.ndarray]]
+Program = Callable[[dict[str, Any]], list[Any]]
 
 
 def _open_saved_model(path):
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(path.parent))
 
     def run(inputs):
@@ -52,6 +54,7 @@ def _open_litert(path):
 
 
 def _open_openvino(path):
+    import numpy as np
     import openvino
 
     # By default it computes in bfloat16 where the processor does.
@@ -61,6 +64,8 @@ def _open_openvino(path):
 
 
 def _make_litert_options():
+    import tensorflow as tf
+
     # Without TensorFlow's own operations ("Flex"), which few devices have.
     return {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
 
@@ -94,7 +99,7 @@ class Runtime:
                 f"Received: an environment without. Run: pip install {' '.join(missing)}"
             )
 
-    def write(self, model: keras.Model, folder: pathlib.Path) -> pathlib.Path:
+    def write(self, model: "keras.Model", folder: pathlib.Path) -> pathlib.Path:
         """Writes a plain model into an empty folder; returns the path of its file."""
         path = folder / self.file
         target = folder if self.keras_format == "tf_saved_model" else path
@@ -143,6 +148,8 @@ def _is_installed(module):
 
 def _sort_outputs(outputs):
     """Returns outputs named `output_0`, `output_1`, and so on, in the order of their numbers."""
+    import numpy as np
+
     names = sorted(outputs, key=lambda name: int(name.rpartition("_")[2]))
     return [np.array(outputs[name]) for name in names]
 

@@ -10,12 +10,13 @@ import pathlib
 import random
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jsonargparse
-import keras_tuner
 
-from kerasmodes import callbacks, data, tuning
-from kerasmodes.cli import best_trial, kinds, run_folders, training
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds, run_folders, training
+from kerasmodes.cli.compile_flags import check_loss
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -25,7 +26,9 @@ from kerasmodes.cli.flags import (
     name_flag,
     pick,
 )
-from kerasmodes.tuning import batch_size, folders, worker_processes, workers
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras_tuner
 
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
 
@@ -36,14 +39,18 @@ def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:
     It prints the best trials and saves the best model.
     """
     model_flags = add_arguments(
-        parser, "model", tuning.SumRegressorHyperModel, skip={"num_features", "hypermodel"}
+        parser,
+        "model",
+        declared.km.tuning.SumRegressorHyperModel,
+        skip={"num_features", "hypermodel"},
     )
-    data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
-    search_flags = add_arguments(parser, "search", tuning.search, skip=NOT_FLAGS)
+    data_flags = add_arguments(parser, "data", declared.km.data.sums, skip={"seed"})
+    search_flags = add_arguments(parser, "search", declared.km.tuning.search, skip=NOT_FLAGS)
 
-    def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
-        return tuning.search(
-            tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
+    def search(flags: jsonargparse.Namespace) -> "keras_tuner.Tuner":
+        check_loss(flags.loss)
+        return km.tuning.search(
+            km.tuning.SumRegressorHyperModel(flags.num_features, **pick(flags, model_flags)),
             **pick(flags, search_flags),
             **training.make_sums(pick(flags, data_flags), flags.seed),
         )
@@ -57,32 +64,41 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     That is the distance of its images to test images.
     """
     model_flags = add_arguments(
-        parser, "model", tuning.MSGGANHyperModel, skip={"image_shape", "hypermodel", "seed"}
+        parser,
+        "model",
+        declared.km.tuning.MSGGANHyperModel,
+        skip={"image_shape", "hypermodel", "seed"},
     )
     add_data_argument(parser)
     skip = {"name", "with_labels", "batch_size", "seed"}
-    data_flags = add_arguments(parser, "data", data.images, skip=skip)
+    data_flags = add_arguments(parser, "data", declared.km.data.images, skip=skip)
     training.add_test_split(parser, "data")
     skip = training.NOT_FLAGS_OF_METRICS
-    metric_flags = add_arguments(parser, "metrics", callbacks.GenerationMetrics, skip=skip)
-    search_flags = add_arguments(parser, "search", tuning.search, skip={*NOT_FLAGS, "objective"})
+    metric_flags = add_arguments(
+        parser, "metrics", declared.km.callbacks.GenerationMetrics, skip=skip
+    )
+    search_flags = add_arguments(
+        parser, "search", declared.km.tuning.search, skip={*NOT_FLAGS, "objective"}
+    )
 
-    def search(flags: jsonargparse.Namespace) -> keras_tuner.Tuner:
-        batch_size.check_sizes("batch_sizes", flags.batch_sizes)
+    def search(flags: jsonargparse.Namespace) -> "keras_tuner.Tuner":
+        import keras_tuner
+
+        km.tuning.batch_size.check_sizes("batch_sizes", flags.batch_sizes)
         arguments = {"name": flags.data, **pick(flags, data_flags)}
         # Each trial reads them from the first epoch on, as `train` does.
-        make_images = functools.partial(data.images, **arguments, seed=flags.seed)
+        make_images = functools.partial(km.data.images, **arguments, seed=flags.seed)
         with name_flag("name", "data"):
             images = make_images(batch_size=max(flags.batch_sizes))  # Raises if none is so large.
             with name_flag("split", "test_split"):
-                test_images = data.images(**{**arguments, "split": flags.test_split})
-        metrics = callbacks.GenerationMetrics(
+                test_images = km.data.images(**{**arguments, "split": flags.test_split})
+        metrics = km.callbacks.GenerationMetrics(
             test_images, metrics=("frechet",), **pick(flags, metric_flags)
         )
-        hypermodel = tuning.MSGGANHyperModel(
+        hypermodel = km.tuning.MSGGANHyperModel(
             tuple(images.element_spec.shape[1:]), **pick(flags, model_flags), seed=flags.seed
         )
-        return tuning.search(
+        return km.tuning.search(
             hypermodel,
             objective=keras_tuner.Objective("val_frechet", "min"),
             **pick(flags, search_flags),
@@ -96,7 +112,7 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
 def _add_processes(
     parser: jsonargparse.ArgumentParser,
     name: str,
-    search: Callable[[jsonargparse.Namespace], keras_tuner.Tuner],
+    search: Callable[[jsonargparse.Namespace], "keras_tuner.Tuner"],
 ) -> Command:
     """Adds the flags of a search in several processes; returns the function of the command."""
     words = "Worker processes on this machine; 0 searches in this process."
@@ -104,22 +120,22 @@ def _add_processes(
     add_arguments(
         parser,
         "processes",
-        worker_processes.launch_workers,
-        workers.take_role,
+        declared.km.tuning.worker_processes.launch_workers,
+        declared.km.tuning.workers.take_role,
         skip={"command", "num_workers", "directory"},
     )
 
     def run(flags: jsonargparse.Namespace) -> None:
         if flags.seed is None:
             flags.seed = _find_seed(flags)
-        if flags.num_workers and workers.find_role() is None:
+        if flags.num_workers and km.tuning.find_role() is None:
             if flags.join is not None:
                 raise ValueError(
                     "`num_workers` must be left out with `join`: each worker is a command of its "
                     f"own. Received: num_workers={flags.num_workers}, join={flags.join!r}"
                 )
             others = flags.num_workers, flags.max_restarts, flags.directory, flags.chief
-            with worker_processes.open_workers(_repeat_command(name, flags), *others):
+            with km.tuning.worker_processes.open_workers(_repeat_command(name, flags), *others):
                 _report(search(flags), name, flags)
             return
         with _take_role(flags) as role:
@@ -135,12 +151,12 @@ def _find_seed(flags):
 
     So does a process that resumes a search.
     """
-    if flags.chief is not None or flags.join is not None or workers.find_role() is not None:
+    if flags.chief is not None or flags.join is not None or km.tuning.find_role() is not None:
         raise ValueError(
             "`seed` must be given in each of several commands: all must draw the same data. "
             f"Received: seed=None, chief={flags.chief!r}, join={flags.join!r}"
         )
-    path = pathlib.Path(flags.directory, str(flags.tuner), folders.DESCRIPTION)
+    path = pathlib.Path(flags.directory, str(flags.tuner), km.tuning.folders.DESCRIPTION)
     if path.exists() and not flags.overwrite:
         with contextlib.suppress(ValueError):  # A damaged file is an error of the search.
             return json.loads(path.read_text()).get("seed")
@@ -149,12 +165,12 @@ def _find_seed(flags):
 
 def _take_role(flags):
     """Opens the role that the flags ask for, or the one that `launch_workers` has given."""
-    if workers.find_role() is not None:
-        return workers.take_role()
+    if km.tuning.find_role() is not None:
+        return km.tuning.workers.take_role()
     role = pick(flags, ("chief", "join", "worker_id"))
     if role["worker_id"] is not None:  # Of "0", SLURM's first number, the command has made an int.
         role["worker_id"] = str(role["worker_id"])
-    return workers.take_role(**role)
+    return km.tuning.workers.take_role(**role)
 
 
 def _repeat_command(name, flags):
@@ -166,12 +182,14 @@ def _repeat_command(name, flags):
 
 
 def _report(tuner, name, flags):
+    from kerasmodes.cli import best_trial
+
     directory = pathlib.Path(flags.directory)
-    console.print(tuning.best_trials_table(tuner))
-    tuning.save_trials(tuner, directory / "trials.csv")
-    tuning.plot_search(tuner, directory / "trials.png")
-    tuning.write_hparams(tuner, directory / "hparams")
-    tuning.save_best_model(tuner, directory / "best.keras")
+    console.print(km.tuning.best_trials_table(tuner))
+    km.tuning.save_trials(tuner, directory / "trials.csv")
+    km.tuning.plot_search(tuner, directory / "trials.png")
+    km.tuning.write_hparams(tuner, directory / "hparams")
+    km.tuning.save_best_model(tuner, directory / "best.keras")
     best_trial.write_config(tuner, name, flags)
     console.print(
         f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "

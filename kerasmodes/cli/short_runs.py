@@ -3,16 +3,17 @@
 What one step of everything is, is in `trial_runs.py`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonargparse
-import keras
-import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes import arguments, replicas
+from kerasmodes import arguments
 from kerasmodes.cli import kinds
 from kerasmodes.cli.flags import add_flag, add_switch, console
+
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras
 
 BATCH_SIZE = 32  # Keras's, of arrays
 
@@ -38,6 +39,8 @@ def limit_data(flags: jsonargparse.Namespace, **fit_arguments: Any) -> dict[str,
     Raises:
         ValueError: If a flag is no positive integer, or both are given.
     """
+    import tensorflow as tf
+
     limit, overfit = flags.limit_batches, flags.overfit_batches
     given = {"limit_batches": limit, "overfit_batches": overfit}
     given = {name: value for name, value in given.items() if value is not None}
@@ -61,7 +64,7 @@ def limit_data(flags: jsonargparse.Namespace, **fit_arguments: Any) -> dict[str,
 
 
 def run_once(
-    model: keras.Model, callbacks: list[keras.callbacks.Callback], **fit_arguments: Any
+    model: "keras.Model", callbacks: list["keras.callbacks.Callback"], **fit_arguments: Any
 ) -> None:
     """Runs one step of everything, and says what its logs are.
 
@@ -71,13 +74,16 @@ def run_once(
         **fit_arguments: Arguments of `fit`.
     """
     logs = km.trial_run(model, callbacks=callbacks, **fit_arguments)
-    if replicas.is_chief(model.distribute_strategy):
+    if km.replicas.is_chief(model.distribute_strategy):
         words = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
         console.print(f"One step of everything, with {len(callbacks)} callbacks: {words}")
         console.print("Nothing was written.")
 
 
 def _take(data, number, size):
+    import keras
+    import tensorflow as tf
+
     if isinstance(data, tf.data.Dataset):
         return data.take(number)
     if data is None:

@@ -1,14 +1,20 @@
 """`--mlflow` and `--wandb`: a run of `kerasmodes train` in a program that keeps runs, too."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import jsonargparse
-import keras
 
-from kerasmodes import callbacks
+import kerasmodes as km
 from kerasmodes.cli import kinds, run_folders
-from kerasmodes.cli.flags import add_flag
+from kerasmodes.cli.flags import add_flag, name_flag
 
+if TYPE_CHECKING:  # The command imports TensorFlow only to work.
+    import keras
+
+FLAGS = {"uri": "mlflow", "mode": "wandb"}  # By the arguments of the callbacks.
 # In the folder of a run; what a run does not have is left out.
 FILES = (run_folders.CONFIG, "run.json", run_folders.HISTORY, run_folders.CURVES, "samples")
 
@@ -24,7 +30,7 @@ def add_tracking_arguments(parser: jsonargparse.ArgumentParser) -> None:
 
 def make_run_loggers(
     flags: jsonargparse.Namespace, folder: pathlib.Path
-) -> list[keras.callbacks.Callback]:
+) -> list["keras.callbacks.Callback"]:
     """Returns the callbacks that the flags ask for.
 
     Args:
@@ -41,7 +47,17 @@ def make_run_loggers(
     loggers = []
     if flags.mlflow:
         uri = None if flags.mlflow is True else flags.mlflow
-        loggers.append(callbacks.MLflow(uri, run_name=folder.name, **given))
+        loggers.append(km.callbacks.MLflow(uri, run_name=folder.name, **given))
     if flags.wandb is not None:
-        loggers.append(callbacks.WandB(flags.wandb, name=folder.name, **given))
+        loggers.append(km.callbacks.WandB(flags.wandb, name=folder.name, **given))
     return loggers
+
+
+@contextlib.contextmanager
+def name_stores() -> Iterator[None]:
+    """Lets the error of a store that cannot be used name the flag."""
+    try:
+        yield
+    except km.callbacks.run_logger.StoreError as error:
+        with name_flag(error.argument, FLAGS[error.argument]):
+            raise RuntimeError(str(error)) from error

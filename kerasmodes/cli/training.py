@@ -1,26 +1,14 @@
 """`kerasmodes train`: trains a model on its data, under a strategy, into a run folder."""
 
 import argparse
-import functools
 import inspect
-import secrets
-import sys
 from typing import Any
 
 import jsonargparse
-import keras
 
-from kerasmodes import (
-    arguments,
-    atomic_files,
-    callbacks,
-    data,
-    launching,
-    models,
-    replicas,
-    strategies,
-)
-from kerasmodes.cli import kinds, run_folders, short_runs, tracking
+import kerasmodes as km
+from kerasmodes import arguments
+from kerasmodes.cli import declared, kinds, run_folders, short_runs, tracking
 from kerasmodes.cli.compile_flags import add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
@@ -36,14 +24,10 @@ from kerasmodes.cli.flags import (
     read_images,
 )
 from kerasmodes.cli.gan_flags import add_gan_arguments, make_gan
-from kerasmodes.engine import shard_checks
-from kerasmodes.metrics import image_evaluator
 
 NUM_VALIDATION_SUMS = 100
 # What a program gives `GenerationMetrics`.
 NOT_FLAGS_OF_METRICS = {"images", "network", "metrics", "seed", "averaged"}
-# No settings to compare runs by.
-PLACES = {"run", "resume", "data_dir", "idx_dir", "mlflow", "wandb"}
 SAMPLE_NOTE = (
     "The data are the sample of Fashion-MNIST in the package, at most 1,024 training images. "
     "For all 60,000: --data fashion_mnist"
@@ -52,23 +36,25 @@ SAMPLE_NOTE = (
 
 def train_sum(parser: jsonargparse.ArgumentParser) -> Command:
     """Train the sum regressor in a new run folder."""
-    model_flags = add_arguments(parser, "model", models.SumRegressor)
+    model_flags = add_arguments(parser, "model", declared.km.SumRegressor)
     add_dtype_argument(parser)
-    data_flags = add_arguments(parser, "data", data.sums, skip={"seed"})
-    read_compile = add_compile_arguments(parser, models.SumRegressor)
+    data_flags = add_arguments(parser, "data", declared.km.data.sums, skip={"seed"})
+    read_compile = add_compile_arguments(parser, declared.km.SumRegressor)
     fit_flags = add_fit_arguments(parser, "batch_size", "epochs")
     _add_run_arguments(parser, "sum")
 
     def run(flags: jsonargparse.Namespace) -> None:
-        strategy = _start(flags)
+        from kerasmodes.cli import fitting
+
+        strategy = fitting.start(flags)
         sums = make_sums(pick(flags, data_flags), flags.seed)
         with strategy.scope():
-            model = models.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype)
+            model = km.SumRegressor(**pick(flags, model_flags), dtype=flags.dtype)
             model.build((None, flags.num_features))
             model.compile(**read_compile(flags))
         folder = run_folders.find_folder(flags, "sum", strategy)
         fit_arguments = pick(flags, fit_flags)
-        _fit(model, folder, [], flags, **sums, **fit_arguments)
+        fitting.fit(model, folder, [], flags, **sums, **fit_arguments)
 
     return run
 
@@ -80,8 +66,8 @@ def make_sums(settings: dict[str, Any], seed: int) -> dict[str, Any]:
         settings: `num_samples` and `num_features` of `data.sums`.
         seed: The seed of the run.
     """
-    x, y = data.sums(**settings, seed=seed)
-    validation = data.sums(NUM_VALIDATION_SUMS, settings["num_features"], seed + 1)
+    x, y = km.data.sums(**settings, seed=seed)
+    validation = km.data.sums(NUM_VALIDATION_SUMS, settings["num_features"], seed + 1)
     return {"x": x, "y": y, "validation_data": validation}
 
 
@@ -92,46 +78,50 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     """
     add_gan_arguments(parser)
     add_data_argument(parser)
-    data_flags = add_arguments(parser, "data", data.images, skip={"name", "with_labels", "seed"})
-    read_compile = add_compile_arguments(parser, models.MSGGAN)
+    images_of = declared.km.data.images
+    data_flags = add_arguments(parser, "data", images_of, skip={"name", "with_labels", "seed"})
+    read_compile = add_compile_arguments(parser, declared.km.MSGGAN)
     fit_flags = add_fit_arguments(parser, "epochs")
     words = "Epochs from one val_frechet to the next; without it, none."
     add_flag(parser, "metrics", "metrics_every", kinds.INT, help=words)
     add_test_split(parser, "metrics")
     skip = NOT_FLAGS_OF_METRICS | {"every", "cache_dir"}
-    metric_flags = add_arguments(parser, "metrics", callbacks.GenerationMetrics, skip=skip)
+    generation_metrics = declared.km.callbacks.GenerationMetrics
+    metric_flags = add_arguments(parser, "metrics", generation_metrics, skip=skip)
     _add_run_arguments(parser, "msggan")
+    defaults = pick(parser.get_defaults(), ("test_split", *metric_flags))
 
     def run(flags: jsonargparse.Namespace) -> None:
-        strategy = _start(flags)
+        from kerasmodes.cli import fitting
+
+        _check_metrics(flags, defaults)
+        strategy = fitting.start(flags)
         images = _load_images(flags, data_flags)
         with strategy.scope():
             gan = make_gan(flags)
             gan.compile(**read_compile(flags, gan.preset))
         _check_images(gan, images)
         folder = run_folders.find_folder(flags, "msggan", strategy)
-        if flags.data == inspect.signature(data.images).parameters["name"].default:
+        if flags.data == inspect.signature(km.data.images).parameters["name"].default:
             console.print(SAMPLE_NOTE)  # Not above the error of a wrong flag.
         one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
         watchers = [
-            callbacks.SampleGrid(folder / "samples", **one_of_each),
+            km.callbacks.SampleGrid(folder / "samples", **one_of_each),
             # A data set of its own: reading that of the training would change its order.
-            callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
+            km.callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
         ]
         if flags.metrics_every is not None:
-            arguments.check_positive_integers(metrics_every=flags.metrics_every)
             with name_flag("split", "test_split"):
                 split = {"split": flags.test_split}
                 test = read_images(flags.data, **{**pick(flags, data_flags), **split})
-            evaluator = callbacks.GenerationMetrics(
+            evaluator = km.callbacks.GenerationMetrics(
                 test, every=flags.metrics_every, **pick(flags, metric_flags)
             )
-            image_evaluator.resolve_network(
-                gan.image_shape
-            )  # Raises if no network takes such images.
+            # Raises if no network takes such images.
+            km.metrics.image_evaluator.resolve_network(gan.image_shape)
             watchers.append(evaluator)
         fit_arguments = pick(flags, fit_flags)
-        _fit(gan, folder, watchers, flags, x=images, shuffle=False, **fit_arguments)
+        fitting.fit(gan, folder, watchers, flags, x=images, shuffle=False, **fit_arguments)
         if not flags.fast_dev_run:
             console.print(
                 f"Samples:     {folder}/samples/progress.gif, a grid each epoch beside it"
@@ -148,7 +138,7 @@ def add_test_split(parser: jsonargparse.ArgumentParser, title: str) -> None:
 def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     # Not for the command line: the file of a run says whose flags it holds.
     parser.add_argument("--model", default=model, help=argparse.SUPPRESS)
-    strategy = inspect.signature(strategies.get_strategy).parameters["name"].default
+    strategy = inspect.signature(declared.km.get_strategy).parameters["name"].default
     words = "The name for km.get_strategy."
     add_flag(parser, "run", "strategy", kinds.NAME, strategy, words)
     words = "Fixes all random numbers; config.yaml has it."
@@ -164,6 +154,19 @@ def _add_run_arguments(parser: jsonargparse.ArgumentParser, model: str) -> None:
     short_runs.add_short_run_arguments(parser)
 
 
+def _check_metrics(flags, defaults):
+    """Raises if a flag of the metrics is given, and no metrics are asked for."""
+    if flags.metrics_every is not None:
+        arguments.check_positive_integers(metrics_every=flags.metrics_every)
+        return
+    for name, default in defaults.items():
+        if flags[name] != default:
+            raise ValueError(
+                f"`{name}` needs `metrics_every`: without it, no metrics are computed. "
+                f"Received: {name}={flags[name]!r}, metrics_every=None"
+            )
+
+
 def _load_images(flags, names):
     with_labels = flags.num_classes is not None
     return read_images(flags.data, **pick(flags, names), with_labels=with_labels, seed=flags.seed)
@@ -176,112 +179,3 @@ def _check_images(gan, images):
             f"`image_shape` must be that of the data, {list(shape[1:])}. "
             f"Received: image_shape={list(gan.image_shape)}"
         )
-
-
-def _start(flags):
-    """Checks the flags, seeds all random numbers and returns the strategy.
-
-    Without `--seed` one is drawn, the same in all workers, so that each run can be repeated. A
-    resumed run keeps its own.
-    """
-    arguments.check_positive_integers(epochs=flags.epochs)
-    if flags.checkpoint_every != "epoch" and not flags.resume:
-        raise ValueError(
-            "`checkpoint_every` needs `resume`: without --resume, no checkpoint is written. "
-            f"Received: checkpoint_every={flags.checkpoint_every!r}, resume=False"
-        )
-    with name_flag("name", "strategy"):
-        strategy = strategies.get_strategy(flags.strategy)
-    shard_checks.check_batch_size(strategy, flags.batch_size)
-    if flags.seed is None and flags.resume:
-        flags.seed = run_folders.read_seed(flags.run)
-    if flags.seed is None:
-        flags.seed = replicas.broadcast_from_chief(strategy, secrets.randbits(31))
-    arguments.check_seed(flags.seed)
-    keras.utils.set_random_seed(flags.seed)
-    return strategy
-
-
-def _fit(model, folder, extra_callbacks, flags, **fit_arguments):
-    """Trains with the run's records and saves the model, also after Ctrl-C, SIGTERM or a NaN.
-
-    With several workers, only the chief prints and writes.
-    """
-    # First: what it restores, the others save.
-    guards = [callbacks.NaNGuard(folder / "nan", raise_error=True)] if flags.nan_guard else []
-    progress = []
-    if flags.resume:
-        directory = folder / run_folders.PROGRESS
-        progress = [callbacks.Resume(directory, every=flags.checkpoint_every)]
-    loggers = tracking.make_run_loggers(flags, folder)
-    fit_arguments = short_runs.limit_data(flags, **fit_arguments)
-    if not replicas.is_chief(model.distribute_strategy):
-        fit = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
-        fit(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
-        return
-    history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
-    run_record = callbacks.RunRecord(folder / "run.json")
-    records = [
-        *guards,
-        *extra_callbacks,  # Before those that record: they may add to the logs.
-        history,
-        _make_board(model, folder, flags),
-        callbacks.LossCurves(folder / run_folders.CURVES),
-        run_record,
-        *progress,
-    ]
-    if flags.fast_dev_run:
-        short_runs.run_once(model, records, **fit_arguments)
-        return
-    records += loggers  # Last: they copy what the others have written.
-    is_new = not (folder / run_folders.CONFIG).exists()
-    run_folders.write_config(folder, flags)
-    console.print(f"Run folder:  {folder} (mode {model.mode!r})")
-    # A progress bar is for a terminal, not for a file.
-    verbose = "auto" if console.is_terminal else 2
-    try:
-        with launching.call_on_sigterm(sys.exit):
-            model.fit(**fit_arguments, verbose=verbose, callbacks=records)
-    except (KeyboardInterrupt, SystemExit, FloatingPointError) as error:
-        run_record.end(error)
-        if history.csv_file is not None:  # Training has started.
-            for record in records:
-                record.on_train_end()
-            _save(model, folder)
-        elif is_new:
-            run_folders.remove_failed_start(folder)
-        raise
-    except Exception:
-        for logger in loggers:
-            logger.on_train_end()
-        if is_new:
-            run_folders.remove_failed_start(folder)
-        raise
-    finally:
-        if history.csv_file is not None:
-            history.csv_file.close()  # Keras does not close it after an error.
-    _save(model, folder)
-    console.print(f"Loss curves: {folder}/losses.png")
-
-
-def _make_board(model, folder, flags):
-    """Returns what writes for TensorBoard: curves, the settings, and samples of a GAN."""
-    num_images = None
-    if hasattr(model, "latent_dim"):
-        num_images = (
-            flags.num_classes
-            or inspect.signature(callbacks.SampleGrid).parameters["num_images"].default
-        )
-    settings = {name: value for name, value in flags.as_dict().items() if name not in PLACES}
-    return callbacks.TensorBoard(
-        folder / "events",
-        hparams={**settings, "mode": model.mode},
-        num_images=num_images,
-        write_graph=False,
-    )
-
-
-def _save(model, folder):
-    with atomic_files.atomic_write(folder / "model.keras") as temporary:
-        model.save(temporary)
-    console.print(f"Model:       {folder}/model.keras")

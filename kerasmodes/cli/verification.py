@@ -5,10 +5,9 @@ import sys
 
 import jsonargparse
 
-from kerasmodes import verifying
-from kerasmodes.cli import kinds
+import kerasmodes as km
+from kerasmodes.cli import declared, kinds
 from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
-from kerasmodes.verifying import recipes
 
 ARGUMENTS_OF_COMPILE = ("optimizer", "loss", "metrics")
 
@@ -19,7 +18,7 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
     words = "Function that returns (x, y) or a data set. Required."
     add_flag(parser, "data", "data", kinds.FUNCTION, help=words, required=True)
     skip = {"build_model", "data", "compile_arguments"}
-    flags_of_verify = add_arguments(parser, "verification", verifying.verify, skip=skip)
+    flags_of_verify = add_arguments(parser, "verification", declared.km.verify, skip=skip)
     for name in ARGUMENTS_OF_COMPILE:
         words = "For a model that is not compiled."
         kind = kinds.LIST if name == "metrics" else kinds.NAME
@@ -30,7 +29,8 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         given = {name: flags[name] for name in ARGUMENTS_OF_COMPILE if flags[name] is not None}
-        report = verifying.verify(
+        recipes = km.verifying.recipes
+        report = km.verify(
             recipes.find_function(flags.build_model),
             recipes.find_function(flags.data, "data")(),
             **pick(flags, flags_of_verify),

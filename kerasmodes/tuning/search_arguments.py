@@ -35,7 +35,13 @@ def resolve_objective(
         return [resolve_objective(one, hypermodel) for one in objective]
     if isinstance(objective, str) and objective in DIRECTIONS:
         return keras_tuner.Objective(objective, DIRECTIONS[objective])
-    found = objective_module.create_objective(objective)  # Raises if it cannot tell a direction.
+    try:
+        found = objective_module.create_objective(objective)
+    except ValueError as error:
+        raise ValueError(
+            "`objective` must be a log of which it is known whether less is better, such as "
+            f"'val_loss', or a keras_tuner.Objective. Received: objective={objective!r}"
+        ) from error
     known = DIRECTIONS.get(found.name) or metrics_tracking.infer_metric_direction(found.name)
     if found.direction not in ((known,) if known else ("min", "max")):
         raise ValueError(

@@ -1,10 +1,13 @@
 """Tests of what MLflow keeps of a fit, read back by its own client."""
 
+import os
+
 import keras
 import mlflow
 import pytest
 
 import kerasmodes as km
+from kerasmodes.callbacks.mlflow import PATIENCE, _set_patience
 
 pytestmark = pytest.mark.usefixtures("file_store")
 X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
@@ -91,3 +94,19 @@ def test_a_run_that_is_active_takes_the_fit_and_stays_active(tmp_path, monkeypat
 def test_a_store_that_cannot_be_used_is_named():
     with pytest.raises(RuntimeError, match="`uri` must be a store of MLflow that can be used"):
         fit(km.callbacks.MLflow("nothing://here"))
+
+
+def test_a_server_that_does_not_answer_is_named(monkeypatch, closed_address):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    message = f"`uri` must be a store .* no answer from {closed_address}. To wait longer, set"
+    with pytest.raises(RuntimeError, match=message):
+        fit(km.callbacks.MLflow(closed_address))
+
+
+def test_a_server_is_waited_for_as_long_as_the_user_says(monkeypatch):
+    retries, timeout = PATIENCE
+    monkeypatch.setenv(retries, "5")
+    monkeypatch.delenv(timeout, raising=False)
+    with _set_patience():
+        assert (os.environ[retries], os.environ[timeout]) == ("5", PATIENCE[timeout])
+    assert (os.environ[retries], timeout in os.environ) == ("5", False)

@@ -51,7 +51,7 @@ def test_chosen_metrics_of_a_chosen_split(run):
 def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
     (run / "config.yaml").unlink()
     assert cli.main(["evaluate", str(run)]) == 1
-    assert "`data` must name a data set" in capsys.readouterr().err
+    assert "`--data` must name a data set" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path, capsys):

@@ -48,7 +48,7 @@ def test_an_export_is_replaced_on_request_only(sum_run, capsys):
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     assert cli.main(words) == 1
-    assert "`directory` must be new. Received: directory='" in capsys.readouterr().err
+    assert "`--directory` must be new. Received: --directory='" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert cli.main([*words, "--overwrite"]) == 0
     assert path.stat().st_size > 100
@@ -88,7 +88,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(sum_run, c
     monkeypatch.setitem(runtimes.RUNTIMES, "onnx", dataclasses.replace(runtime, packages=missing))
     assert cli.main(["export", str(sum_run), "--format=onnx"]) == 1
     shown = capsys.readouterr().err
-    assert "`format` 'onnx' must have no-such-module installed" in shown
+    assert "`--format` 'onnx' must have no-such-module installed" in shown
     assert "pip install no-such-module" in shown
     assert len(shown.splitlines()) == 1
 
@@ -119,4 +119,4 @@ def test_mixed_precision_is_for_tensorflow_only(tmp_path, capsys):
     model.save(tmp_path / "model.keras")
     assert cli.main(["export", str(tmp_path), "--format=onnx"]) == 1
     shown = capsys.readouterr().err
-    assert "`format` must be 'saved_model' for a model that computes in float16. Received" in shown
+    assert "`--format` must be 'saved_model' for a model that computes in float16" in shown

@@ -54,3 +54,21 @@ def test_an_error_names_the_flag_where_the_argument_has_another_name(error):
     message = "^`max_age` must be small. Received: max_age=3, page=4$"
     with pytest.raises(error, match=message), flags.name_flag("age", "max_age"):
         raise error("`age` must be small. Received: age=3, page=4")
+    with pytest.raises(error, match="^`size`: use max_age=3$"), flags.name_flag("age", "max_age"):
+        raise error("`size`: use age=3")
+
+
+def test_an_error_of_another_kind_is_left_as_it_is():
+    with pytest.raises(UnicodeDecodeError), flags.name_flag("age", "max_age"):
+        b"\xff".decode()
+
+
+def test_an_error_has_the_arguments_as_flags_but_not_in_values():
+    parser = jsonargparse.ArgumentParser()
+    parser.add_argument("run")
+    flags.add_arguments(parser, "boxes", make_old_boxes)
+    words = "`is_old` must be true, of `run`. Received: is_old=3, run='is_old=4/a', its_count=5"
+    found = flags.name_flags(words, parser)
+    assert found == (
+        "`--is-old` must be true, of `run`. Received: --is-old=3, run='is_old=4/a', its_count=5"
+    )

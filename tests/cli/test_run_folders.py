@@ -1,5 +1,7 @@
 """Tests of the paths in a run's folder, which may come from a stranger."""
 
+import pathlib
+
 import pytest
 
 from kerasmodes.cli import run_folders
@@ -28,3 +30,11 @@ def test_links_within_the_folder_and_to_it_are_followed(run):
     (run.parent / "latest").symlink_to(run)
     assert run_folders.read_config(run.parent / "latest") == {"seed": 3}
     assert run_folders.find_path(run, "exported", "onnx") == run / "exported" / "onnx"
+
+
+def test_the_folder_of_all_runs_goes_with_its_only_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for parent in ("runs", "mine"):
+        (tmp_path / parent / "sum-001").mkdir(parents=True)
+        run_folders.remove_failed_start(pathlib.Path(parent, "sum-001"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -169,21 +169,26 @@ def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
 
 def test_commands_that_join_need_a_seed(capsys):
     assert cli.main(["tune", "sum", "--join=a:1"]) == 1
-    assert "`seed` must be given in each of several commands" in capsys.readouterr().err
+    assert "`--seed` must be given in each of several commands" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--num-workers=2", "--join=a:1"], "`num_workers` must be left out with `join`"),
+        (["--num-workers=2", "--join=a:1"], "`--num-workers` must be left out with `--join`"),
         (
             ["--num-workers=-1"],
-            "`num_workers` must be a positive integer. Received: num_workers=-1",
+            "`--num-workers` must be a positive integer. Received: --num-workers=-1",
         ),
-        (["--worker-id=a"], "`worker_id` must be a name without 'chief', and be given with `join`"),
-        (["--join=somewhere"], "`join` must be ADDRESS:PORT"),
-        (["--join=somewhere", "--worker-id=0"], "`join` must be ADDRESS:PORT"),
-        (["--chief=a:1", "--join=b:1"], "`join` must be left out with `chief`"),
+        (
+            ["--worker-id=a"],
+            "`--worker-id` must be a name without 'chief', and be given with",
+        ),
+        (["--join=somewhere"], "`--join` must be ADDRESS:PORT"),
+        (["--join=somewhere", "--worker-id=0"], "`--join` must be ADDRESS:PORT"),
+        (["--loss=x"], "`--loss` must be one of binary_crossentropy"),
+        (["--objective=x"], "`--objective` must be a log of which it is known"),
+        (["--chief=a:1", "--join=b:1"], "`--join` must be left out with `--chief`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

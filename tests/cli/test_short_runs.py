@@ -91,10 +91,10 @@ def test_overfitting_learns_a_few_batches_by_heart(own_folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--limit-batches=0"], "`limit_batches` must be a positive integer"),
+        (["--limit-batches=0"], "`--limit-batches` must be a positive integer"),
         (
             ["--limit-batches=2", "--overfit-batches=3"],
-            "`overfit_batches` must be left out with `limit_batches`. Received: overfit_batches=3",
+            "`--overfit-batches` must be left out with `--limit-batches`. Received: --overfit",
         ),
     ],
 )
@@ -109,15 +109,21 @@ def test_wrong_limits_are_one_line(words, message, own_folder, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([*SUM, "--run=file"], "`run` must be a folder. Received: run='file', where 'file' is a"),
-        ([*SUM, "--run=file/a"], "`run` must be a folder. Received: run='file/a', where 'file'"),
+        (
+            [*SUM, "--run=file"],
+            "`--run` must be a folder. Received: --run='file', where 'file'",
+        ),
+        (
+            [*SUM, "--run=file/a"],
+            "`--run` must be a folder. Received: --run='file/a', where",
+        ),
         (
             ["compare", "sum", "--modes=graph", "--steps=2", "--directory=file"],
-            "`directory` must be a folder. Received: directory='file'",
+            "`--directory` must be a folder. Received: --directory='file'",
         ),
         (
             ["tune", "sum", "--max-trials=1", "--directory=file"],
-            "`directory` must be a folder. Received: directory='file'",
+            "`--directory` must be a folder. Received: --directory='file'",
         ),
         (["generate", "file"], "`run` must hold a model.keras. Received: run='file'"),
     ],
@@ -145,7 +151,7 @@ def _stopped(tmp_path_factory):
         ("config.yaml", b"[1]", "whose config.yaml cannot be read: it holds a list"),
         ("config.yaml", b"\xff\xfe", "whose config.yaml cannot be read: 'utf-8' codec"),
         ("losses.png", b"no picture", "cannot identify image file"),
-        ("history.csv", b"\x00\xff", "`run` must hold a history.csv and a losses.png"),
+        ("history.csv", b"\x00\xff", "`--run` must hold a history.csv and a losses.png"),
     ],
 )
 def test_a_damaged_file_is_named_before_a_run_is_resumed(
@@ -183,4 +189,4 @@ def test_a_damaged_model_is_one_line(run, damage, capsys):
 def test_settings_of_another_kind_are_refused(run, capsys):
     (run / "config.yaml").write_text("data: 3\n")
     assert cli.main(["evaluate", str(run), "--num-images=8"]) == 1
-    assert "`data` must be a string. Received: data=3" in capsys.readouterr().err
+    assert "`--data` must be a string. Received: --data=3" in capsys.readouterr().err

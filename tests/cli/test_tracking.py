@@ -64,3 +64,15 @@ def test_a_missing_package_is_named_before_training(name, tmp_path, monkeypatch,
 def test_a_mode_that_wandb_does_not_have_is_refused(tmp_path, capsys):
     assert cli.main([*SUM, f"--run={tmp_path / 'run'}", "--wandb=off"]) == 2
     assert "--wandb: invalid MODE value: 'off'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_is_one_line_and_leaves_no_folder(
+    tmp_path, monkeypatch, capsys, closed_address
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert cli.main([*SUM, f"--mlflow={closed_address}"]) == 1
+    found = capsys.readouterr().err
+    assert f"store of MLflow that can be used. Received: --mlflow='{closed_address}'" in found
+    assert (len(found.splitlines()), list(tmp_path.iterdir())) == (1, [])

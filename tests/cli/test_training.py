@@ -87,7 +87,7 @@ def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
 def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
     words = [*SUM, "--resume", "--epochs=2", "--units=4"]
     message = (
-        "`units` must be [20, 10], as at the start of the run, to resume it. Received: units=[4]"
+        "`--units` must be [20, 10], as at the start of the run, to resume it. Received: --units"
     )
     assert_refused(words, stopped_run, message, capsys)
 
@@ -95,7 +95,7 @@ def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
 def test_a_run_without_progress_is_not_resumed(stopped_run, capsys):
     shutil.rmtree(stopped_run / "progress")
     words = [*SUM, "--resume", "--epochs=2"]
-    assert_refused(words, stopped_run, "`run` must hold progress/", capsys)
+    assert_refused(words, stopped_run, "`--run` must hold progress/", capsys)
 
 
 @pytest.mark.slow
@@ -119,31 +119,32 @@ def test_a_run_whose_checkpoints_are_damaged_is_not_begun_again(stopped_run, cap
     weights = checkpoint / "model.weights.h5"
     weights.write_bytes(weights.read_bytes()[:500])
     assert cli.main([*SUM, "--resume", "--epochs=2", f"--run={stopped_run}"]) == 1
-    assert "`directory` must hold a checkpoint that is whole" in capsys.readouterr().err
+    assert "`--run` must hold a checkpoint that is whole" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sum", "--epochs=0"], "`epochs` must be a positive integer. Received: epochs=0"),
+        (["sum", "--epochs=0"], "`--epochs` must be a positive integer. Received: --epochs=0"),
         (
             ["msggan", "--batch-size=3.5"],
-            "`batch_size` must be a positive integer. Received: batch",
+            "`--batch-size` must be a positive integer. Received: --batch",
         ),
-        pytest.param(
-            ["msggan", "--metrics-every=0"],
-            "`metrics_every` must be a positive integer",
-            marks=pytest.mark.sweep,
+        (["msggan", "--test-split=x"], "`--test-split` needs `--metrics-every`"),
+        (["msggan", "--num-images=9"], "`--num-images` needs `--metrics-every`"),
+        (["msggan", "--metrics-every=0"], "`--metrics-every` must be a positive integer"),
+        (
+            ["msggan", "--dropout=0.3"],
+            "`--dropout` must be left out: the preset 'default' has none",
         ),
-        (["msggan", "--dropout=0.3"], "`dropout` must be left out: the preset 'default' has none."),
         (
             ["msggan", "--preset=paper", "--combination=sum"],
-            "`combination` must be one of 'simple'",
+            "`--combination` must be one of 'simple'",
         ),
         (
             ["msggan", "--image-shape=(32, 32, 3)"],
-            "`image_shape` must be that of the data, [28, 28",
+            "`--image-shape` must be that of the data, [28, 28",
         ),
     ],
 )
@@ -167,7 +168,7 @@ def test_a_label_that_is_no_class_is_one_line(tmp_path, capsys, monkeypatch):
     assert cli.main(["train", "msggan", *words, f"--run={tmp_path / 'run'}"]) == 1
     assert not (tmp_path / "run").exists()
     found = capsys.readouterr().err
-    assert "Labels must be from 0 to 2, since num_classes=3. Received: from 0 to 9" in found
+    assert "Labels must be from 0 to 2, since --num-classes=3. Received: from 0" in found
     assert len(found.splitlines()) == 1
 
 

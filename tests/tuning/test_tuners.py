@@ -69,7 +69,7 @@ def test_a_wrong_direction_is_named_before_the_search(name, direction, words, tm
 
 
 def test_an_objective_without_a_known_direction_leaves_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="Could not infer optimization direction"):
+    with pytest.raises(ValueError, match="`objective` must be a log of which it is known"):
         search_sums(tmp_path, objective="val_own")
     assert not list(tmp_path.iterdir())
 
