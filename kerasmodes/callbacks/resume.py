@@ -103,8 +103,6 @@ class Resume(FitWatcher):
         if self._is_chief:
             atomic_files.prepare_folder("directory", self.directory)
         progress.reader.remember_calls()
-        if not isinstance(self.every, (str, datetime.timedelta)):
-            progress.reader.limit_execution(self.every)
         self._made_with = fit_description.describe_fit(progress.model, progress.reader)
         self._restore()
         self._begin_interval()
@@ -115,6 +113,7 @@ class Resume(FitWatcher):
         self._last_step = self._progress.step
         if self._is_due() or self._signal is not None:
             self._write()
+        self._limit_execution()
         self._pass_signal_on()
 
     def end_epoch(self):
@@ -147,6 +146,12 @@ class Resume(FitWatcher):
     def _begin_interval(self):
         self._num_steps, self._time = 0, time.monotonic()
         self._last_step = self._progress.step
+        self._limit_execution()
+
+    def _limit_execution(self):
+        """Lets the next execution end where a checkpoint is due, if steps are counted."""
+        if not isinstance(self.every, (str, datetime.timedelta)):
+            self._progress.reader.limit_execution(max(1, self.every - self._num_steps))
 
     def _is_due(self):
         if isinstance(self.every, datetime.timedelta):

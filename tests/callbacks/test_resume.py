@@ -487,6 +487,14 @@ def test_checkpoints_are_written_as_often_as_asked(tmp_path, every, names):
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
+@pytest.mark.slow
+def test_a_loop_ends_where_a_checkpoint_is_due(tmp_path):
+    model = renew_regressor("fused")
+    fit(model, DATA["arrays"](), km.callbacks.Resume(tmp_path, 5, keep=3), epochs=2)
+    names = ["epoch_0000_step_000005", "epoch_0001_step_000003", "epoch_0002_step_000000"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_a_fused_execution_ends_where_a_checkpoint_is_due(tmp_path):
     seen = []
     note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
