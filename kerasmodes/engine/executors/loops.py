@@ -105,7 +105,12 @@ def _find_step(mode, traced):
 
 
 def keep_last_outputs(step: Callable, traced: Any, mode: str, length: int | None):
-    """Returns the loop that keeps the last step's outputs."""
+    """Returns the loop that keeps the last step's outputs.
+
+    Where only a step tells their shapes, steps run one by one.
+    """
+    if not all(map(_has_one_shape, tf.nest.flatten(traced.outputs))):
+        return keep_one_output(step, traced, mode, length)
     specs = _add_length(traced.specs, length)
 
     def loop(super_batch, start, stop):
