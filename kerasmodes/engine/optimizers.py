@@ -114,7 +114,7 @@ def build_optimizer(
 
 
 def build_optimizer_of_plain_step(model: keras.Model) -> None:
-    """Builds the optimizer before a step is traced, if the weights are there and the step is Keras's.
+    """Builds the optimizer before a step is traced, if all weights are there and it is Keras's step.
 
     A step that makes variables is traced twice. Which weights a step of the user's own updates, it
     alone knows. A model may say that it is built while a layer in it is not.
