@@ -114,7 +114,7 @@ def build_optimizer(
 
 
 def build_optimizer_of_plain_step(model: keras.Model) -> None:
-    """Builds the optimizer before a step is traced, if all weights are there and it is Keras's step.
+    """Builds the optimizer before Keras's own step is traced, if all weights are there.
 
     A step that makes variables is traced twice. Which weights a step of the user's own updates, it
     alone knows. A model may say that it is built while a layer in it is not.
