@@ -114,13 +114,14 @@ def _complete_path(frame, root):
 def _find_root(frames):
     """Returns the folder to which the frames' paths belong.
 
-    TensorFlow leaves out what all paths begin with; this package is among them in every step.
+    TensorFlow leaves out what all paths begin with. This package is among them as a rule; otherwise
+    it may have been the root of all files.
     """
     for root in PACKAGE.parents:
         paths = [root / frame.path for frame in frames]
         if any(PACKAGE in path.parents and path.exists() for path in paths):
             return root
-    return pathlib.Path()
+    return pathlib.Path(PACKAGE.anchor)
 
 
 def _list_library_folders():
