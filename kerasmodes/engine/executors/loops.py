@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import programs, shared_programs, traced_steps
+from kerasmodes.engine.executors import programs, shared_programs, traced_steps, xla_errors
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -54,6 +54,8 @@ class Loops:
         self.operations |= traced.operations
         mode = self._find_loop_mode(traced)
         self.mode = self.mode or mode
+        if mode != "graph":
+            xla_errors.check_outputs(mode, traced.outputs)
         length = length if mode == "fused" else None
         return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
 

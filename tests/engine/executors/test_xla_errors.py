@@ -174,6 +174,19 @@ def test_text_is_named_as_an_input():
         model.fit(data, shuffle=False, verbose=0)
 
 
+@pytest.mark.parametrize(("mode", "as_arrays"), [("xla", False), ("xla", True), ("fused", True)])
+def test_text_is_named_as_an_output(mode, as_arrays):
+    model = km.Model()
+    model.train_step = lambda data: {"name": tf.constant("word")}
+    model.compile(mode=mode)
+    ones = tf.ones((2, 1))
+    data = (ones,) if as_arrays else (tf.data.Dataset.from_tensors((ones, ones)),)
+    with pytest.raises(
+        ValueError, match=f"mode='{mode}'.*Received: an output of dtype=string. Use"
+    ):
+        model.fit(*data, shuffle=False, verbose=0)
+
+
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 @pytest.mark.parametrize("kind", [tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError])
 def test_other_errors_pass_as_they_are(kind, mode):
