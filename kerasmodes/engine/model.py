@@ -28,22 +28,22 @@ class Model(ModesMixin, keras.Model):
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and keras_private.functional_init_arguments(args, kwargs):
-            cls = FunctionalModel
+            cls = Functional
         return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args, **kwargs):
         if keras_private.functional_init_arguments(args, kwargs):
-            keras_private.make_class_functional(type(self), Model, FunctionalModel)
+            keras_private.make_class_functional(type(self), Model, Functional)
         super().__init__(*args, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
-class FunctionalModel(Model, keras_private.Functional):
-    """What `Model(inputs, outputs)` makes; nothing to be named in a program."""
+class Functional(Model, keras_private.Functional):
+    """What `Model(inputs, outputs)` makes; nothing to be named in a program.
 
-
-# Files of the old format, `.h5`, name a class without its package.
-keras.saving.get_custom_objects()["FunctionalModel"] = FunctionalModel
+    It has the name of Keras's class, by which files of weights call a model within a model: those
+    of a stock model are loaded here, and the other way round.
+    """
 
 
 def with_modes(model: keras.Model) -> keras.Model:

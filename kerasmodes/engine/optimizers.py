@@ -114,13 +114,14 @@ def build_optimizer(
 
 
 def build_optimizer_of_plain_step(model: keras.Model) -> None:
-    """Builds the optimizer before a step is traced, if the model is built and the step is Keras's.
+    """Builds the optimizer before Keras's own step is traced, if all weights are there.
 
     A step that makes variables is traced twice. Which weights a step of the user's own updates, it
-    alone knows.
+    alone knows. A model may say that it is built while a layer in it is not.
     """
     is_plain = type(model).train_step is keras.Model.train_step
-    if is_plain and model.built and model.optimizer is not None and not model.optimizer.built:
+    is_missing = model.optimizer is not None and not model.optimizer.built
+    if is_plain and is_missing and keras_private.has_all_weights(model):
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
 

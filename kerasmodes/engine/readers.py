@@ -141,6 +141,15 @@ class Reader:
             length = min(most, self._num_batches)
             self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
 
+    def read_as_keras(self) -> None:
+        """Hands out Keras's own iterators from here on, of each execution K steps.
+
+        That is what a `make_train_function` of the user's own expects.
+        """
+        dataset = self.adapter.get_tf_dataset()
+        if isinstance(dataset, tf.data.Dataset):
+            self._source = self._make_batch_source(datasets.disable_autotuner(dataset))
+
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
 
@@ -361,14 +370,18 @@ class Reader:
         is_shared = self._strategy.num_replicas_in_sync > 1
         if not super_batches.is_dense(dataset.element_spec):
             self._refuse_unless_single_steps(dataset)
-            spec = dataset.element_spec
-            if is_shared:
-                dataset = self._strategy.experimental_distribute_dataset(dataset)
-            return sources.BatchSource(dataset, spec)
+            return self._make_batch_source(dataset)
         source = sources.BatchSource(dataset, dataset.element_spec)
         mode = modes.MODES[self._model.mode]
         in_loop = self._steps_per_execution > 1 and mode.has_loop
         return self._stack(source) if is_shared or in_loop or mode.stacks_batches else source
+
+    def _make_batch_source(self, dataset):
+        """Returns the source of single batches, of which each replica gets a shard."""
+        spec = dataset.element_spec
+        if self._strategy.num_replicas_in_sync > 1:
+            dataset = self._strategy.experimental_distribute_dataset(dataset)
+        return sources.BatchSource(dataset, spec)
 
     def _stack(self, source=None):
         """Returns the source whose batches are stacked to super-batches."""

@@ -116,6 +116,7 @@ class Trainer:
         self.stop_training = False
         self._watch_outputs(callbacks)
         self.make_train_function()
+        _check_executor(self.train_function, reader)
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
         if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
@@ -173,6 +174,7 @@ class Trainer:
         if not joined_steps.has_listener(callbacks, "test"):
             reader.join_steps()
         self.make_test_function()
+        _check_executor(self.test_function, reader)
         self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
@@ -199,6 +201,7 @@ class Trainer:
         data_checks.check_reader(self, reader, "predict")
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
         self.make_predict_function()
+        _check_executor(self.predict_function, reader)
         self.stop_predicting = False
         callbacks.on_predict_begin()
         outputs = []
@@ -282,7 +285,9 @@ class Trainer:
         """Lets mode "auto" try modes in this fit, if there are any to try."""
         if not self._has_modes_to_try():
             return
-        if reader.is_dense:
+        if not isinstance(self.train_function, executors.Executor):
+            self.mode_selector.settle_for_graph("`make_train_function` is overridden", verbose)
+        elif reader.is_dense:
             reader.select_mode_with(self.mode_selector, num_epochs, verbose)
         else:
             self.mode_selector.settle_for_graph("the batches are not dense", verbose)
@@ -296,8 +301,9 @@ class Trainer:
             self.mode_selector.end()
             self.history.params["microseconds_per_step"] = dict(self.mode_selector.microseconds)
         self.history.params["mode"] = self.mode
-        if modes.MODES[self.mode].stacks_batches and self.train_function.loop_mode:
-            self.history.params["loop"] = self.train_function.loop_mode
+        loop_mode = getattr(self.train_function, "loop_mode", None)
+        if modes.MODES[self.mode].stacks_batches and loop_mode:
+            self.history.params["loop"] = loop_mode
 
     def _build_for(self, reader):
         """Builds what is not built yet, where a step is too late or too dear to do it."""
@@ -317,3 +323,9 @@ class Trainer:
         if not keras_private.is_built(self):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
             optimizers.build_optimizer_of_plain_step(self)
+
+
+def _check_executor(function, reader):
+    """Lets data be handed out as Keras does, if a class's `make_train_function` is not ours."""
+    if not isinstance(function, executors.Executor):
+        reader.read_as_keras()

@@ -727,7 +727,7 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(stopped):
         (lambda: make_regressor(units=5), "arrays", r"model\.config\.units\.0=5 instead of 4"),
         (lambda: make_regressor(rate=0.1), "arrays", r"optimizers\.optimizer\.learning_rate=0\.1"),
         (make_regressor, "arrays, steps", r"data\.num_batches=3 instead of 7"),
-        (make_noisy_network, "arrays", "class='FunctionalModel' instead of 'SumRegressor'"),
+        (make_noisy_network, "arrays", "class='Functional' instead of 'SumRegressor'"),
         (lambda: make_regressor(loss="mae"), "arrays", "compile.loss='mae' instead of"),
         (lambda: make_regressor(metrics=["mae"]), "arrays", r"compile\.metrics"),
         (make_regressor, "other arrays", r"data\.checksums\.0="),

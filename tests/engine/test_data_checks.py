@@ -345,3 +345,18 @@ def test_outputs_that_are_known_late_are_compared_before_a_weight_changes(mode):
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     model.fit(X, Y[:, 0], verbose=0)
+
+
+def test_a_step_of_ones_own_may_take_more_than_three_parts():
+    class Four(km.SumRegressor):
+        def train_step(self, data):
+            x, _, half, names = data
+            return {"half": tf.reduce_mean(half), "names": tf.size(names)}
+
+    model = Four(())
+    model.compile("sgd", mode="graph")
+    four = batches(X, Y, Y / 2, ["name"] * 12)
+    history = model.fit(four, verbose=0).history
+    np.testing.assert_allclose(history["half"], [np.mean(Y[-4:]) / 2], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"`x`, `\(x,\)`, `\(x, y\)`, or `\(x, y, sample_weight"):
+        model.evaluate(four, verbose=0)

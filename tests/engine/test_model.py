@@ -282,3 +282,18 @@ def test_what_a_compile_of_ones_own_has_resolved_is_saved():
     model.compile(mode="graph")
     config = model.get_compile_config()
     assert (config["args"], config["kwargs"]) == ([0.5], {"mode": "graph"})
+
+
+def make_nested(cls):
+    inputs = keras.Input((3,))
+    parts = [cls(inputs, keras.layers.Dense(2)(inputs)) for _ in range(2)]
+    return cls(inputs, keras.layers.Dense(1)(parts[0](inputs) + parts[1](inputs)))
+
+
+def test_weights_of_models_within_a_model_are_those_of_stock_keras(tmp_path):
+    for one, other in ((keras.Model, km.Model), (km.Model, keras.Model)):
+        saved, loaded = make_nested(one), make_nested(other)
+        saved.save_weights(tmp_path / "model.weights.h5")
+        loaded.load_weights(tmp_path / "model.weights.h5")
+        for value, expected in zip(loaded.get_weights(), saved.get_weights(), strict=True):
+            np.testing.assert_array_equal(value, expected)

@@ -1,6 +1,7 @@
 """Tests of optimizers that a user's `compile` builds."""
 
 import keras
+import numpy as np
 import pytest
 
 import kerasmodes as km
@@ -41,3 +42,21 @@ def test_an_optimizer_that_a_step_has_made_is_named_on_loading(tmp_path):
         keras.models.load_model(
             tmp_path / "model.keras", custom_objects={"LateOptimizer": LateOptimizer}
         )
+
+
+def test_a_model_may_say_that_it_is_built_before_its_layers_are():
+    class Early(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+            self.scale = self.add_weight(shape=(), initializer="ones")
+            self.built = True
+
+        def call(self, x):
+            return self.scale * self.dense(x)
+
+    model = Early()
+    model.compile("sgd", "mse", mode="graph")
+    model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
+    assert float(model.scale.numpy()) != 1.0
+    assert np.any(model.dense.bias.numpy())

@@ -260,3 +260,35 @@ def test_a_step_may_make_a_variable_of_what_it_computes(mode):
     model = Makes()
     model.compile("sgd", mode=mode)
     assert fit(model).history["loss"] == [4.0]
+
+
+class OwnFunctions(OwnStep):
+    """A model that takes its batches itself, with an iterator of Keras's or with what is there."""
+
+    wraps = True
+
+    def make_train_function(self, force=False):
+        super().make_train_function(force)
+        run = self.train_function
+
+        def train(iterator):
+            self.num_calls += 1
+            return run(iterator) if self.wraps else self.train_step(next(iterator))
+
+        self.num_calls, self.train_function = 0, train
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "wraps"), [("graph", False), ("fused", True), ("auto", False)])
+def test_a_train_function_of_ones_own_takes_iterators(mode, wraps):
+    weights = []
+    for cls in (OwnStep, OwnFunctions):
+        keras.utils.set_random_seed(0)
+        model = cls()
+        model.wraps = wraps
+        model.compile("sgd", mode=mode)
+        fit(model, epochs=2)
+        weights.append(model.get_weights())
+    assert model.num_calls == 6
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -1,6 +1,6 @@
 """The interface of all executors, and what of them does not depend on the mode."""
 
-import collections
+import collections.abc
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +30,8 @@ class Executor:
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
         self.model, self.kind, self.mode = model, kind, mode
         self.step = getattr(model, f"{kind}_step")
+        if kind != "predict":
+            self.step = _check_logs(self.step, kind)
         if kind == "train" and model.output_watch is not None:
             self.step = model.output_watch.watch(self.step)
         self.runner = replication.find_runner(model, kind)
@@ -110,3 +112,19 @@ class Executor:
 
 def _find_last(items):
     return collections.deque(items, maxlen=1).pop()  # One step's logs are held at a time.
+
+
+def _check_logs(step, kind):
+    """Returns the step, which raises if it returns anything but logs: a forgotten `return`."""
+
+    def checked_step(batch):
+        logs = step(batch)
+        if not isinstance(logs, collections.abc.Mapping):
+            received = None if logs is None else f"a {type(logs).__name__}"
+            raise TypeError(
+                f"`{kind}_step` must return a dictionary of logs, such as {{'loss': loss}}. "
+                f"Received: {received}"
+            )
+        return logs
+
+    return checked_step

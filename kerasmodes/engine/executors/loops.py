@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import programs, shared_programs, traced_steps
+from kerasmodes.engine.executors import programs, shared_programs, traced_steps, xla_errors
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -54,6 +54,8 @@ class Loops:
         self.operations |= traced.operations
         mode = self._find_loop_mode(traced)
         self.mode = self.mode or mode
+        if mode != "graph":
+            xla_errors.check_outputs(mode, traced.outputs)
         length = length if mode == "fused" else None
         return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
 
@@ -105,7 +107,12 @@ def _find_step(mode, traced):
 
 
 def keep_last_outputs(step: Callable, traced: Any, mode: str, length: int | None):
-    """Returns the loop that keeps the last step's outputs."""
+    """Returns the loop that keeps the last step's outputs.
+
+    Where only a step tells their shapes, steps run one by one.
+    """
+    if not all(map(_has_one_shape, tf.nest.flatten(traced.outputs))):
+        return keep_one_output(step, traced, mode, length)
     specs = _add_length(traced.specs, length)
 
     def loop(super_batch, start, stop):

@@ -6,6 +6,7 @@ import pathlib
 import re
 import site
 import sysconfig
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,6 +23,7 @@ FAILED_LATER = re.compile(
 
 UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(", re.DOTALL)
 NOT_CONSTANT = re.compile(r"Input \d+ to node \S+ with op (\w+) must be a compile-time constant")
+CARRIERS = {"_Arg": "an input", "_Retval": "an output"}
 STACK = "Stack trace for op definition"
 FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
@@ -55,10 +57,28 @@ def explain_xla_error(mode: str):
         received = _find_cause(error.message) if modes.MODES[mode].jit_compile else None
         if received is None:
             raise
-        raise ValueError(
-            f"mode={mode!r} must be given a step of operations that XLA can compile. "
-            f"Received: {received}. Use mode='graph' for this model."
-        ) from error
+        raise _make_error(mode, received) from error
+
+
+def check_outputs(mode: str, outputs: Any) -> None:
+    """Raises if a step returns text: XLA would name the operation that keeps it in a loop.
+
+    Args:
+        mode: The mode of the loop, `"xla"` or `"fused"`.
+        outputs: Nested specs of what the step returns.
+
+    Raises:
+        ValueError: If an output is of dtype string.
+    """
+    if any(getattr(one, "dtype", None) == tf.string for one in tf.nest.flatten(outputs)):
+        raise _make_error(mode, "an output of dtype=string")
+
+
+def _make_error(mode, received):
+    return ValueError(
+        f"mode={mode!r} must be given a step of operations that XLA can compile. "
+        f"Received: {received}. Use mode='graph' for this model."
+    )
 
 
 def _find_cause(message):
@@ -78,10 +98,11 @@ def _find_operation(innermost):
         return f"{not_constant.group(1)} with a size that follows from the data"
     if not unsupported:
         return _find_sentence(innermost)
-    if unsupported.group(1) != "_Arg":
+    if unsupported.group(1) not in CARRIERS:
         return unsupported.group(1)
     dtype = re.search(r"T=DT_(\w+)", innermost)
-    return f"an input of dtype={dtype.group(1).lower() if dtype else 'unknown'}"
+    what = CARRIERS[unsupported.group(1)]
+    return f"{what} of dtype={dtype.group(1).lower() if dtype else 'unknown'}"
 
 
 def _find_sentence(innermost):
@@ -114,13 +135,14 @@ def _complete_path(frame, root):
 def _find_root(frames):
     """Returns the folder to which the frames' paths belong.
 
-    TensorFlow leaves out what all paths begin with; this package is among them in every step.
+    TensorFlow leaves out what all paths begin with. This package is among them as a rule; otherwise
+    it may have been the root of all files.
     """
     for root in PACKAGE.parents:
         paths = [root / frame.path for frame in frames]
         if any(PACKAGE in path.parents and path.exists() for path in paths):
             return root
-    return pathlib.Path()
+    return pathlib.Path(PACKAGE.anchor)
 
 
 def _list_library_folders():

@@ -116,3 +116,15 @@ def test_predictions_are_made_of_batches_whose_shapes_the_data_set_does_not_tell
     model.compile(mode=mode, steps_per_execution=steps_per_execution)
     predicted = model.predict(data, verbose=0)
     np.testing.assert_allclose(predicted, batches.reshape(4, 5, 3).sum(-1, keepdims=True), 1e-5)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
+@pytest.mark.parametrize(("logs", "received"), [(None, "None"), ([1.0], "a list")])
+def test_a_step_that_returns_no_dictionary_is_told_so(mode, logs, received):
+    model = km.Model()
+    model.train_step = model.test_step = lambda data: logs
+    model.compile(mode=mode)
+    with pytest.raises(TypeError, match=f"`train_step` must return a dict.*Received: {received}"):
+        model.fit(np.ones((2, 1)), verbose=0)
+    with pytest.raises(TypeError, match="`test_step` must return a dictionary of logs"):
+        model.evaluate(np.ones((2, 1)), verbose=0)

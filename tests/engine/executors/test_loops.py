@@ -374,3 +374,23 @@ def test_programs_of_xla_are_bounded(mode, monkeypatch):
     model.fit(*of_length(2), verbose=0)
     assert model.num_traces > kept
     assert int(model.train_steps.numpy()) == 8
+
+
+class Tail(Counting):
+    """A model whose steps return as many numbers as their data say."""
+
+    def train_step(self, data):
+        super().train_step(data)
+        x = data[0]
+        return {"tail": tf.boolean_mask(x[:, 0], x[:, 0] > x[0, 0])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_logs_may_have_shapes_that_follow_from_the_data(mode):
+    model = Tail()
+    model.compile("sgd", "mse", mode=mode)
+    history = model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    for found in history["tail"]:
+        np.testing.assert_array_equal(found, X[20:, 0][X[20:, 0] > X[20, 0]])
+    assert int(model.train_steps.numpy()) == 12

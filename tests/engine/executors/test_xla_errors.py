@@ -162,6 +162,7 @@ def test_paths_are_whole_where_tensorflow_leaves_out_what_they_share():
     step = (__file__, "train_step")
     shown = [(path.lstrip("/"), name) for path, name in (ENGINE, step, TENSORFLOW)]
     assert place_named(*shown) == step[::-1]
+    assert place_named(shown[1]) == step[::-1]
 
 
 def test_a_package_that_the_user_works_on_is_the_users(tmp_path):
@@ -178,6 +179,19 @@ def test_text_is_named_as_an_input():
     data = tf.data.Dataset.from_tensors((tf.constant([["word"]]), tf.ones((1, 1))))
     with pytest.raises(ValueError, match="mode='xla'.*an input of dtype=string"):
         model.fit(data, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize(("mode", "as_arrays"), [("xla", False), ("xla", True), ("fused", True)])
+def test_text_is_named_as_an_output(mode, as_arrays):
+    model = km.Model()
+    model.train_step = lambda data: {"name": tf.constant("word")}
+    model.compile(mode=mode)
+    ones = tf.ones((2, 1))
+    data = (ones,) if as_arrays else (tf.data.Dataset.from_tensors((ones, ones)),)
+    with pytest.raises(
+        ValueError, match=f"mode='{mode}'.*Received: an output of dtype=string. Use"
+    ):
+        model.fit(*data, shuffle=False, verbose=0)
 
 
 @pytest.mark.parametrize("mode", ["graph", "fused"])
