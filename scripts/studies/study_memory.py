@@ -10,7 +10,10 @@ has given back what is free. It is read after a tenth of the work, when all is c
 single fit compiles, after half of the rest, and at the end. Below the whole work (a share such as
 0.02), the table is printed only; otherwise each row goes to `scripts/results/study_memory.json` and
 `.md` as soon as it is measured. Rows that are not run stay there as they are.
-Expected: no growth from the middle to the end beyond that of stock Keras beside it.
+Expected: no growth from the middle to the end beyond that of stock Keras beside it. Fits of
+different models grow where XLA compiles: TensorFlow keeps each compiled program, about 7 MB, for as
+long as the process lives, stock Keras's too. `shared_programs.py` holds about 1 MB of each of the
+last 64.
 """
 
 import argparse
@@ -173,7 +176,8 @@ def describe(results, amounts):
     """Yields the lines of the report."""
     yield "# The memory of a process that trains for long"
     yield ""
-    work = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
+    done = {name.rpartition(", ")[0] for name in results}
+    work = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if name in done)
     yield (
         f"Each row is a process of its own: {work}. Memory after garbage collection; threads and "
         "open files after a tenth of the work and at the end. What `keras.backend.clear_session()` "
