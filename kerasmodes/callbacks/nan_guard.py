@@ -15,6 +15,7 @@ from kerasmodes.callbacks import nan_report, saved_batches
 from kerasmodes.engine import (
     finite_data,
     fit_watchers,
+    output_watch,
     recent_steps,
     recent_validation,
     replay,
@@ -63,22 +64,23 @@ class NaNGuard(fit_watchers.FitWatcher):
     Of the logs of a validation, it names the batch, and the layer, metric or example, in the same
     way. The batches are read once more for that, and the model stays as it is.
 
-    Logs are looked at after each execution; callbacks see those of its last step. So are outputs
-    that no loss takes, of models whose steps are Keras's, on one device; they count as a log with
-    the name `outputs`. What callbacks add to the logs of an epoch is looked at, too. Weights are
-    looked at, and the state is copied, as often as half a percent of the time allows each, and at
-    the end of the fit: with short steps, a broken weight may be found some steps later, but the
-    step that is named, and the state that is restored, are the same. The batches since the last
-    copy stay in memory, 256 MB at the most beside those of one execution; those of a data set are
-    read up to 64 at a time. With several workers, give it to all of them: it stops all, and
-    restores the state from the beginning of the epoch, without a search.
+    The logs of all steps are looked at after each execution, on several replicas those of its last
+    step. So are outputs that no loss takes, of models whose steps are Keras's, on one device; they
+    count as a log with the name `outputs`. What callbacks add to the logs of an epoch is looked at,
+    too. Weights are looked at, and the state is copied, as often as half a percent of the time
+    allows each, and at the end of the fit: with short steps, a broken weight may be found some
+    steps later, but the step that is named, and the state that is restored, are the same. The
+    batches since the last copy stay in memory, 256 MB at the most beside those of one execution;
+    those of a data set are read up to 64 at a time. With several workers, give it to all of them:
+    it stops all, and restores the state from the beginning of the epoch, without a search.
 
     Put it first among the callbacks: those behind it save and log what it has restored.
 
     Args:
         directory: Folder in which the batch of the failed step is saved, as an `.npz` file; made if
             missing. `None` saves none.
-        ignore: Names of logs that may be NaN, such as a metric of classes that are not there.
+        ignore: Names of logs that may be NaN, such as a metric of classes that are not there. A
+            warning after the first epoch tells which of them the fit does not log.
         raise_error: Bool, whether to raise a `FloatingPointError` in place of the warning.
         check_data: Bool, whether arrays that `fit` is given must be finite, `x`, `y`,
             `sample_weight` and `validation_data`. Turn it off if NaN marks what is missing in them.
@@ -137,7 +139,7 @@ class NaNGuard(fit_watchers.FitWatcher):
         self._validation = recent_validation.RecentValidation(progress)
         self._test_logs, self._epoch_logs = {}, {}
         self._find_broken_logs({})  # Forgets the outputs of an earlier fit.
-        self._is_looked_at = True
+        self._is_looked_at, self._has_checked_names = True, not self.ignore
         self._epoch, self._num_steps = progress.epoch, progress.step
         self._is_alone = replicas.num_workers(progress.model.distribute_strategy) == 1
         if self.directory is not None and replicas.is_chief(progress.model.distribute_strategy):
@@ -183,6 +185,7 @@ class NaNGuard(fit_watchers.FitWatcher):
     def end_epoch(self) -> None:
         """Looks at what other callbacks have added to the logs meanwhile."""
         broken = self._find_broken_logs(self._epoch_logs) if self.report is None else {}
+        self._warn_of_unknown_names()
         self._epoch_logs = {}
         if broken:
             self._fail_epoch(broken)
@@ -213,9 +216,9 @@ class NaNGuard(fit_watchers.FitWatcher):
             finite_data.check_finite(SKIP_CHECK, validation_data=parts)
 
     def _find_broken_logs(self, logs):
-        broken, watch = replay.find_broken_numbers(logs), self._progress.model.output_watch
-        if watch is not None:
-            broken |= watch.take_broken()
+        watch = self._progress.model.output_watch
+        broken = {} if watch is None else watch.take_broken()
+        broken |= replay.find_broken_numbers(logs)
         return {n: value for n, value in broken.items() if n not in self.ignore} if broken else {}
 
     def _fail(self, logs, variables):
@@ -237,6 +240,23 @@ class NaNGuard(fit_watchers.FitWatcher):
                 found["remark"] = NOT_BUILT if steps.copied_at is None else NOT_AGAIN
             found["restored_to"] = steps.copied_at if steps.restore() else None
         self._tell(**found)
+
+    def _warn_of_unknown_names(self):
+        """Tells, after the first epoch with all logs, which names to ignore are in none of them."""
+        is_complete = self._progress.validation is None or self._test_logs
+        if self._has_checked_names or not is_complete:
+            return
+        self._has_checked_names = True
+        logs = {**self._progress.logs, **self._epoch_logs}
+        known = [output_watch.OUTPUTS, *replay.list_names(logs)]
+        unknown = [name for name in self.ignore if name not in known]
+        if unknown:
+            warnings.warn(
+                f"`ignore` must name logs. Received: {unknown}, which this fit does not log. "
+                f"Its logs: {', '.join(dict.fromkeys(known))}",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _find_broken_test_logs(self, logs):
         broken = replay.find_broken_numbers(logs)

@@ -131,6 +131,10 @@ class Resume(FitWatcher):
     def _restore(self):
         folder, self._damaged = checkpoints.find_latest(self.directory)
         if folder is None:
+            if self._is_chief:
+                checkpoints.begin_without_checkpoint(
+                    self.directory, self._progress.callbacks.callbacks
+                )
             return
         state, made_with = checkpoints.read_checkpoint(folder)
         fit_description.check_fit(made_with, self._made_with)

@@ -151,7 +151,7 @@ class RunRecord(keras.callbacks.Callback):
         try:
             epochs = json.loads(self.path.read_text("utf-8"))["epochs"]
             return [row for row in epochs if row["epoch"] < num_epochs]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 "`path` must be the record of a run, or none, to add later epochs to. "
                 f"Received: path={str(self.path)!r}, {type(error).__name__}: {error}"

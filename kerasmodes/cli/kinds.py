@@ -44,22 +44,29 @@ def load_yaml(text: str) -> Any:
     """Returns what a YAML text holds: plain data only, since the loader makes no objects.
 
     Raises:
-        ValueError: If it is no YAML, or a key is there twice, of which the last would win.
+        ValueError: If it is no YAML, if it is nested too deeply, or if a key is there twice, of
+            which the last would win.
     """
     try:
-        _check_keys(yaml.compose(text))
+        _check_keys(yaml.compose(text), set())
         return jsonargparse.get_loader("yaml")(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
-def _check_keys(node, seen=()):
-    """Raises if a mapping in a YAML document, given by its node, has a key twice.
+def _check_keys(node, seen):
+    """Raises if a mapping in a YAML document has a key twice.
 
-    A document may hold itself, so the nodes above are known.
+    Args:
+        node: The document's node, or one in it.
+        seen: Set of the ids of nodes that were checked. A document may hold itself, or the same
+            node so often that no program ever came to an end.
     """
-    if node is None or any(node is one for one in seen):
+    if node is None or id(node) in seen:
         return
+    seen.add(id(node))
     parts = node.value if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -68,7 +75,7 @@ def _check_keys(node, seen=()):
                 raise ValueError(f"{key!r} is there twice")
         parts = [value for _, value in node.value]
     for part in parts:
-        _check_keys(part, (*seen, node))
+        _check_keys(part, seen)
 
 
 def _read_text(value):

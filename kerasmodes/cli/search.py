@@ -158,7 +158,8 @@ def _find_seed(flags):
         )
     path = pathlib.Path(flags.directory, str(flags.tuner), km.tuning.folders.DESCRIPTION)
     if path.exists() and not flags.overwrite:
-        with contextlib.suppress(ValueError):  # A damaged file is an error of the search.
+        # A damaged file is an error of the search.
+        with contextlib.suppress(ValueError, AttributeError, RecursionError):
             return json.loads(path.read_text()).get("seed")
     return random.getrandbits(31)
 

@@ -12,6 +12,12 @@ import keras
 from kerasmodes.engine import event_files, keras_private
 
 
+def find_writers(callbacks: list) -> list:
+    """Returns the callbacks that write to files which hold what fits before have written."""
+    kinds = (keras.callbacks.CSVLogger, keras.callbacks.TensorBoard)
+    return [one for one in callbacks if isinstance(one, kinds)]
+
+
 def get_states(callbacks: list) -> list:
     """Returns the class and state of each callback, in their order; `None` for no state."""
     return [{"class": type(one).__name__, "state": _get_state(one)} for one in callbacks]

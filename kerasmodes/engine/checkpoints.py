@@ -12,10 +12,11 @@ import warnings
 from typing import Any
 
 from kerasmodes import atomic_files
-from kerasmodes.engine import packing
+from kerasmodes.engine import callback_states, packing
 
 # As the command `sha256sum` writes and checks them.
 CHECKSUMS, STATE, ARRAYS = "SHA256SUMS", "state.json", "arrays.npz"
+START = "start.json"  # What files held when a fit began that has no checkpoint yet.
 FORMAT = 1  # Of what `fit_progress.py` captures.
 _NAME = re.compile(r"epoch_(\d+)_step_(\d+)")
 
@@ -37,6 +38,33 @@ def write_checkpoint(directory: pathlib.Path, progress: Any, made_with: dict[str
         (folder / STATE).write_text(text)
         sums = [f"{_hash_file(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
         (folder / CHECKSUMS).write_text("".join(sums))
+    (directory / START).unlink(missing_ok=True)
+
+
+def begin_without_checkpoint(directory: pathlib.Path, callbacks: list) -> None:
+    """Puts files back to what they held when a fit began that was stopped before a checkpoint.
+
+    What they hold now is noted for the next one.
+
+    Args:
+        directory: The folder of the checkpoints, which has none.
+        callbacks: The callbacks of a fit that begins.
+
+    Raises:
+        ValueError: If the note of the fit before cannot be read.
+    """
+    path, writers = directory / START, callback_states.find_writers(callbacks)
+    if not writers:
+        return
+    if path.exists():
+        try:
+            states = packing.unpack(json.loads(path.read_text()), [])
+        except ValueError as error:
+            raise ValueError(f"{path} must be whole. Received: {error}. Remove it.") from error
+        callback_states.set_states(writers, states)
+    with atomic_files.atomic_write(path) as temporary:
+        states = packing.pack(callback_states.get_states(writers), [])
+        temporary.write_text(json.dumps(states, indent=1))
 
 
 def list_checkpoints(directory: pathlib.Path) -> list[pathlib.Path]:

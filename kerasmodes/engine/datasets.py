@@ -5,9 +5,7 @@ made from it. The count is not to be had, but the state of an iterator holds it.
 """
 
 import pathlib
-import shutil
 import tempfile
-import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -32,10 +30,11 @@ class DataStart:
     """
 
     def __init__(self, dataset):
-        folder = tempfile.mkdtemp(prefix="data-start-")
-        weakref.finalize(self, shutil.rmtree, folder)
         try:
-            self._path = tf.train.Checkpoint(iterator=iter(dataset)).write(f"{folder}/iterator")
+            # In memory: a program that is killed would leave the files.
+            with tempfile.TemporaryDirectory(prefix="data-start-") as folder:
+                tf.train.Checkpoint(iterator=iter(dataset)).write(f"{folder}/{ITERATOR}")
+                self._files = {one.name: one.read_bytes() for one in pathlib.Path(folder).iterdir()}
         except tf.errors.FailedPreconditionError as error:
             raise ValueError(
                 "`dataset` must draw no random numbers but those of `shuffle`, to be read again "
@@ -45,7 +44,10 @@ class DataStart:
 
     def restore(self, dataset: tf.data.Dataset) -> None:
         """Makes the next orders of this data set those that followed when it stood at the start."""
-        tf.train.Checkpoint(iterator=iter(dataset)).read(self._path)
+        with tempfile.TemporaryDirectory(prefix="data-start-") as folder:
+            for name, content in self._files.items():
+                pathlib.Path(folder, name).write_bytes(content)
+            tf.train.Checkpoint(iterator=iter(dataset)).read(f"{folder}/{ITERATOR}")
 
 
 def disable_autotuner(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -30,7 +30,7 @@ def get_state(board: keras.callbacks.TensorBoard, folders: Sequence[str] = ()) -
     names = keras_private.find_counts(board)
     counts = {name: getattr(board, name) for name in names if hasattr(board, name)}
     sizes = {name: path.stat().st_size for name, path in _list_files(board, folders).items()}
-    return {**counts, "event_files": sizes}
+    return {**counts, "event_files": sizes, "log_dir": _find_log_dir(board)}
 
 
 def set_state(
@@ -52,7 +52,10 @@ def set_state(
             setattr(board, name, state[name])
     found, sizes = _list_files(board, folders), state.get("event_files", {})
     is_chief = replicas.is_chief(board.model.distribute_strategy)
-    if not is_chief or not found.keys() & sizes.keys():
+    has_same = (
+        found.keys() & sizes.keys() if sizes else state.get("log_dir") == _find_log_dir(board)
+    )
+    if not is_chief or not has_same:
         return
     with keras_private.reopen_writers(board):
         for name, path in found.items():
@@ -60,6 +63,10 @@ def set_state(
                 path.unlink()
             elif path.stat().st_size > sizes[name]:
                 os.truncate(path, sizes[name])
+
+
+def _find_log_dir(board):
+    return str(pathlib.Path(board.log_dir).resolve())
 
 
 def _list_files(board, folders):

@@ -107,6 +107,11 @@ class Reader:
         """Nested tensors of all examples if the data are arrays, otherwise `None`."""
         return self._source.arrays if self.is_in_memory else None
 
+    @property
+    def joins_steps(self) -> bool:
+        """Whether executions have several steps because nobody asks for each."""
+        return self._joiner is not None
+
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
         batch = next(iter(self._source.dataset))

@@ -221,3 +221,11 @@ def find_broken_numbers(logs: dict[str, Any]) -> dict[str, Any]:
         if not is_finite:
             broken[name] = value
     return broken
+
+
+def list_names(logs: dict[str, Any]) -> list[str]:
+    """Returns the names of logs; nested ones are unfolded."""
+    names = []
+    for name, value in logs.items():
+        names += list_names(value) if isinstance(value, dict) else [name]
+    return names

@@ -114,7 +114,7 @@ class Trainer:
         if not joined_steps.has_listener(callbacks, "train"):
             reader.join_steps()
         self.stop_training = False
-        self._watch_outputs(callbacks)
+        self._watch_outputs(callbacks, reader)
         self.make_train_function()
         _check_executor(self.train_function, reader)
         callbacks.on_train_begin()
@@ -142,6 +142,7 @@ class Trainer:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             callbacks.on_train_end(logs=results)
         self._end_selection()
+        self._set_watch(None)
         return self.history
 
     @keras_private.filter_traceback
@@ -233,17 +234,27 @@ class Trainer:
         name = f"{kind}_function"
         function = getattr(self, name)
         is_executor = isinstance(function, executors.Executor)
+        if is_executor and kind == "train":
+            force = force or function.watch is not self.output_watch
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
 
-    def _watch_outputs(self, callbacks):
-        """Lets steps look at outputs without a loss from here on, if a callback asks for it."""
+    def _watch_outputs(self, callbacks, reader):
+        """Lets the steps of this fit look at what logs do not tell, if a callback asks for it."""
         is_asked = any(getattr(one, "watches_outputs", False) for one in callbacks.callbacks)
         is_alone = self.distribute_strategy.num_replicas_in_sync == 1
-        is_new = self.output_watch is None
-        if is_asked and is_new and is_alone and output_watch.has_outputs_without_loss(self):
-            self.output_watch = output_watch.OutputWatch(self)
-            self.train_function = None
+        has_many_steps = reader.joins_steps or self.asked_steps_per_execution != 1
+        is_watched = is_asked and is_alone
+        watched = output_watch.find_watched(self, has_many_steps) if is_watched else ()
+        if watched and (self._kept_watch is None or self._kept_watch.watched != watched):
+            self._kept_watch = output_watch.OutputWatch(self, watched)
+        self._set_watch(self._kept_watch if watched else None)
+
+    def _set_watch(self, watch):
+        """Takes the steps that are looked at, or those that are not; the others are kept."""
+        if watch is not self.output_watch:
+            self.output_watch = watch
+            self.train_function, self._kept_function = self._kept_function, self.train_function
 
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""

@@ -94,7 +94,7 @@ class RunFiles:
             return {}
         try:
             found = json.loads(self._read(name, MOST_BYTES).decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._make_error(name, error) from error
         if not isinstance(found, dict):
             raise self._make_error(name, f"it holds a {type(found).__name__}")

@@ -22,6 +22,12 @@ from kerasmodes import atomic_files
 
 DESCRIPTION = "search.json"
 PLAIN_TYPES = (bool, int, float, str, type(None))
+# What files of a search must hold.
+NEEDED_KEYS = {
+    "trial.json": {"trial_id"},
+    "oracle.json": {"hyperparameters"},
+    DESCRIPTION: set(),
+}
 
 
 def describe_search(
@@ -131,11 +137,11 @@ def check_files(folder: pathlib.Path, repair: bool) -> None:
 def _is_damaged(path):
     try:
         content = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError):
         return True
-    # Keras writes `null` for a model that was not built by shapes.
-    needed = {"trial.json": "trial_id", "oracle.json": "hyperparameters"}.get(path.name)
-    return needed is not None and needed not in (content or {})
+    if path.name not in NEEDED_KEYS:
+        return False
+    return not isinstance(content, dict) or not NEEDED_KEYS[path.name] <= content.keys()
 
 
 def _replace_trial(path):

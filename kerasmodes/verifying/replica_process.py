@@ -3,6 +3,7 @@
 TensorFlow makes logical devices of a CPU only before it starts.
 """
 
+import contextlib
 import multiprocessing
 import os
 import tempfile
@@ -47,9 +48,10 @@ class Replicas:
 
     def __enter__(self):
         if not has_devices(self._num_replicas):
-            self._folder = tempfile.TemporaryDirectory()
-            shipped = self._recipe.ship(self._folder.name)
-            self._start(shipped)
+            with contextlib.ExitStack() as stack:
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                self._start(self._recipe.ship(folder))
+                self._files = stack.pop_all()
         return self
 
     def __exit__(self, *exception):
@@ -60,7 +62,7 @@ class Replicas:
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
-        self._folder.cleanup()
+        self._files.close()
 
     def run(self, way: Way, start: list | None, steps: int) -> Record:
         """Returns the record of the first steps of a run.

@@ -10,6 +10,7 @@ Expected: all end with the weights and history of the fit that was never stopped
 """
 
 import concurrent.futures
+import itertools
 import json
 import os
 import pathlib
@@ -36,8 +37,15 @@ PATIENCE_SECONDS = 300
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
 
 
-def fit(model_name, mode, data_name, num_workers, folder, has_checkpoints):
-    """Fits a model and writes its numbers: what a killed process runs."""
+def fit(model_name, mode, data_name, num_workers, folder, has_checkpoints, hold_at=0):
+    """Fits a model and writes its numbers: what a killed process runs.
+
+    Args:
+        model_name, mode, data_name, num_workers: The case.
+        folder: Where its files are.
+        has_checkpoints: Whether it is resumed.
+        hold_at: After which execution it waits for its signal; 0 for none.
+    """
     import keras
     import tensorflow as tf
 
@@ -53,8 +61,11 @@ def fit(model_name, mode, data_name, num_workers, folder, has_checkpoints):
     else:
         examples = tf.data.Dataset.from_tensor_slices(x if y is None else (x, y))
         arguments = {"x": examples.shuffle(len(x), seed=3).batch(4), "shuffle": False}
+    count = itertools.count(1)
     callbacks = [
-        keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: note_start(path))
+        keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: note_start(path, next(count), hold_at)
+        )
     ]
     if km.is_chief():
         name = "history.csv" if has_checkpoints else "reference.csv"
@@ -92,14 +103,28 @@ def list_variables(model):
     return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
 
-def note_start(folder):
-    if not (folder / "started").exists():
-        (folder / "started").touch()
+def note_start(folder, count, hold_at):
+    """Notes the first execution; or, where the fit is to wait for its signal, this one, and waits.
+
+    Args:
+        folder: The folder of the note.
+        count: How many executions have run in this process.
+        hold_at: After which one it waits; 0 for none.
+    """
+    if count != (hold_at or 1):
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)  # The signal may come before the process waits.
+    (folder / "started").touch()
+    if hold_at:
+        os.read(reader, 1)
 
 
-def start(case, folder, has_checkpoints):
+def start(case, folder, has_checkpoints, hold_at=0):
     """Returns a process that fits a case; with its workers, it is a group of its own."""
     program = [sys.executable, __file__, "--fit", *map(str, case), folder, str(has_checkpoints)]
+    program.append(str(hold_at))
     if case[-1] > 1:
         launch = [sys.executable, "-m", "kerasmodes", "launch", "--num-workers", str(case[-1])]
         program = [*launch, "--", *program]
@@ -130,9 +155,17 @@ def finish(process, folder):
         raise RuntimeError(f"{folder}: ended with {code}\n{(folder / 'output.txt').read_text()}")
 
 
-def interrupt(case, folder, number, moment):
-    """Sends a signal to a process at a moment; returns its exit status, `None` if it had ended."""
-    process = start(case, folder, has_checkpoints=True)
+def interrupt(case, folder, number, moment=0, hold_at=0):
+    """Sends a signal to a process; returns its exit status, `None` if it had ended.
+
+    Args:
+        case: Model, mode, data, workers.
+        folder: Where its files are.
+        number: The signal.
+        moment: Seconds after the first execution.
+        hold_at: After which execution the process waits for it; 0 for none.
+    """
+    process = start(case, folder, has_checkpoints=True, hold_at=hold_at)
     wait_for_start(process, folder)
     time.sleep(moment)
     if process.poll() is not None:
@@ -241,7 +274,7 @@ def describe(cases, rows):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--fit"]:
-        model, mode, data, workers, folder, has_checkpoints = sys.argv[2:]
-        fit(model, mode, data, int(workers), folder, has_checkpoints == "True")
+        model, mode, data, workers, folder, has_checkpoints, hold_at = sys.argv[2:]
+        fit(model, mode, data, int(workers), folder, has_checkpoints == "True", int(hold_at))
     else:
         main(*map(int, sys.argv[1:2]))

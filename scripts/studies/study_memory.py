@@ -1,16 +1,22 @@
 """Does a process that trains for long stay as large? Many steps, epochs and fits, in each mode.
 
 Command: .venv/bin/python scripts/studies/study_memory.py [share of the work, 1 by default]
+    --rows WORD ...  only rows with one of these words, such as "fits" or "fused"
 Cost: about an hour of one core on an idle machine. Each row is a process of its own: 3,000 steps of
 a small GAN in one fit, 2,000 epochs with validation of a small network in one fit, or 500 fits of
 networks of different sizes, each dropped after its fit; stock Keras does the last two as well.
 Memory is what the system holds for the process, after a search for garbage and after the allocator
 has given back what is free. It is read after a tenth of the work, when all is compiled that a
 single fit compiles, after half of the rest, and at the end. Below the whole work (a share such as
-0.02), the table is printed only; otherwise it goes to `scripts/results/study_memory.md`.
-Expected: no growth from the middle to the end beyond that of stock Keras beside it.
+0.02), the table is printed only; otherwise each row goes to `scripts/results/study_memory.json` and
+`.md` as soon as it is measured. Rows that are not run stay there as they are.
+Expected: no growth from the middle to the end beyond that of stock Keras beside it. Fits of
+different models grow where XLA compiles: TensorFlow keeps each compiled program, about 7 MB, for as
+long as the process lives, stock Keras's too. `shared_programs.py` holds about 1 MB of each of the
+last 64.
 """
 
+import argparse
 import ctypes
 import gc
 import json
@@ -157,20 +163,21 @@ def measure(work, way, amount):
     return json.loads(run.stdout.splitlines()[-1]), left
 
 
-def make_cells(work, way, rows, left):
+def make_cells(work, way, readings, files_left):
     """Returns the cells of a row of the table."""
-    start, middle, end, _ = rows
+    start, middle, end, _ = readings
     growth = (end[1] - middle[1]) / max(1, end[0] - middle[0])
-    megabytes = [f"{row[1] / 1024:,.1f}" for row in rows]
+    megabytes = [f"{reading[1] / 1024:,.1f}" for reading in readings]
     changes = [f"{start[place]} → {end[place]}" for place in (2, 3)]
-    return work, way, *megabytes, f"{growth:,.2f}", *changes, str(left)
+    return work, way, *megabytes, f"{growth:,.2f}", *changes, str(files_left)
 
 
-def describe(rows, amounts):
+def describe(results, amounts):
     """Yields the lines of the report."""
     yield "# The memory of a process that trains for long"
     yield ""
-    work = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items())
+    done = {name.rpartition(", ")[0] for name in results}
+    work = ", ".join(f"{amount:,} {name}" for name, amount in amounts.items() if name in done)
     yield (
         f"Each row is a process of its own: {work}. Memory after garbage collection; threads and "
         "open files after a tenth of the work and at the end. What `keras.backend.clear_session()` "
@@ -181,18 +188,31 @@ def describe(rows, amounts):
     yield ""
     yield "| " + " | ".join(HEADINGS) + " |"
     yield "| --- | --- |" + " ---: |" * (len(HEADINGS) - 2)
-    for cells in rows:
-        yield "| " + " | ".join(cells) + " |"
+    for work, way in CASES:
+        if f"{work}, {way}" in results:
+            yield "| " + " | ".join(make_cells(work, way, **results[f"{work}, {way}"])) + " |"
 
 
-def main(share=1.0, cases=CASES):
-    amounts = {work: max(3, round(share * amount)) for work, amount in WORK.items()}
-    rows = []
+def write(results, report):
+    (RESULTS / "study_memory.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "study_memory.md").write_text(report + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("share", nargs="?", type=float, default=1.0, help="of the work")
+    parser.add_argument("--rows", nargs="+", default=[""], help="words of the rows to run")
+    arguments = parser.parse_args()
+    amounts = {work: max(3, round(arguments.share * amount)) for work, amount in WORK.items()}
+    is_whole, path = arguments.share == 1, RESULTS / "study_memory.json"
+    results = json.loads(path.read_text()) if is_whole and path.exists() else {}
+    cases = [one for one in CASES if any(word in ", ".join(one) for word in arguments.rows)]
     for work, way in rich.progress.track(cases, "Processes"):
-        rows.append(make_cells(work, way, *measure(work, way, amounts[work])))
-    report = "\n".join(describe(rows, amounts))
-    if share == 1:
-        (RESULTS / "study_memory.md").write_text(report + "\n")
+        readings, files_left = measure(work, way, amounts[work])
+        results[f"{work}, {way}"] = {"readings": readings, "files_left": files_left}
+        report = "\n".join(describe(results, amounts))
+        if is_whole:
+            write(results, report)
     print(report)
 
 
@@ -201,4 +221,4 @@ if __name__ == "__main__":
         work, way, amount = sys.argv[2:]
         run(work, way, int(amount))
     else:
-        main(*map(float, sys.argv[1:]))
+        main()

@@ -337,3 +337,27 @@ def test_what_the_callback_counts_can_be_resumed():
     first.callback.count = 3
     second.set_state(first.get_state())
     assert second.callback.count == 3
+
+
+@pytest.mark.slow
+def test_all_callbacks_together_do_the_same_in_fused_as_in_eager(tmp_path):
+    def train(mode):
+        callbacks = [
+            keras.callbacks.EarlyStopping("val_g_loss", patience=1, restore_best_weights=True),
+            keras.callbacks.ModelCheckpoint(tmp_path / f"{mode}.keras", "val_g_loss"),
+            halve(),
+            keras.callbacks.ReduceLROnPlateau("val_g_loss", patience=1, min_delta=100),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            keras.callbacks.TensorBoard(tmp_path / mode, write_steps_per_second=True),
+        ]
+        model = make_players(mode, learning_rate=0.05, use_ema=True, ema_momentum=0.5)
+        history = fit(model, *callbacks, epochs=3, shuffle=False, validation_data=IMAGES)
+        assert (tmp_path / f"{mode}.keras").exists()
+        return history, model.get_weights()
+
+    (expected, weights), (found, other_weights) = train("eager"), train("fused")
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5)
+    for one, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

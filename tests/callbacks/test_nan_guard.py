@@ -700,3 +700,31 @@ def test_a_folder_below_a_file_is_refused_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received: "):
         fit(make_model("graph"), X, Y, guard=km.callbacks.NaNGuard(tmp_path / "file" / "nan"))
+
+
+@pytest.mark.parametrize("mode", list_modes("fused"))
+def test_a_log_of_a_step_in_the_middle_of_an_execution_is_seen(mode):
+    model = make_model(mode, cls=OwnStep, steps_per_execution=12)
+    broken = Y.copy()
+    broken[BAD] = 0  # The loss stays finite, and all other steps do.
+    report, (message,), _ = fit(model, X, broken)
+    assert (report.epoch, report.step, report.logs) == (0, STEP, ("ratio",))
+    assert "log 'ratio'" in message
+
+
+def test_a_fit_without_a_guard_does_not_look_at_outputs():
+    model = make_forked("graph")
+    fit(model, X, {"a": Y})
+    assert model.output_watch is None
+    model.fit(with_number(0), {"a": Y}, verbose=0)
+    report, messages, _ = fit(model, X, {"a": Y})
+    assert report is None and messages == [] and model.output_watch is None
+
+
+def test_names_to_ignore_that_are_not_logged_are_told_once():
+    guard = km.callbacks.NaNGuard(ignore=["val_lost", "val_loss", "outputs"])
+    arguments = {"validation_data": (X, Y), "validation_freq": 2, "epochs": 4, "guard": guard}
+    report, (message,), _ = fit(make_model("graph"), X, Y, **arguments)
+    assert report is None
+    assert "Received: ['val_lost'], which this fit does not log" in message
+    assert message.endswith("Its logs: outputs, loss, val_loss")

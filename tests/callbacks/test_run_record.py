@@ -117,7 +117,8 @@ def test_a_fit_without_an_epoch_changes_nothing(tmp_path):
     assert (tmp_path / "run.json").read_bytes() == before
 
 
-def test_a_damaged_record_is_named(tmp_path):
-    (tmp_path / "run.json").write_text("{ half")
+@pytest.mark.parametrize("content", ["{ half", "[" * 20_000])
+def test_a_damaged_record_is_named(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
     with pytest.raises(ValueError, match="`path` must be the record of a run, or none"):
         train(tmp_path / "run.json", epochs=2, initial_epoch=1)

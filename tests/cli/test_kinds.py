@@ -95,3 +95,20 @@ def test_signatures_tell_the_kind():
 )
 def test_a_value_is_shown_as_it_is_written(value, expected):
     assert kinds.format_value(value) == expected
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "{a: " * 20_000])
+def test_yaml_that_is_nested_too_deeply_is_said_to_be_so(text):
+    with pytest.raises(ValueError, match="it is nested too deeply"):
+        kinds.load_yaml(text)
+
+
+def test_yaml_that_names_a_list_again_and_again_is_read_at_once():
+    lists = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)]
+    found = kinds.load_yaml("\n".join(["a0: &a0 [x]", *lists]))
+    assert found["a19"][0] is found["a18"]
+
+
+def test_a_key_that_is_there_twice_is_found_below_a_list():
+    with pytest.raises(ValueError, match="'b' is there twice"):
+        kinds.load_yaml("a: [{b: 1, b: 2}]")

@@ -146,3 +146,43 @@ def test_the_steps_of_several_optimizers_are_counted_on(tmp_path):
     found, expected = (read_scalars(tmp_path / name) for name in ("found", "expected"))
     assert [step for step, _ in found["validation", "evaluation_loss_vs_iterations"]] == [5, 10]
     assert found == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_fit_stopped_before_its_first_checkpoint_leaves_no_event_twice(tmp_path, name):
+    board, settings = BOARDS[name], {"update_freq": 1}
+    expected, found, progress = (tmp_path / name for name in ("expected", "found", "progress"))
+    for folder in (expected, found):  # Another fit was here before.
+        fit(folder, board, epochs=1, **settings)
+    fit(expected, board, **settings)
+    stop(found, board, 3, km.callbacks.Resume(progress, every=4), **settings)
+    fit(found, board, km.callbacks.Resume(progress, every=4), **settings)
+    assert read_scalars(found) == read_scalars(expected)
+    assert not (progress / "start.json").exists()
+
+
+def test_a_fit_stopped_before_its_first_checkpoint_leaves_no_row_twice(tmp_path):
+    def fit_with_log(*callbacks, count=100):
+        log = keras.callbacks.CSVLogger(tmp_path / "rows.csv", append=True)
+        model = km.SumRegressor(units=())
+        model.compile("sgd", mode="eager")
+        try:
+            model.fit(X, Y, epochs=2, verbose=0, callbacks=[log, *callbacks, StopAt(count)])
+        finally:
+            log.csv_file.close()
+
+    fit_with_log()
+    resume = km.callbacks.Resume(tmp_path / "progress", every=9)
+    with pytest.raises(StoppedError):
+        fit_with_log(resume, count=2)
+    fit_with_log(resume)
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["epoch", "0", "1", "0", "1"]
+
+
+def test_a_damaged_note_of_the_start_is_named(tmp_path):
+    (tmp_path / "progress").mkdir()
+    (tmp_path / "progress" / "start.json").write_text("{ half")
+    with pytest.raises(ValueError, match=r"start.json must be whole. Received: .*. Remove it."):
+        fit(tmp_path / "log", BOARDS["Keras"], km.callbacks.Resume(tmp_path / "progress"))

@@ -44,3 +44,16 @@ def test_broken_outputs_are_told_once_and_the_model_keeps_its_call():
     (outputs,) = watch.take_broken().values()
     assert len(outputs) == 2 and not any(map(finite_data.is_finite, outputs))
     assert watch.take_broken() == {} and "call" not in vars(model)
+
+
+def test_logs_of_all_kinds_are_watched():
+    watch = output_watch.OutputWatch(make_model(None), (output_watch.LOGS,))
+    step = watch.watch(lambda logs: logs)
+    logs = {"a": tf.constant(1.0), "b": {"c": tf.constant([1.0, 2.0], tf.float64)}, "d": 3}
+    step(logs)
+    assert watch.take_broken() == {}
+    step({**logs, "b": {"c": tf.constant([float("nan"), 2.0], tf.float64)}})
+    step(logs)
+    assert list(watch.take_broken()) == ["c"]
+    step(logs)
+    assert watch.take_broken() == {}

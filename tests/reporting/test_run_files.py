@@ -65,6 +65,7 @@ def test_a_path_out_of_the_folder_is_not_followed(files, folder):
     [
         ("evaluation.json", b"{ half", "evaluation.json that can be read, or none"),
         ("evaluation.json", b"[1]", "it holds a list"),
+        ("evaluation.json", b"[" * 20_000, "maximum recursion depth"),
         ("history.csv", b"\xff\xfe", "history.csv that can be read"),
         ("classes.png", b"<svg onload='steal()'>" * 9, "it is no PNG and no GIF"),
     ],

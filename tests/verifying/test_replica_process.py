@@ -4,6 +4,7 @@ import gc
 import pathlib
 import subprocess
 import sys
+import tempfile
 import types
 
 import pytest
@@ -22,6 +23,7 @@ pathlib.Path({path!r}).write_text(f"{{__name__}} {{tf.ones(1).numpy()}}")
 """
 PROGRAM = """
 import sys
+import tempfile
 sys.path.insert(0, {tests!r})
 import kerasmodes as km
 import verification_zoo as zoo
@@ -75,3 +77,10 @@ def test_the_process_of_the_replicas_reads_a_script(tmp_path):
     lines = run.stdout.strip().splitlines()
     assert lines[0] == "agrees {'plain mean'}", run.stderr
     assert "must be a function at the top of a module" in lines[-1]
+
+
+def test_what_cannot_be_sent_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="`build_model` must be sent to another process"):
+        zoo.verify(zoo.Case(lambda: km.SumRegressor()), **THREE)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]

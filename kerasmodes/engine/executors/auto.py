@@ -94,7 +94,8 @@ class ModeSelector:
     @property
     def loop_mode(self):
         """The mode whose loop runs the steps of the fastest mode; `None` if none has run."""
-        return self._executors[self.mode].loop_mode if self.mode in self._executors else None
+        found = self._executors.get((self.mode, self._model.output_watch))
+        return None if found is None else found.loop_mode
 
     def begin(
         self, num_steps: int | None, length: int | None, asked: int | None, verbose: Any
@@ -143,9 +144,10 @@ class ModeSelector:
         return outputs
 
     def _executor(self, mode):
-        if mode not in self._executors:
-            self._executors[mode] = self._make_executor(self._model, "train", mode)
-        return self._executors[mode]
+        key = mode, self._model.output_watch
+        if key not in self._executors:
+            self._executors[key] = self._make_executor(self._model, "train", mode)
+        return self._executors[key]
 
     def _copy_values(self):
         """Returns each variable of the model and its optimizers, with its value."""

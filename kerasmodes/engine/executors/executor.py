@@ -25,6 +25,7 @@ class Executor:
     Attributes:
         step: The model's function of one batch.
         runner: What runs a function of one batch on the replicas.
+        watch: The `OutputWatch` that looks at the steps, or `None`.
     """
 
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
@@ -32,8 +33,9 @@ class Executor:
         self.step = getattr(model, f"{kind}_step")
         if kind != "predict":
             self.step = _check_logs(self.step, kind)
-        if kind == "train" and model.output_watch is not None:
-            self.step = model.output_watch.watch(self.step)
+        self.watch = model.output_watch if kind == "train" else None
+        if self.watch is not None:
+            self.step = self.watch.watch(self.step)
         self.runner = replication.find_runner(model, kind)
 
     @property
