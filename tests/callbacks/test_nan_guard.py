@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.engine import model_state
+from kerasmodes.engine import joined_steps, model_state
 
 MODES = ("eager", "graph", "xla", "fused", "auto")
 X = np.random.default_rng(0).uniform(1, 2, (48, 4)).astype("float32")
@@ -710,6 +710,14 @@ def test_a_log_of_a_step_in_the_middle_of_an_execution_is_seen(mode):
     report, (message,), _ = fit(model, X, broken)
     assert (report.epoch, report.step, report.logs) == (0, STEP, ("ratio",))
     assert "log 'ratio'" in message
+
+
+def test_a_log_of_one_of_several_joined_steps_is_seen(monkeypatch):
+    monkeypatch.setattr(joined_steps, "SECONDS", 1e9)  # Executions of 1, 2, 4 and 5 steps.
+    broken = Y.copy()
+    broken[BAD] = 0
+    report, _, _ = fit(make_model("graph", cls=OwnStep), X, broken)
+    assert (report.epoch, report.step, report.logs) == (0, STEP, ("ratio",))
 
 
 def test_a_fit_without_a_guard_does_not_look_at_outputs():
