@@ -119,7 +119,7 @@ def _find_last(items):
 def _check_logs(step, kind):
     """Returns the step, which raises if it returns anything but logs: a forgotten `return`."""
 
-    def checked_step(batch):
+    def run_step(batch):
         logs = step(batch)
         if not isinstance(logs, collections.abc.Mapping):
             received = None if logs is None else f"a {type(logs).__name__}"
@@ -129,4 +129,4 @@ def _check_logs(step, kind):
             )
         return logs
 
-    return checked_step
+    return run_step

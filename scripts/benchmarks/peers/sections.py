@@ -108,7 +108,7 @@ def measure_eager(bench):
 
 
 def measure_graph(bench):
-    """Graph against stock `fit`, with 1 and 32 steps an execution; `evaluate` and `predict`.
+    """Graph against stock `fit`, with 1, 32 and no given steps an execution; the other methods.
 
     The differences are small, so there are many short repeats, stock and graph one after the other.
     """
@@ -120,6 +120,9 @@ def measure_graph(bench):
         peers.append(Peer(stock, "keras", FIT, how))
         peers.append(Peer(own, "kerasmodes", FIT, {"mode": "graph", **how}))
         bars.append(Bar(own, stock, at_most=1.0))
+    joined = "graph fit, steps joined"
+    peers.append(Peer(joined, "kerasmodes", FIT, {"mode": "graph", **size}))
+    bars.append(Bar(joined, "stock fit, 1 a call", at_most=0.5))
     for method in ("evaluate", "predict"):
         stock = f"stock {method}"
         for mode in (None, "graph", "fused"):
