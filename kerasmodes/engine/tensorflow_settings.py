@@ -1,6 +1,6 @@
 """What is set once a process, each with its reason, and never over what the user has set.
 
-Checked with TensorFlow 2.21.
+Checked with TensorFlow 2.20 and 2.21.
 """
 
 import os

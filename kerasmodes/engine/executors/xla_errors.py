@@ -18,7 +18,7 @@ from kerasmodes import modes
 FAILED = "tf2xla conversion failed"
 # How XLA's own passes say so later on: of sizes that follow from the data, as a rule.
 FAILED_LATER = re.compile(
-    r"RET_CHECK failure \(external/xla/\S+\) (.*?)(?:, metadata=|\[Op:|$)", re.MULTILINE
+    r"RET_CHECK failure \(external/(?:local_)?xla/\S+\) (.*?)(?:, metadata=|\[Op:|$)", re.MULTILINE
 )
 
 UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(", re.DOTALL)
