@@ -1,7 +1,7 @@
 """The one place for names of Keras beyond its documented interface, and for four of TensorFlow.
 
-Checked with Keras 3.15.1 and TensorFlow 2.20 and 2.21. What differs between versions belongs here too, with
-the version that it is for.
+Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21. What differs between versions belongs here
+too, with the version that it is for.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
 the attributes that it reads (`ATTRIBUTES`). What they are used for is said where they are used.
