@@ -29,8 +29,8 @@ NOTICES = {
     re.compile(rb"W\d{4} \d\d:\d\d:"): 2,
     re.compile(rb"E\d{4} \d\d:\d\d:"): 3,
 }
-# TensorFlow with CUDA calls a machine without a GPU an error.
-NO_GPU = re.compile(rb"E\d{4} \d\d:\d\d:.* failed call to cuInit")
+# TensorFlow with CUDA calls a machine without a GPU an error; 2.20 with another date.
+NO_GPU = re.compile(rb"(E\d{4} \d\d:\d\d:|[\d-]+ [\d:.]+: E ).* failed call to cuInit")
 GPU_FILES = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvgpu*", "/dev/dxg")
 
 

@@ -28,7 +28,8 @@ def test_the_versions_of_python_agree():
 
 @pytest.mark.parametrize("name", ["tensorflow", "keras"])
 def test_each_version_that_the_pins_allow_is_tested(name):
-    tested = re.findall(rf"\b{name} (\d)\.(\d+)\b", read("scripts/versions"))
+    pairs = re.search(r"^PAIRS=.*$", read("scripts/versions"), re.MULTILINE)[0]
+    tested = sorted(set(re.findall(rf"\b{name} (\d)\.(\d+)\b", pairs)))
     pins = re.search(rf"^    {name}>=(\d)\.(\d+),<(\d)\.(\d+)$", read("setup.cfg"), re.MULTILINE)
     major, first, last_major, end = pins.groups()
     assert major == last_major
