@@ -39,9 +39,12 @@ def is_deferred() -> bool:
 
     So it does in a process of the command `kerasmodes`: help, and an error in a flag, need none.
     """
-    # The program, or the module after -m, which `sys.argv` does not yet name.
-    program = sys.orig_argv[-len(sys.argv)] if sys.argv else ""
-    return pathlib.PurePath(program).stem == "kerasmodes" and FIRST not in sys.modules
+    # The program, or the module after -m, which `sys.argv` does not yet name, and its words. A
+    # process that `multiprocessing` has spawned has the `sys.argv` of its parent.
+    count = len(sys.argv)
+    program, *words = sys.orig_argv[-count:] if 0 < count <= len(sys.orig_argv) else [""]
+    is_command = words == sys.argv[1:] and pathlib.PurePath(program).stem == "kerasmodes"
+    return is_command and FIRST not in sys.modules
 
 
 def import_library() -> None:

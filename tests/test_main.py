@@ -9,7 +9,7 @@ import tensorflow as tf
 from test_quiet_start import clean_environment
 
 # TensorFlow 2.20 says so once, whatever level of messages it is asked for.
-FIRST_XLA = re.compile("(WARNING: All log messages before absl.*\n)?I.*Compiled cluster using XLA.*\n")
+FIRST_XLA = re.compile("(WARNING: All log messages.*\n)?I.*Compiled cluster using XLA.*\n")
 
 
 @pytest.mark.slow
@@ -25,6 +25,21 @@ def test_help_is_quiet_and_starts_no_tensorflow(tmp_path):
     lines = process.stderr.splitlines()
     assert {line.partition(":")[0] for line in lines} == {"import time"}
     assert {line.rpartition("|")[2].strip() for line in lines} & {"tensorflow", "numpy"} == set()
+
+
+@pytest.mark.slow
+def test_a_folder_that_hides_keras_is_named(tmp_path):
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "__init__.py").touch()
+    process = subprocess.run(
+        [sys.executable, "-m", "kerasmodes", "train", "sum", "--help"],
+        env=clean_environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    words = f"error: `keras` must be Keras's own package. Received: {tmp_path / 'keras'}"
+    assert (process.returncode, process.stderr.replace("\n", "")[: len(words)]) == (1, words)
 
 
 @pytest.mark.slow

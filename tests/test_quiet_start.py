@@ -86,10 +86,18 @@ def test_another_backend_in_the_settings_of_keras_is_refused(tmp_path):
 )
 def test_only_the_command_waits_with_the_import(words, number, expected, monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", *words])
-    monkeypatch.setattr(sys, "argv", [""] * number)  # All but the first are as they were.
+    monkeypatch.setattr(sys, "argv", ["", *words[len(words) - number + 1 :]])
     assert not quiet_start.is_deferred()  # It is imported.
     monkeypatch.delitem(sys.modules, quiet_start.FIRST)
     assert quiet_start.is_deferred() == expected
+
+
+def test_a_process_that_the_command_has_spawned_does_not_wait(monkeypatch):
+    monkeypatch.delitem(sys.modules, quiet_start.FIRST)
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-c", "spawn_main()"])
+    for words in (["verify"], ["verify", "mine:build"], ["verify", "mine:build", "--loss", "mse"]):
+        monkeypatch.setattr(sys, "argv", ["/venv/bin/kerasmodes", *words])
+        assert not quiet_start.is_deferred()
 
 
 def test_a_tensorflow_that_runs_already_is_left_alone(monkeypatch):

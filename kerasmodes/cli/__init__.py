@@ -79,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = " ".join(["kerasmodes", *path, "--help"])
         _show_error(f"{' '.join(str(error).split())} (see {name})")
         return 2
+    except ImportError as error:
+        _show_error(str(error))
+        return 1
     try:
         if path[0] not in LIGHT_COMMANDS:
             quiet_start.import_library()

@@ -52,6 +52,11 @@ class Module(types.ModuleType):
             value = _evaluate(nodes[name], name, self)
         elif not name.startswith("_") and _find_path(f"{self.__name__}.{name}").exists():
             value = _import_module(f"{self.__name__}.{name}")
+        elif not name.startswith("_") and self.__name__ == "keras":
+            raise ImportError(
+                f"`keras` must be Keras's own package. Received: {_find_path('keras').parent}, "
+                f"which declares no {name!r}. Start the command in another folder."
+            )
         else:
             raise AttributeError(f"module {self.__name__!r} declares no {name!r}")
         setattr(self, name, value)

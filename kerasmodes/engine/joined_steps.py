@@ -6,12 +6,16 @@ the same to the bit.
 """
 
 import time
+from collections.abc import Callable
 
 import keras
 
 # Keras's progress bar shows a new number after so many seconds, not sooner.
 SECONDS = 0.05
 MOST_STEPS = 100  # More of them save nothing: what remains of the return costs 1 in 100.
+
+# Operations that call Python within a step: what they change, the next step must see.
+PYTHON_OPERATIONS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 
 HOOKS = {
     "train": ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"),
@@ -30,9 +34,15 @@ def has_listener(callbacks: keras.callbacks.CallbackList, kind: str) -> bool:
 
 
 class StepJoiner:
-    """Finds how many steps an execution has that ends before a progress bar would show it."""
+    """Finds how many steps an execution has that ends before a progress bar would show it.
 
-    def __init__(self):
+    Args:
+        find_operations: Function that returns the names of TensorFlow's operations in the steps
+            that have run.
+    """
+
+    def __init__(self, find_operations: Callable[[], set[str]]) -> None:
+        self._find_operations = find_operations
         self._num_steps = 1
         self._start = None
 
@@ -42,6 +52,8 @@ class StepJoiner:
 
     def next_steps(self) -> int:
         """Returns how many steps the next execution has; the one before has just ended."""
+        if self._find_operations() & PYTHON_OPERATIONS:
+            return 1
         now = time.perf_counter()
         if self._start is not None:
             seconds = now - self._start

@@ -172,12 +172,24 @@ class Reader:
         """Lets no execution be longer, unless its length was asked for."""
         self._most_steps = num_steps
 
-    def join_steps(self) -> None:
-        """Lets executions have several steps of arrays, in modes that join them, on one device."""
+    def join_steps(self, callbacks: keras.callbacks.CallbackList, kind: str) -> None:
+        """Lets executions have several steps of arrays, if no callback asks for each.
+
+        That is for modes that join steps, on one device, where no number of steps was given.
+
+        Args:
+            callbacks: The callbacks, as they are from here on.
+            kind: `"train"` or `"test"`.
+        """
         model, is_alone = self._model, self._strategy.num_replicas_in_sync == 1
         joins = model.given_mode is not None and modes.MODES[model.mode].joins_steps
-        if joins and is_alone and self.is_in_memory and not model.has_asked_steps:
-            self._joiner = self._joiner or joined_steps.StepJoiner()
+        joins = joins and is_alone and self.is_in_memory and not model.has_asked_steps
+        if not joins or joined_steps.has_listener(callbacks, kind):
+            self._joiner = None
+        elif self._joiner is None:
+            self._joiner = joined_steps.StepJoiner(
+                lambda: getattr(getattr(model, f"{kind}_function"), "operations", set())
+            )
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""

@@ -11,7 +11,6 @@ from kerasmodes.engine import (
     directions,
     executors,
     fit_arguments,
-    joined_steps,
     keras_private,
     optimizer_views,
     optimizers,
@@ -111,8 +110,7 @@ class Trainer:
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
-        if not joined_steps.has_listener(callbacks, "train"):
-            reader.join_steps()
+        reader.join_steps(callbacks, "train")
         self.stop_training = False
         self._watch_outputs(callbacks, reader)
         self.make_train_function()
@@ -172,8 +170,7 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
-        if not joined_steps.has_listener(callbacks, "test"):
-            reader.join_steps()
+        reader.join_steps(callbacks, "test")
         self.make_test_function()
         _check_executor(self.test_function, reader)
         self.stop_evaluating = False
@@ -259,6 +256,7 @@ class Trainer:
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""
         reader, callbacks = progress.reader, progress.callbacks
+        reader.join_steps(callbacks, "train")  # Again: a callback may have begun to listen.
         with reader.catch_end():
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)

@@ -109,6 +109,35 @@ def test_a_listener_hears_each_step():
     assert listener.steps == [*range(11)]
 
 
+def test_a_callback_may_begin_to_listen_when_an_epoch_begins():
+    class Late(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.on_train_batch_end = lambda batch, logs=None: late.append(batch)
+
+    late, observer = [], Observer()
+    fit(make_model("graph"), Late(), observer)
+    assert late == [*range(11)]
+    assert observer.steps == [0, 2, 6, 10, *range(11)]
+
+
+def test_a_step_that_calls_python_is_not_joined():
+    class Stopping(km.Model):
+        def train_step(self, data):
+            def stop(step):
+                self.stop_training = bool(step == 4)
+                return step
+
+            tf.py_function(stop, [self.optimizer.iterations], tf.int64)
+            return super().train_step(data)
+
+    inputs = keras.Input((3,))
+    model = Stopping(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", mode="graph")
+    fit(model)
+    assert int(model.optimizer.iterations.numpy()) == 5
+
+
 @pytest.mark.parametrize("case", ["given", "Keras's own rules", "data set"])
 def test_what_the_user_has_given_stays(case):
     observer = Observer()
@@ -149,7 +178,7 @@ def test_executions_become_longer_until_they_would_be_seen(monkeypatch):
     monkeypatch.setattr(joined_steps, "SECONDS", 1.0)
     now = 0.0
     monkeypatch.setattr(joined_steps.time, "perf_counter", lambda: now)
-    joiner, lengths = joined_steps.StepJoiner(), []
+    joiner, lengths = joined_steps.StepJoiner(set), []
     for seconds_per_step in [0.05] * 6 + [0.2] * 3:
         lengths.append(joiner.next_steps())
         now += lengths[-1] * seconds_per_step
