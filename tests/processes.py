@@ -1,5 +1,6 @@
 """Processes of tests: that start at once, and whether they have ended."""
 
+import contextlib
 import os
 import pathlib
 import select
@@ -40,5 +41,6 @@ def list_children(pid):
     """Returns the ids of the processes that a process has started."""
     children = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        children += map(int, (task / "children").read_text().split())
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # Of a thread that has ended.
+            children += map(int, (task / "children").read_text().split())
     return children
