@@ -41,6 +41,7 @@ def list_children(pid):
     """Returns the ids of the processes that a process has started."""
     children = []
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # Of a thread that has ended.
+        # A thread that has ended by now has none.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             children += map(int, (task / "children").read_text().split())
     return children
