@@ -36,7 +36,7 @@ class Mode:
         fits_epochs: Whether executions end with the epoch, and `fit` finds their length where the
             user gave none. Otherwise they are counted as in Keras.
         joins_steps: Whether steps of arrays run several at a time where no callback asks for each;
-            see `engine/joined_steps.py`.
+            see `engine/execution_length.py`.
         is_chosen_by_time: Whether it stands for the fastest of other modes.
     """
 

@@ -155,7 +155,7 @@ class Resume(FitWatcher):
     def _limit_execution(self):
         """Lets the next execution end where a checkpoint is due, if steps are counted."""
         if not isinstance(self.every, (str, datetime.timedelta)):
-            self._progress.reader.limit_execution(max(1, self.every - self._num_steps))
+            self._progress.reader.execution_length.set_limit(max(1, self.every - self._num_steps))
 
     def _is_due(self):
         if isinstance(self.every, datetime.timedelta):

@@ -19,6 +19,7 @@ from kerasmodes.engine import (
     fit_arguments,
     keras_private,
     saving,
+    target_checks,
 )
 from kerasmodes.engine.trainer import Trainer
 
@@ -241,7 +242,7 @@ class ModesMixin(Trainer):
         """
         data_checks.check_inputs(self, x)
         if method != "predict":
-            data_checks.check_plain_step(self, y, sample_weight)
+            target_checks.check_plain_step(self, y, sample_weight)
 
     @functools.wraps(keras.Model.save)
     def save(self, filepath, overwrite=True, zipped=None, **kwargs):
@@ -269,7 +270,7 @@ class ModesMixin(Trainer):
     @functools.wraps(keras.Model.compute_loss)
     def compute_loss(self, *args, **kwargs):
         given = {**dict(zip(("x", "y", "y_pred"), args, strict=False)), **kwargs}
-        data_checks.check_outputs(self, given.get("y"), given.get("y_pred"))
+        target_checks.check_outputs(self, given.get("y"), given.get("y_pred"))
         return replicas.mark_share(super().compute_loss(*args, **kwargs))
 
     def _aggregate_additional_loss(self, loss):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.engine import data_checks, finite_data, keras_private
+from kerasmodes.engine import finite_data, keras_private, target_checks
 
 OUTPUTS = "outputs"  # Their name among the logs that are not finite.
 LOGS = "logs"
@@ -108,7 +108,7 @@ def has_own_logs(model: keras.Model) -> bool:
 
 def has_outputs_without_loss(model: keras.Model) -> bool:
     """Returns whether a model whose steps are Keras's has outputs that no loss takes."""
-    if not data_checks.has_plain_step(model):
+    if not target_checks.has_plain_step(model):
         return False
     compiled_loss = keras_private.find_compiled_loss(model)
     if compiled_loss is None:

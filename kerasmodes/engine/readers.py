@@ -1,6 +1,6 @@
 """Data for `fit`, `evaluate` and `predict`, read execution by execution and epoch by epoch.
 
-What runs on them is in `executors`; how many batches a super-batch holds, in `modes.py`.
+What runs on them is in `executors`; how many steps an execution has, in `execution_length.py`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from kerasmodes import modes, replicas
 from kerasmodes.engine import (
     adapter_calls,
     datasets,
-    joined_steps,
+    execution_length,
     keras_private,
     random_states,
     shard_checks,
@@ -45,6 +45,9 @@ class Reader:
         model: The model whose steps read.
         x, y, sample_weight, batch_size, steps_per_epoch, class_weight: As in `fit`.
         shuffle: As in `fit`; `None` shuffles where Keras can.
+
+    Attributes:
+        execution_length: What finds how many steps the next execution has.
     """
 
     def __init__(
@@ -73,13 +76,11 @@ class Reader:
         self._model = model
         self._strategy = model.distribute_strategy
         self._steps_per_execution = model.steps_per_execution
-        self._selector = None
+        self.execution_length = execution_length.ExecutionLength(model)
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
         self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
-        self._most_steps = None
-        self._joiner = None
         self._source = self._make_source()
 
     @property
@@ -106,11 +107,6 @@ class Reader:
     def arrays(self):
         """Nested tensors of all examples if the data are arrays, otherwise `None`."""
         return self._source.arrays if self.is_in_memory else None
-
-    @property
-    def joins_steps(self) -> bool:
-        """Whether executions have several steps because nobody asks for each."""
-        return self._joiner is not None
 
     def read_local_batch(self):
         """Returns a batch of a distributed data set, of this process's first replica."""
@@ -164,32 +160,9 @@ class Reader:
             verbose: That of the fit.
         """
         self.stack()
-        self._selector = selector
+        self.execution_length.follow_selector(selector)
         num_steps = self.num_batches and num_epochs * self.num_batches
-        selector.begin(num_steps, self._source.length, self._asked, verbose)
-
-    def limit_execution(self, num_steps: int) -> None:
-        """Lets no execution be longer, unless its length was asked for."""
-        self._most_steps = num_steps
-
-    def join_steps(self, callbacks: keras.callbacks.CallbackList, kind: str) -> None:
-        """Lets executions have several steps of arrays, if no callback asks for each.
-
-        That is for modes that join steps, on one device, where no number of steps was given.
-
-        Args:
-            callbacks: The callbacks, as they are from here on.
-            kind: `"train"` or `"test"`.
-        """
-        model, is_alone = self._model, self._strategy.num_replicas_in_sync == 1
-        joins = model.given_mode is not None and modes.MODES[model.mode].joins_steps
-        joins = joins and is_alone and self.is_in_memory and not model.has_asked_steps
-        if not joins or joined_steps.has_listener(callbacks, kind):
-            self._joiner = None
-        elif self._joiner is None:
-            self._joiner = joined_steps.StepJoiner(
-                lambda: getattr(getattr(model, f"{kind}_function"), "operations", set())
-            )
+        selector.begin(num_steps, self._source.length, self.execution_length.asked, verbose)
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
@@ -290,9 +263,8 @@ class Reader:
         self._begin_epoch()
         if self._pass is None or not (self.steps_per_epoch or first_step):
             self._open_pass()
-        if self._joiner:
-            self._joiner.begin_epoch()
-        is_exact = self._source.is_stacked and (self._model.fits_epochs or self._joiner)
+        self.execution_length.begin_epoch()
+        is_exact = self._source.is_stacked and self.execution_length.fits_epochs
         yield from self._count_exactly(first_step) if is_exact else self._count_as_keras(first_step)
         self._calls.end_epoch()
 
@@ -311,7 +283,8 @@ class Reader:
     def _count_exactly(self, step):
         steps = self.steps_per_epoch or self._num_batches or None
         while steps is None or step < steps:
-            wanted = self._next_steps() if steps is None else min(self._next_steps(), steps - step)
+            wanted = self.execution_length.find_next(self._source, bool(self._steps_seen))
+            wanted = wanted if steps is None else min(wanted, steps - step)
             taken = [self._take(wanted)]
             count = _count_steps(taken[0])
             step += count
@@ -326,23 +299,6 @@ class Reader:
                 self._num_batches = self._num_batches or step or None
                 break
         self._reopen_at_end()
-
-    def _next_steps(self):
-        """Returns how many steps the next execution runs at the most."""
-        if self._asked:
-            return self._asked
-        return min(self._find_steps(), self._most_steps or self._source.length)
-
-    def _find_steps(self):
-        if self._joiner:
-            return self._joiner.next_steps()
-        if self._selector:
-            return self._selector.next_steps()
-        if not self._steps_seen and not keras_private.has_all_weights(self._model):
-            return 1  # Only a step tells how much work one is.
-        num_weights = sum(weight.shape.num_elements() for weight in self._model.weights)
-        length = modes.count_steps_of_execution(num_weights, self._source.batch_size)
-        return min(self._source.length, length)
 
     def _reopen_at_end(self):
         """Opens the data again when they have ended, as Keras does.
@@ -369,11 +325,6 @@ class Reader:
         if self._source.is_stacked:
             self._shards.check(data)
         return data
-
-    @property
-    def _asked(self):
-        """Steps of an execution that the user asked for, or `None` where they are to be found."""
-        return None if self._joiner else self._model.asked_steps_per_execution
 
     def _make_source(self):
         arrays = keras_private.find_arrays(self.adapter)
@@ -405,7 +356,8 @@ class Reader:
         source = source or self._source
         if source.is_stacked:
             return source
-        return sources.StreamSource(source.dataset, self.num_batches, self._asked, self._strategy)
+        asked = self.execution_length.asked
+        return sources.StreamSource(source.dataset, self.num_batches, asked, self._strategy)
 
     def _refuse_unless_single_steps(self, dataset):
         """Raises if data that cannot be stacked cannot be had in this mode."""

@@ -110,7 +110,7 @@ class Trainer:
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
-        reader.join_steps(callbacks, "train")
+        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
         self.stop_training = False
         self._watch_outputs(callbacks, reader)
         self.make_train_function()
@@ -170,7 +170,7 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
-        reader.join_steps(callbacks, "test")
+        reader.execution_length.join_steps(callbacks, "test", reader.is_in_memory)
         self.make_test_function()
         _check_executor(self.test_function, reader)
         self.stop_evaluating = False
@@ -240,7 +240,7 @@ class Trainer:
         """Lets the steps of this fit look at what logs do not tell, if a callback asks for it."""
         is_asked = any(getattr(one, "watches_outputs", False) for one in callbacks.callbacks)
         is_alone = self.distribute_strategy.num_replicas_in_sync == 1
-        has_many_steps = reader.joins_steps or self.asked_steps_per_execution != 1
+        has_many_steps = reader.execution_length.is_joined or self.asked_steps_per_execution != 1
         is_watched = is_asked and is_alone
         watched = output_watch.find_watched(self, has_many_steps) if is_watched else ()
         if watched and (self._kept_watch is None or self._kept_watch.watched != watched):
@@ -256,7 +256,8 @@ class Trainer:
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""
         reader, callbacks = progress.reader, progress.callbacks
-        reader.join_steps(callbacks, "train")  # Again: a callback may have begun to listen.
+        # Again: a callback may have begun to listen.
+        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
         with reader.catch_end():
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)

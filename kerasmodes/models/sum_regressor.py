@@ -6,7 +6,7 @@ How the step is run (eager, compiled, fused) is not here: that is `model.py`.
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import Model, data_checks, finite_data
+from kerasmodes.engine import Model, finite_data, target_checks
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -90,7 +90,7 @@ class SumRegressor(Model):
         width = self.layers[0].input_spec.axes[-1] if self.built else None
         received = f"a {type(x).__name__}"
         if hasattr(x, "shape"):
-            received = f"x with shape={data_checks.show_shape(x.shape)}"
+            received = f"x with shape={target_checks.show_shape(x.shape)}"
         if not hasattr(x, "shape") or not tf.TensorShape(x.shape).is_compatible_with([None, width]):
             raise ValueError(
                 f"`x` must have shape [batch, {width or 'features'}], in one array. "
@@ -132,4 +132,4 @@ class SumRegressor(Model):
 def _check_targets(y, sample_weight):
     if not hasattr(y, "shape"):
         raise ValueError(f"`y` must be given, in one array [batch, 1]. Received: y={y!r}")
-    data_checks.check_targets(y, sample_weight, (None, 1))
+    target_checks.check_targets(y, sample_weight, (None, 1))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.engine import joined_steps, model_state
+from kerasmodes.engine import execution_length, model_state
 
 MODES = ("eager", "graph", "xla", "fused", "auto")
 X = np.random.default_rng(0).uniform(1, 2, (48, 4)).astype("float32")
@@ -713,7 +713,7 @@ def test_a_log_of_a_step_in_the_middle_of_an_execution_is_seen(mode):
 
 
 def test_a_log_of_one_of_several_joined_steps_is_seen(monkeypatch):
-    monkeypatch.setattr(joined_steps, "SECONDS", 1e9)  # Executions of 1, 2, 4 and 5 steps.
+    monkeypatch.setattr(execution_length, "SECONDS", 1e9)  # Executions of 1, 2, 4 and 5 steps.
     broken = Y.copy()
     broken[BAD] = 0
     report, _, _ = fit(make_model("graph", cls=OwnStep), X, broken)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.engine import joined_steps
+from kerasmodes.engine import execution_length
 
 X = np.random.default_rng(0).normal(size=(42, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
@@ -34,7 +34,7 @@ class Observer(Listener):
 @pytest.fixture(autouse=True)
 def _endless_patience(monkeypatch):
     """However busy the machine, no execution is too long."""
-    monkeypatch.setattr(joined_steps, "SECONDS", 1e9)
+    monkeypatch.setattr(execution_length, "SECONDS", 1e9)
 
 
 @functools.cache
@@ -91,7 +91,7 @@ def test_joined_steps_have_the_numbers_of_single_ones(mode):
 )
 def test_a_callback_that_needs_each_step_is_a_listener(callback, is_listener):
     callbacks = keras.callbacks.CallbackList([callback])
-    assert joined_steps.has_listener(callbacks, "train") == is_listener
+    assert execution_length.has_listener(callbacks, "train") == is_listener
 
 
 def test_a_callback_may_listen_to_the_validation_only():
@@ -99,8 +99,8 @@ def test_a_callback_may_listen_to_the_validation_only():
         [keras.callbacks.LambdaCallback(on_train_batch_end=print)]
     )
     callbacks.callbacks[0].on_train_batch_end = lambda batch, logs=None: None
-    assert joined_steps.has_listener(callbacks, "train")
-    assert not joined_steps.has_listener(callbacks, "test")
+    assert execution_length.has_listener(callbacks, "train")
+    assert not execution_length.has_listener(callbacks, "test")
 
 
 def test_a_listener_hears_each_step():
@@ -175,10 +175,10 @@ def test_a_resumed_fit_ends_as_one_that_was_never_stopped(tmp_path):
 
 
 def test_executions_become_longer_until_they_would_be_seen(monkeypatch):
-    monkeypatch.setattr(joined_steps, "SECONDS", 1.0)
+    monkeypatch.setattr(execution_length, "SECONDS", 1.0)
     now = 0.0
-    monkeypatch.setattr(joined_steps.time, "perf_counter", lambda: now)
-    joiner, lengths = joined_steps.StepJoiner(set), []
+    monkeypatch.setattr(execution_length.time, "perf_counter", lambda: now)
+    joiner, lengths = execution_length.StepJoiner(set), []
     for seconds_per_step in [0.05] * 6 + [0.2] * 3:
         lengths.append(joiner.next_steps())
         now += lengths[-1] * seconds_per_step
