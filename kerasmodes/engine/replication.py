@@ -189,21 +189,21 @@ class ReplicatedPrediction:
         return run(batches)
 
 
-def run_on_shards(model: keras.Model, kind: str, shards: Any):
+def run_on_shards(strategy: tf.distribute.Strategy, step: Callable, is_list: bool, shards: Any):
     """Runs a step on a batch of a distributed data set, as Keras does.
 
     Args:
-        model: The model.
-        kind: `"train"`, `"test"` or `"predict"`.
+        strategy: The strategy of the replicas.
+        step: Function of one replica's batch.
+        is_list: Whether the replicas' outputs are wanted, instead of the means of their logs.
         shards: Nested distributed values: each replica's shard, of whatever kind.
 
     Returns:
-        The mean over the replicas of each log; when predicting, a list of the replicas' outputs.
+        The mean over the replicas of each log, or a list of the replicas' outputs.
     """
-    strategy = model.distribute_strategy
-    outputs = strategy.run(getattr(model, f"{kind}_step"), args=(shards,))
+    outputs = strategy.run(step, args=(shards,))
     flat = tf.nest.flatten(outputs)
-    if kind != "predict":
+    if not is_list:
         means = [strategy.reduce("mean", log, axis=None) for log in flat]
         return tf.nest.pack_sequence_as(outputs, means)
     parts = zip(*map(strategy.experimental_local_results, flat), strict=True)

@@ -103,7 +103,8 @@ class Executor:
 
     @functools.cached_property
     def _step_on_shards(self):
-        step = functools.partial(replication.run_on_shards, self.model, self.kind)
+        strategy, is_list = self.model.distribute_strategy, self.kind == "predict"
+        step = functools.partial(replication.run_on_shards, strategy, self.step, is_list)
         mode = modes.MODES[self.mode]
         if mode.run_eagerly:
             return step
