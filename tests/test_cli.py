@@ -1,6 +1,7 @@
 """The command: run folders, flags that are the library's arguments, errors in one line."""
 
 import argparse
+import contextlib
 import inspect
 import json
 import re
@@ -167,6 +168,34 @@ def test_an_error_names_the_flag_that_was_typed(words, status, message, own_fold
 def test_the_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"{km.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["tune", "--help"],
+        ["train", "sum", "--help"],
+        ["train", "sum", "--print-config"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_one_line(words, capsys):
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(words) == 1
+    found = capsys.readouterr().err
+    assert found == "error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_command_whose_output_cannot_be_written_is_one_line(capsys, monkeypatch):
+    def launch(command, num_workers, max_restarts):
+        print("it runs")  # It stays in a buffer.
+
+    monkeypatch.setattr("kerasmodes.launching.launch", launch)
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(["launch", "--", "train", "sum"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("words", [["--max_trials=3", "4"], ["--max-trials=3", "4"]])

@@ -37,7 +37,7 @@ def prepare(parser: jsonargparse.ArgumentParser) -> Command:
 
 
 def generate(parser: jsonargparse.ArgumentParser) -> Command:
-    """Draw new images with a trained GAN, into the folder of its run.
+    """Draw new images with a trained GAN, into its run's folder.
 
     A picture has a row for each scale.
     """

@@ -186,6 +186,8 @@ def test_commands_that_join_need_a_seed(capsys):
         ),
         (["--join=somewhere"], "`--join` must be ADDRESS:PORT"),
         (["--join=somewhere", "--worker-id=0"], "`--join` must be ADDRESS:PORT"),
+        (["--max-restarts=2"], "`--max-restarts` needs `--num-workers`: without workers,"),
+        (["--max-restarts=-1"], "`--max-restarts` must be an integer, at least 0"),
         (["--loss=x"], "`--loss` must be one of binary_crossentropy"),
         (["--objective=x"], "`--objective` must be a log of which it is known"),
         (["--chief=a:1", "--join=b:1"], "`--join` must be left out with `--chief`"),
