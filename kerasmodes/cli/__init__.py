@@ -184,7 +184,7 @@ def _name_missing(message, parser):
 
 
 def _show_error(error):
-    errors.print(f"error: {error}", markup=False, highlight=False, style="red")
+    errors.print(f"error: {error}", style="red")
 
 
 def _replace_underscores(word):

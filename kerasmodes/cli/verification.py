@@ -39,7 +39,7 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
         console.print(report)
         if flags.path is not None:
             report.save(flags.path)
-            console.print(f"Written: {flags.path}", highlight=False)
+            console.print(f"Written: {flags.path}")
         if not report.ok:
             raise ValueError("the numbers are not the same in every way: see the table")
 
