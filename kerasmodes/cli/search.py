@@ -8,6 +8,7 @@ import functools
 import json
 import pathlib
 import random
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -204,6 +205,10 @@ def _report(tuner, name, flags):
         f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "
         "for TensorBoard, hparams."
     )
-    console.print(
-        f"The best trial again: kerasmodes train {name} --config {directory / run_folders.CONFIG}"
-    )
+    path = directory / run_folders.CONFIG
+    console.print(f"The best trial again: {_describe_training(name, path)}")
+
+
+def _describe_training(name, path):
+    """Returns the command that trains with a file, as one writes it in a shell."""
+    return shlex.join(["kerasmodes", "train", name, "--config", str(path)])

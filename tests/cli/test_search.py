@@ -19,6 +19,7 @@ import pytest
 from processes import has_ended, list_children, open_process
 
 from kerasmodes import cli
+from kerasmodes.cli import search
 from kerasmodes.launching import find_free_ports
 
 SUM = ["tune", "sum", "--num-samples=64", "--max-trials=3", "--epochs=2", "--seed=0"]
@@ -165,6 +166,11 @@ def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
     assert seed >= 0
     assert cli.main([*words, "--max-trials=1", "--overwrite=true"]) == 0
     assert json.loads((own_folder / "search/random/search.json").read_text())["seed"] != seed
+
+
+def test_the_command_of_the_best_trial_can_be_copied_from_any_folder():
+    words = search._describe_training("sum", pathlib.Path("my search", "config.yaml"))
+    assert words == "kerasmodes train sum --config 'my search/config.yaml'"
 
 
 def test_commands_that_join_need_a_seed(capsys):
