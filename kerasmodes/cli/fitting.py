@@ -85,12 +85,12 @@ def fit(
     is_new = not (folder / run_folders.CONFIG).exists()
     run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
-    # A progress bar is for a terminal, not for a file.
-    verbose = 1 if console.is_terminal else 2
     records.append(progress.ProgressBar())
     try:
         with launching.call_on_sigterm(sys.exit), tracking.name_stores():
-            model.fit(**fit_arguments, verbose=verbose, callbacks=records)
+            model.fit(
+                **fit_arguments, verbose=progress.choose_verbosity(console), callbacks=records
+            )
     except (KeyboardInterrupt, SystemExit, FloatingPointError) as error:
         run_record.end(error)
         if history.csv_file is not None:  # Training has started.

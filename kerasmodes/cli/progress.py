@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 import keras
+import rich.console
 
 # Columns of what the bar writes: itself with the time that is left and that of a step; a number.
 WIDTH_OF_BAR, WIDTH_OF_NUMBER = 38, 7
@@ -29,3 +30,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             if width <= room:
                 kept[name], room = value, room - width
         return kept
+
+
+def choose_verbosity(console: rich.console.Console) -> int:
+    """Returns `verbose` of `fit`: 1, a bar, on a terminal; 2, a line an epoch, in a file.
+
+    Keras's bar has colours, and moves the cursor: it is not for who sets `NO_COLOR`, nor for a
+    terminal that can do neither.
+    """
+    return 2 if console.color_system is None or console.no_color else 1

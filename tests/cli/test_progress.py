@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import rich.console
 
 from kerasmodes.cli import progress
 
@@ -35,3 +36,17 @@ def test_the_losses_of_a_gan_fit_into_80_columns(monkeypatch):
     bar = progress.ProgressBar()
     bar.set_params({"verbose": 1, "epochs": 1, "steps": 80})
     assert [*bar._fit_logs(LOGS)] == ["d_loss", "g_loss"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_terminal", "expected"),
+    [
+        ({"TERM": "xterm"}, True, 1),
+        ({"TERM": "xterm"}, False, 2),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, 2),
+        ({"TERM": "dumb"}, True, 2),
+    ],
+)
+def test_a_bar_is_for_a_terminal_with_colours(environment, is_terminal, expected):
+    console = rich.console.Console(force_terminal=is_terminal, _environ=environment)
+    assert progress.choose_verbosity(console) == expected
