@@ -188,6 +188,23 @@ def test_output_that_cannot_be_written_is_one_line(words, capsys):
     assert found == "error: standard output cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "runs"), "runs: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("no such thing"), "no such thing"),
+    ],
+)
+def test_an_error_of_the_system_is_written_as_other_programs_do(error, words, capsys, monkeypatch):
+    def launch(command, num_workers, max_restarts):
+        raise error
+
+    monkeypatch.setattr("kerasmodes.launching.launch", launch)
+    assert cli.main(["launch", "--", "train", "sum"]) == 1
+    assert capsys.readouterr().err == f"error: {words}\n"
+
+
 def test_a_command_whose_output_cannot_be_written_is_one_line(capsys, monkeypatch):
     def launch(command, num_workers, max_restarts):
         print("it runs")  # It stays in a buffer.

@@ -92,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EXPECTED as error:
         if show_traceback:
             raise
-        _show_error(name_flags(str(error), parser) if parser else error)
+        words = _describe(error)
+        _show_error(name_flags(words, parser) if parser else words)
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted", style="red")
@@ -181,6 +182,13 @@ def _name_missing(message, parser):
     flags = {name: f"--{name.replace('_', '-')}" for name in names.split(", ")}
     names = [flag if flag in usage else name for name, flag in flags.items()]
     return start + required + ", ".join(names)
+
+
+def _describe(error):
+    """Returns what an error says; one of the system is written without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def _show_error(error):
