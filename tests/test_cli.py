@@ -9,11 +9,12 @@ import re
 import keras
 import numpy as np
 import pytest
+import rich.console
 from PIL import Image
 
 import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.cli import kinds, run_folders
+from kerasmodes.cli import flags, kinds, run_folders
 
 TINY_GAN = [
     "--generator-filters=2",
@@ -213,6 +214,15 @@ def test_a_command_whose_output_cannot_be_written_is_one_line(capsys, monkeypatc
     with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
         assert cli.main(["launch", "--", "train", "sum"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_run_that_cannot_show_its_folder_leaves_none(own_folder, capsys, monkeypatch):
+    # Its own: a console repeats what it could not write.
+    monkeypatch.setattr("kerasmodes.cli.fitting.console", rich.console.Console(**flags.PLAIN))
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(["train", "sum", "--num-samples=32", "--mode=eager"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(own_folder.iterdir())
 
 
 @pytest.mark.parametrize("words", [["--max_trials=3", "4"], ["--max-trials=3", "4"]])

@@ -83,8 +83,8 @@ def fit(
         return
     records += loggers  # Last: they copy what the others have written.
     is_new = not (folder / run_folders.CONFIG).exists()
-    run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
+    run_folders.write_config(folder, flags)
     records.append(progress.ProgressBar())
     try:
         with launching.call_on_sigterm(sys.exit), tracking.name_stores():
