@@ -36,7 +36,7 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
             **pick(flags, flags_of_verify),
             **given,
         )
-        console.print(report)
+        console.print(report, markup=True)
         if flags.path is not None:
             report.save(flags.path)
             console.print(f"Written: {flags.path}")
