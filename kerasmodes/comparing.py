@@ -87,12 +87,11 @@ def compare_modes(
                 run.train_epoch()
                 progress.advance(task)
     rows = _make_rows(runs, steps)
-    console = rich.console.Console()
-    console.print(_make_table(rows, steps))
+    rich.console.Console().print(_make_table(rows, steps))
     if directory is not None:
         comparison_files.save_comparison(rows, directory)
         written = ", ".join(f"{directory}/{name}" for name in comparison_files.FILES)
-        console.print(f"Written: {written}", highlight=False)
+        print(f"Written: {written}")
     return rows
 
 

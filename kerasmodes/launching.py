@@ -95,6 +95,8 @@ def _run(command, num_workers):
             workers.append(_Worker(index, command, environment, ends))
         for _ in workers:
             worker = ends.get()
+            if worker.error is not None:
+                raise worker.error
             if worker.process.returncode != 0:
                 raise WorkerError(worker.describe_failure())
     except BaseException as error:
@@ -161,6 +163,7 @@ class _Worker(Process):
     def __init__(self, index, command, environment, ends):
         self.index = index
         self.tail = []
+        self.error = None  # Of this process's output.
         super().__init__(f"Worker {index}", command, environment, ends, subprocess.PIPE)
 
     def start_reading(self) -> None:
@@ -175,8 +178,15 @@ class _Worker(Process):
         for line in self.process.stdout:
             text = line.decode(errors="replace").rstrip("\n")
             self.tail = [*self.tail[1 - TAIL_LINES :], text]
+            self._show(text)
+
+    def _show(self, text):
+        try:
             sys.stdout.write(f"[worker {self.index}] {text}\n")
             sys.stdout.flush()
+        except OSError as error:
+            self.error = error
+            self.send_signal(signal.SIGTERM)
 
     def describe_failure(self) -> str:
         return "\n".join([f"{self.describe_end()}. Its last lines:", *self.tail])

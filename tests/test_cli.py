@@ -1,6 +1,7 @@
 """The command: run folders, flags that are the library's arguments, errors in one line."""
 
 import argparse
+import contextlib
 import inspect
 import json
 import re
@@ -8,11 +9,12 @@ import re
 import keras
 import numpy as np
 import pytest
+import rich.console
 from PIL import Image
 
 import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.cli import kinds, run_folders
+from kerasmodes.cli import flags, kinds, run_folders
 
 TINY_GAN = [
     "--generator-filters=2",
@@ -167,6 +169,60 @@ def test_an_error_names_the_flag_that_was_typed(words, status, message, own_fold
 def test_the_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"{km.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["tune", "--help"],
+        ["train", "sum", "--help"],
+        ["train", "sum", "--print-config"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_one_line(words, capsys):
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(words) == 1
+    found = capsys.readouterr().err
+    assert found == "error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "runs"), "runs: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("no such thing"), "no such thing"),
+    ],
+)
+def test_an_error_of_the_system_is_written_as_other_programs_do(error, words, capsys, monkeypatch):
+    def launch(command, num_workers, max_restarts):
+        raise error
+
+    monkeypatch.setattr("kerasmodes.launching.launch", launch)
+    assert cli.main(["launch", "--", "train", "sum"]) == 1
+    assert capsys.readouterr().err == f"error: {words}\n"
+
+
+def test_a_command_whose_output_cannot_be_written_is_one_line(capsys, monkeypatch):
+    def launch(command, num_workers, max_restarts):
+        print("it runs")  # It stays in a buffer.
+
+    monkeypatch.setattr("kerasmodes.launching.launch", launch)
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(["launch", "--", "train", "sum"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_run_that_cannot_show_its_folder_leaves_none(own_folder, capsys, monkeypatch):
+    # Its own: a console repeats what it could not write.
+    monkeypatch.setattr("kerasmodes.cli.fitting.console", rich.console.Console(**flags.PLAIN))
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert cli.main(["train", "sum", "--num-samples=32", "--mode=eager"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(own_folder.iterdir())
 
 
 @pytest.mark.parametrize("words", [["--max_trials=3", "4"], ["--max-trials=3", "4"]])

@@ -125,8 +125,8 @@ def test_optimizers_and_metrics_are_not_shared_between_modes():
 
 @pytest.mark.slow
 def test_table_picture_and_json_are_written(tmp_path, capsys):
-    rows = compare(modes=("keras", "graph"), directory=tmp_path / "new" / "folder")
-    folder = tmp_path / "new" / "folder"
+    folder = tmp_path / "new" / "[b] :x: folder"
+    rows = compare(modes=("keras", "graph"), directory=folder)
     assert sorted(path.name for path in folder.iterdir()) == [
         *("modes.json", "modes.png", "modes_events")
     ]
@@ -135,7 +135,7 @@ def test_table_picture_and_json_are_written(tmp_path, capsys):
         assert picture.size[0] == 840
     printed = capsys.readouterr().out
     assert "3 steps in each mode" in printed
-    assert "Written:" in printed
+    assert f"Written: {folder}/modes.png, " in printed
 
 
 def test_without_a_directory_nothing_is_written(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Tests of workers on this machine: what they are told, shown, and how they end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -78,6 +79,16 @@ def test_workers_start_again_after_a_failure(tmp_path, monkeypatch, capsys):
 def test_the_last_failure_is_raised_when_no_restart_is_left():
     with pytest.raises(launching.WorkerError, match="ended with 7"):
         launching.launch(program("raise SystemExit(7)"), num_workers=1, max_restarts=1)
+
+
+def test_output_that_cannot_be_shown_ends_the_workers():
+    source = "import time; print('ready', flush=True); time.sleep(1000)"
+    with (
+        pytest.raises(OSError, match="No space left on device"),
+        open("/dev/full", "w") as full,
+        contextlib.redirect_stdout(full),
+    ):
+        launching.launch(program(source), num_workers=2)
 
 
 LAUNCHES = f"""{WITHOUT_TENSORFLOW}

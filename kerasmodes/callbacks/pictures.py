@@ -8,6 +8,7 @@ import math
 import os
 import pathlib
 import time
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -25,7 +26,9 @@ from kerasmodes import (
 FRAME_SECONDS = 0.3
 ZOOM = 4
 GAP = 4  # pixels between images
+MOST_TEXT, LEAST_TEXT = 20, 10  # pixels
 PANELS_IN_A_ROW = 2  # More would not be legible in a page of 830 pixels.
+LEGEND_TOP = -0.22  # of the height of a panel: below the words on its axis
 LINE_STYLES = ("-", "--", "-.", ":")
 DRAWING_SHARE = 0.05  # of the time of a fit, for its curves
 CURVES_KEY = "curves"  # names the text in a PNG file that holds its curves
@@ -43,6 +46,8 @@ class SampleGrid(keras.callbacks.Callback):
         num_images: Positive int, images in a row.
         seed: Int, at least 0, that fixes the latents.
         averaged: Bool, whether the averaged weights make the images, if the model has an average.
+        class_names: List of the names of the classes, by label, to write above the columns of a
+            model that generates by class; `None` writes none.
 
     Raises:
         ValueError: If `num_images` is not positive, or `directory` is a file.
@@ -66,6 +71,7 @@ class SampleGrid(keras.callbacks.Callback):
         num_images: int = 8,
         seed: int = 0,
         averaged: bool = True,
+        class_names: Sequence[str] | None = None,
     ):
         super().__init__()
         arguments.check_positive_integers(num_images=num_images)
@@ -75,6 +81,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.averaged = averaged
         self.num_images = num_images
         self.seed = seed
+        self.class_names = class_names
         self.paths = []
 
     def on_train_begin(self, logs=None):
@@ -86,7 +93,11 @@ class SampleGrid(keras.callbacks.Callback):
             return
         path = self._make_path(epoch)
         scales = draw_samples(self.model, self.num_images, self.seed, self.averaged)
-        data.save_image(data.image_grid(scales, self.num_images, zoom=ZOOM, gap=GAP), path)
+        grid = data.image_grid(scales, self.num_images, zoom=ZOOM, gap=GAP)
+        if self.class_names:
+            labels = [number % len(self.class_names) for number in range(self.num_images)]
+            grid = _write_names(grid, labels, self.class_names)
+        data.save_image(grid, path)
         self.paths.append(path)
 
     def on_train_end(self, logs=None):
@@ -191,6 +202,26 @@ def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool)
     return list(scales) if isinstance(scales, (list, tuple)) else [scales]
 
 
+def _write_names(grid, labels, names):
+    """Returns a grid with the name of its class above each column, or the label in little room."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    pitch = (grid.shape[1] + GAP) // len(labels)
+    room = pitch - 3 * GAP
+    for size in range(MOST_TEXT, LEAST_TEXT - 1, -1):
+        font = ImageFont.load_default(size)
+        if max(map(font.getlength, names)) <= room:
+            break
+    else:
+        names = [*map(str, range(len(names)))]
+    margin = Image.new("L", (grid.shape[1], 2 * size), 255)
+    for column, label in enumerate(labels):
+        place = (column * pitch + (pitch - GAP) // 2, size)
+        ImageDraw.Draw(margin).text(place, names[label], fill=0, font=font, anchor="mm")
+    pixels = np.asarray(margin)[..., np.newaxis].repeat(grid.shape[-1], axis=-1)
+    return np.concatenate([pixels, grid], axis=0)
+
+
 def _draw_curves(curves, path):
     panels = log_panels.list_panels(curves)
     if not panels:  # A step without logs.
@@ -219,8 +250,9 @@ def _draw_panel(axes, panel):
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure_style.style_axes(axes)
     figure_style.set_title(axes, panel.title)
-    if len(panel.lines) > 1:
-        axes.legend(frameon=False, fontsize=figure_style.SMALL)
+    if len(panel.lines) > 1:  # Below the panel: within, it would lie on lines.
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, LEGEND_TOP), "ncols": 2}
+        axes.legend(frameon=False, fontsize=figure_style.SMALL, **below)
 
 
 def _read_curves(path, num_epochs):

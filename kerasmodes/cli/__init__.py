@@ -26,8 +26,16 @@ from kerasmodes.cli import (
     verification,
 )
 from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
-from kerasmodes.cli.flags import Command, console, errors, name_flags
-from kerasmodes.cli.help import EPILOG, HELP, PRINT_CONFIG, HelpFormatter, describe_commands
+from kerasmodes.cli.flags import Command, errors, name_flags
+from kerasmodes.cli.help import (
+    EPILOG,
+    HELP,
+    PRINT_CONFIG,
+    HelpFormatter,
+    Parser,
+    describe_commands,
+)
+from kerasmodes.cli.output import flush_output
 
 COMMANDS = {
     "train": {"sum": training.train_sum, "msggan": training.train_msggan},
@@ -42,6 +50,8 @@ COMMANDS = {
     "verify": verification.verify,
 }
 LIGHT_COMMANDS = ("launch", "report")  # Their work needs no TensorFlow.
+# Errors whose words are enough.
+EXPECTED = (ImportError, ValueError, TypeError, RuntimeError, OSError, FloatingPointError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,31 +75,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     show_traceback = words[:1] == ["--traceback"]
     words = words[show_traceback:]
-    if words[:1] == ["--version"]:
-        console.print(kerasmodes.__version__, highlight=False)
-        return 0
     path, command = find_command(words)
-    rest = words[len(path) :]
-    if isinstance(command, dict) and (not words or (rest and rest[0] in HELP)):
-        console.print(describe_commands(path, command), markup=False, highlight=False)
-        return 0
+    parser = None
     try:
-        parser, run, flags = _read_flags(path, command, rest)
+        with flush_output():
+            if _show_words(path, command, words):
+                return 0
+            parser, run, flags = _read_flags(path, command, words[len(path) :])
+            if path[0] not in LIGHT_COMMANDS:
+                quiet_start.import_library()
+            run(flags)
     except argparse.ArgumentError as error:
         name = " ".join(["kerasmodes", *path, "--help"])
         _show_error(f"{' '.join(str(error).split())} (see {name})")
         return 2
-    except ImportError as error:
-        _show_error(str(error))
-        return 1
-    try:
-        if path[0] not in LIGHT_COMMANDS:
-            quiet_start.import_library()
-        run(flags)
-    except (ImportError, ValueError, TypeError, RuntimeError, OSError, FloatingPointError) as error:
+    except EXPECTED as error:
         if show_traceback:
             raise
-        _show_error(name_flags(str(error), parser))
+        words = _describe(error)
+        _show_error(name_flags(words, parser) if parser else words)
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted", style="red")
@@ -119,7 +123,7 @@ def make_parser(
         path: Path of the command, for example `("train", "sum")`.
         command: Function of `COMMANDS` that adds the flags.
     """
-    parser = jsonargparse.ArgumentParser(
+    parser = Parser(
         prog=" ".join(["kerasmodes", *path]),
         description=inspect.getdoc(command),
         epilog=EPILOG,
@@ -135,6 +139,18 @@ def make_parser(
         help="YAML file of flags; those beside it win.",
     )
     return parser, command(parser)
+
+
+def _show_words(path, command, words):
+    """Shows the version, or the help of a group of commands; returns whether it was asked for."""
+    rest = words[len(path) :]
+    if words[:1] == ["--version"]:
+        print(kerasmodes.__version__)
+    elif isinstance(command, dict) and (not words or (rest and rest[0] in HELP)):
+        print(describe_commands(path, command))
+    else:
+        return False
+    return True
 
 
 def _read_flags(path, command, words):
@@ -168,8 +184,15 @@ def _name_missing(message, parser):
     return start + required + ", ".join(names)
 
 
+def _describe(error):
+    """Returns what an error says; one of the system is written without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
 def _show_error(error):
-    errors.print(f"error: {error}", markup=False, highlight=False, style="red")
+    errors.print(f"error: {error}", style="red")
 
 
 def _replace_underscores(word):

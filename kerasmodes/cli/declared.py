@@ -5,10 +5,10 @@ To import the library starts TensorFlow, which takes seconds; flags and their he
 
 import ast
 import builtins
-import copy
 import functools
 import importlib.util
 import inspect
+import itertools
 import pathlib
 import sys
 import types
@@ -17,11 +17,10 @@ from typing import Any
 
 # Packages whose sources are read. Of others, only Python's own are imported.
 READ = ("kerasmodes", "keras")
-BODY = ast.parse("raise NotImplementedError('declared, not imported')").body
 
 
 class Module(types.ModuleType):
-    """A module that is read, not run: each name is evaluated when it is first asked for.
+    """A module that is read, not run: each name is looked up when it is first asked for.
 
     A function has its signature, its docstring and no body. A class has those of its constructor,
     and its methods, the inherited ones included; docstrings are not inherited. Of a name with
@@ -97,33 +96,11 @@ def _find_method(cls, name):
         if isinstance(one, ast.FunctionDef) and one.name == name:
             return _make_function(one, cls._module)
     for base in cls._node.bases:
-        value = _run(ast.Expression(base), cls._module)
+        value = _read_value(base, cls._module)
         found = _find_method(value, name) if isinstance(value, _Class) else None
         if found is not None:
             return found
     return None
-
-
-class _Names(dict):
-    """The names that an expression of a module may use."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.module = module
-
-    def __missing__(self, name):
-        try:
-            return getattr(self.module, name)
-        except AttributeError:
-            raise KeyError(name) from None
-
-
-def _run(node, module, names=None):
-    """Returns the value of an expression; runs a statement whose names are then in `names`."""
-    mode = "eval" if isinstance(node, ast.Expression) else "exec"
-    code = compile(ast.fix_missing_locations(node), module.__name__, mode)
-    names = _Names(module) if names is None else names
-    return eval(code, {"__builtins__": builtins, "__name__": module.__name__}, names)
 
 
 def _evaluate(node, name, module):
@@ -140,17 +117,67 @@ def _evaluate(node, name, module):
         if node.module == module.__name__:  # A package that imports a module of its own.
             return _import_module(f"{node.module}.{own}")
         return getattr(_import_module(node.module), own)
-    return _run(ast.Expression(node.value), module)
+    return _read_value(node.value, module)
+
+
+def _read_value(node, module):
+    """Returns the value of an expression: of literals, names, and what annotations have."""
+    read = functools.partial(_read_value, module=module)
+    match node:
+        case ast.Constant() | ast.UnaryOp():
+            return ast.literal_eval(node)
+        case ast.Name(id=name):
+            is_own = name in module._nodes or not hasattr(builtins, name)
+            return getattr(module if is_own else builtins, name)
+        case ast.Attribute(value=value, attr=name):
+            return getattr(read(value), name)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            lists = [
+                read(part.value) if isinstance(part, ast.Starred) else [read(part)]
+                for part in parts
+            ]
+            return (list if isinstance(node, ast.List) else tuple)(itertools.chain(*lists))
+        case ast.Dict(keys=keys, values=values):
+            return {read(key): read(value) for key, value in zip(keys, values, strict=True)}
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return read(left) | read(right)
+        case ast.Subscript(value=value, slice=part):
+            return read(value)[read(part)]
+        case ast.Lambda():
+            return _Unknown("lambda", (), {})
+    raise NotImplementedError(f"{module.__name__} has {ast.unparse(node)!r}, which is not read")
 
 
 def _make_function(node, module):
-    node = copy.copy(node)
-    words = ast.get_docstring(node)
-    node.body = [*([] if words is None else [ast.Expr(ast.Constant(words))]), *BODY]
-    node.decorator_list, node.returns = [], None
-    names = _Names(module)
-    _run(ast.Module([node], []), module, names)
-    return names[node.name]
+    def function(*args, **kwargs):
+        raise NotImplementedError("declared, not imported")
+
+    function.__name__ = function.__qualname__ = node.name
+    function.__module__, function.__doc__ = module.__name__, ast.get_docstring(node)
+    function.__signature__ = inspect.Signature(_list_parameters(node.args, module))
+    return function
+
+
+def _list_parameters(node, module):
+    """Returns the parameters of a signature in its source."""
+    one = inspect.Parameter
+    positional = [(arg, one.POSITIONAL_ONLY) for arg in node.posonlyargs]
+    positional += [(arg, one.POSITIONAL_OR_KEYWORD) for arg in node.args]
+    defaults = [None] * (len(positional) - len(node.defaults)) + node.defaults
+    found = [(*pair, default) for pair, default in zip(positional, defaults, strict=True)]
+    found += [(node.vararg, one.VAR_POSITIONAL, None)]
+    pairs = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+    found += [(arg, one.KEYWORD_ONLY, default) for arg, default in pairs]
+    found += [(node.kwarg, one.VAR_KEYWORD, None)]
+
+    def read(node):
+        return one.empty if node is None else _read_value(node, module)
+
+    return [
+        one(arg.arg, kind, default=read(default), annotation=read(arg.annotation))
+        for arg, kind, default in found
+        if arg is not None
+    ]
 
 
 @functools.cache

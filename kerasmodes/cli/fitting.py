@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, atomic_files, callbacks, launching, replicas, strategies
-from kerasmodes.cli import run_folders, short_runs, tracking
+from kerasmodes.cli import progress, run_folders, short_runs, tracking
 from kerasmodes.cli.flags import console, name_flag
 from kerasmodes.engine import shard_checks
 
@@ -60,12 +60,12 @@ def fit(
 
     With several workers, only the chief prints and writes.
     """
-    guards, progress = _make_guards(folder, flags)
+    guards, resume = _make_guards(folder, flags)
     loggers = tracking.make_run_loggers(flags, folder)
     fit_arguments = short_runs.limit_data(flags, **fit_arguments)
     if not replicas.is_chief(model.distribute_strategy):
         run = functools.partial(short_runs.run_once, model) if flags.fast_dev_run else model.fit
-        run(**fit_arguments, verbose=0, callbacks=[*guards, *progress])
+        run(**fit_arguments, verbose=0, callbacks=[*guards, *resume])
         return
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
     run_record = callbacks.RunRecord(folder / "run.json")
@@ -76,20 +76,21 @@ def fit(
         _make_board(model, folder, flags),
         callbacks.LossCurves(folder / run_folders.CURVES),
         run_record,
-        *progress,
+        *resume,
     ]
     if flags.fast_dev_run:
         short_runs.run_once(model, records, **fit_arguments)
         return
     records += loggers  # Last: they copy what the others have written.
     is_new = not (folder / run_folders.CONFIG).exists()
-    run_folders.write_config(folder, flags)
     console.print(f"Run folder:  {folder} (mode {model.mode!r})")
-    # A progress bar is for a terminal, not for a file.
-    verbose = "auto" if console.is_terminal else 2
+    run_folders.write_config(folder, flags)
+    records.append(progress.ProgressBar())
     try:
         with launching.call_on_sigterm(sys.exit), tracking.name_stores():
-            model.fit(**fit_arguments, verbose=verbose, callbacks=records)
+            model.fit(
+                **fit_arguments, verbose=progress.choose_verbosity(console), callbacks=records
+            )
     except (KeyboardInterrupt, SystemExit, FloatingPointError) as error:
         run_record.end(error)
         if history.csv_file is not None:  # Training has started.

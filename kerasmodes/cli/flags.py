@@ -19,8 +19,9 @@ if TYPE_CHECKING:  # The command imports TensorFlow only to work.
 # What adds the flags of a command returns the function that runs it.
 Command = Callable[[jsonargparse.Namespace], None]
 
-console = rich.console.Console(soft_wrap=True)
-errors = rich.console.Console(soft_wrap=True, stderr=True)
+PLAIN = {"soft_wrap": True, "markup": False, "emoji": False, "highlight": False}
+console = rich.console.Console(**PLAIN)
+errors = rich.console.Console(**PLAIN, stderr=True)
 
 # For one line of the help; the docstrings of these arguments speak to programs.
 SHORT_HELP = {

@@ -6,18 +6,30 @@ The words on each flag are in `flags.py`.
 import argparse
 import copy
 import inspect
+import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+
+import jsonargparse
 
 import kerasmodes
 from kerasmodes.cli import kinds
 
 HELP, PRINT_CONFIG = ("-h", "--help"), "--print-config"
 EPILOG = "A list is written 20,10, and None is null."
-NOTES = """kerasmodes COMMAND --help lists the flags of a command.
-kerasmodes --version
-kerasmodes --traceback COMMAND ... shows where an error came from."""
-WIDTH = 80
+NOTES = (
+    "kerasmodes COMMAND --help lists the flags of a command.",
+    "kerasmodes --version",
+    "kerasmodes --traceback COMMAND ... shows where an error came from.",
+)
+MOST_COLUMNS = 100  # Longer lines are hard to read.
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """A parser whose help is an error where it cannot be written: argparse ignores that."""
+
+    def print_help(self, file=None):
+        print(self.format_help(), end="", file=file)
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -53,18 +65,25 @@ def describe_commands(path: Sequence[str], commands: dict) -> str:
         commands: Dict of the functions and groups of commands by their names.
     """
     rows = [*_list_commands(path, commands)]
-    width = max(len(name) for name, _ in rows)
-    lines = [
-        " ".join(["usage: kerasmodes", *path, "COMMAND [flags]"]),
-        "",
-        *textwrap.wrap(kerasmodes.__doc__.split("\n")[0], WIDTH),
-        "",
-        "commands:",
-        *(f"  {name:{width}}  {summary}" for name, summary in rows),
-        "",
-        NOTES,
-    ]
+    indent = 4 + max(len(name) for name, _ in rows)
+    lines = [" ".join(["usage: kerasmodes", *path, "COMMAND [flags]"]), ""]
+    lines += [*_wrap(kerasmodes.__doc__.split("\n")[0]), "", "commands:"]
+    for name, summary in rows:
+        lines += _wrap(summary, f"  {name}".ljust(indent), " " * indent)
+    lines += ["", *(line for note in NOTES for line in _wrap(note, later="  "))]
     return "\n".join(lines)
+
+
+def _wrap(text: str, first: str = "", later: str = "") -> list[str]:
+    """Returns the lines of a text in the width of the terminal, which argparse takes, too.
+
+    Args:
+        text: The text.
+        first: What the first line begins with.
+        later: What all later lines begin with.
+    """
+    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=later)
 
 
 def _list_commands(path: Sequence[str], commands: dict) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import pathlib
 import jsonargparse
 
 import kerasmodes as km
-from kerasmodes.cli import declared, kinds, runs
+from kerasmodes.cli import declared, kinds, run_folders, runs
 from kerasmodes.cli.flags import (
     Command,
     add_arguments,
@@ -37,7 +37,7 @@ def prepare(parser: jsonargparse.ArgumentParser) -> Command:
 
 
 def generate(parser: jsonargparse.ArgumentParser) -> Command:
-    """Draw new images with a trained GAN, into the folder of its run.
+    """Draw new images with a trained GAN, into its run's folder.
 
     A picture has a row for each scale.
     """
@@ -84,7 +84,8 @@ def _draw_classes(gan, flags):
         for label in range(gan.num_classes)
     ]
     picture = km.data.image_grid(rows, flags.num_images, zoom=ZOOM, gap=GAP)
-    names = runs.list_class_names(flags.run, gan.num_classes)
+    data = run_folders.read_config(flags.run).get("data")
+    names = runs.list_class_names(data, gan.num_classes)
     return km.data.label_rows(picture, names, gap=GAP)
 
 

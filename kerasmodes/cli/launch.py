@@ -11,7 +11,7 @@ OWN_COMMANDS = ("train", "tune")
 
 
 def launch(parser: jsonargparse.ArgumentParser) -> Command:
-    """Run a command, or another program, as several workers on this machine."""
+    """Run a command or a program as several workers on this machine."""
     launch_flags = add_arguments(parser, "workers", kerasmodes.launching.launch, skip={"command"})
     parser.add_argument(
         "program",

@@ -136,11 +136,15 @@ def _find_places(flags):
     return {name: flags[name] for name in DATA_PLACES}
 
 
-def list_class_names(run: str, num_classes: int) -> list[str]:
-    """Returns the names of the classes that the run of a folder has learned, by label."""
+def list_class_names(data: object, num_classes: int) -> list[str]:
+    """Returns the names of classes, by label.
+
+    Args:
+        data: Name of the data set that they are of, as the flags or a `config.yaml` have it.
+        num_classes: Positive int.
+    """
     classes = km.data.fashion_mnist.CLASSES
-    name = str(run_folders.read_config(run).get("data"))
-    if name.startswith(SET_OF_CLASSES) and num_classes <= len(classes):
+    if str(data).startswith(SET_OF_CLASSES) and num_classes <= len(classes):
         return list(classes[:num_classes])
     return [f"class {label}" for label in range(num_classes)]
 

@@ -8,6 +8,7 @@ import functools
 import json
 import pathlib
 import random
+import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import jsonargparse
 
 import kerasmodes as km
+from kerasmodes import arguments
 from kerasmodes.cli import declared, kinds, run_folders, training
 from kerasmodes.cli.compile_flags import check_loss
 from kerasmodes.cli.flags import (
@@ -85,13 +87,13 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         import keras_tuner
 
         km.tuning.batch_size.check_sizes("batch_sizes", flags.batch_sizes)
-        arguments = {"name": flags.data, **pick(flags, data_flags)}
+        settings = {"name": flags.data, **pick(flags, data_flags)}
         # Each trial reads them from the first epoch on, as `train` does.
-        make_images = functools.partial(km.data.images, **arguments, seed=flags.seed)
+        make_images = functools.partial(km.data.images, **settings, seed=flags.seed)
         with name_flag("name", "data"):
             images = make_images(batch_size=max(flags.batch_sizes))  # Raises if none is so large.
             with name_flag("split", "test_split"):
-                test_images = km.data.images(**{**arguments, "split": flags.test_split})
+                test_images = km.data.images(**{**settings, "split": flags.test_split})
         metrics = km.callbacks.GenerationMetrics(
             test_images, metrics=("frechet",), **pick(flags, metric_flags)
         )
@@ -124,8 +126,15 @@ def _add_processes(
         declared.km.tuning.workers.take_role,
         skip={"command", "num_workers", "directory"},
     )
+    max_restarts = parser.get_default("max_restarts")
 
     def run(flags: jsonargparse.Namespace) -> None:
+        arguments.check_integers(0, max_restarts=flags.max_restarts)
+        if flags.max_restarts != max_restarts and not flags.num_workers:
+            raise ValueError(
+                "`max_restarts` needs `num_workers`: without workers, none is started again. "
+                f"Received: max_restarts={flags.max_restarts}, num_workers={flags.num_workers}"
+            )
         if flags.seed is None:
             flags.seed = _find_seed(flags)
         if flags.num_workers and km.tuning.find_role() is None:
@@ -196,6 +205,10 @@ def _report(tuner, name, flags):
         f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "
         "for TensorBoard, hparams."
     )
-    console.print(
-        f"The best trial again: kerasmodes train {name} --config {directory / run_folders.CONFIG}"
-    )
+    path = directory / run_folders.CONFIG
+    console.print(f"The best trial again: {_describe_training(name, path)}")
+
+
+def _describe_training(name, path):
+    """Returns the command that trains with a file, as one writes it in a shell."""
+    return shlex.join(["kerasmodes", "train", name, "--config", str(path)])

@@ -8,7 +8,7 @@ import jsonargparse
 
 import kerasmodes as km
 from kerasmodes import arguments
-from kerasmodes.cli import declared, kinds, run_folders, short_runs, tracking
+from kerasmodes.cli import declared, kinds, run_folders, runs, short_runs, tracking
 from kerasmodes.cli.compile_flags import add_compile_arguments
 from kerasmodes.cli.flags import (
     Command,
@@ -104,7 +104,10 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         folder = run_folders.find_folder(flags, "msggan", strategy)
         if flags.data == inspect.signature(km.data.images).parameters["name"].default:
             console.print(SAMPLE_NOTE)  # Not above the error of a wrong flag.
-        one_of_each = {} if flags.num_classes is None else {"num_images": flags.num_classes}
+        one_of_each = {}
+        if flags.num_classes is not None:
+            names = runs.list_class_names(flags.data, flags.num_classes)
+            one_of_each = {"num_images": flags.num_classes, "class_names": names}
         watchers = [
             km.callbacks.SampleGrid(folder / "samples", **one_of_each),
             # A data set of its own: reading that of the training would change its order.

@@ -13,7 +13,7 @@ ARGUMENTS_OF_COMPILE = ("optimizer", "loss", "metrics")
 
 
 def verify(parser: jsonargparse.ArgumentParser) -> Command:
-    """Find out whether a model of yours has the same numbers in every way."""
+    """Check that a model of yours has the same numbers in every way."""
     parser.add_argument("build_model", help="Function that returns a new model: module:function.")
     words = "Function that returns (x, y) or a data set. Required."
     add_flag(parser, "data", "data", kinds.FUNCTION, help=words, required=True)
@@ -36,10 +36,10 @@ def verify(parser: jsonargparse.ArgumentParser) -> Command:
             **pick(flags, flags_of_verify),
             **given,
         )
-        console.print(report)
+        console.print(report, markup=True)
         if flags.path is not None:
             report.save(flags.path)
-            console.print(f"Written: {flags.path}", highlight=False)
+            console.print(f"Written: {flags.path}")
         if not report.ok:
             raise ValueError("the numbers are not the same in every way: see the table")
 

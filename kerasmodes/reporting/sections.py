@@ -17,6 +17,7 @@ MOST_ROWS = 1_000
 # Of one machine: nothing for others to read.
 PLACES = {"run", "data_dir", "idx_dir", "mlflow", "wandb"}
 CLASSES = "classes.png"
+NAMED = Markup('<div class="scroll named">{}</div>')  # of a picture with names in it
 ARROWS = {"min": "↓", "max": "↑", "": ""}
 
 
@@ -62,8 +63,10 @@ def write_samples(run: Run) -> Markup:
         '<div class="slider" hidden><input type="range" min="0" max="{}" value="{}" '
         'aria-label="Epoch of the samples"><output></output></div>'
     ).format(last, last)
+    # The names of classes above the columns stay legible on a telephone.
+    room = NAMED if run.config.get("num_classes") else Markup("{}")
     body = Markup('<p class="note">{}</p><div class="picture">{}{}</div>')
-    return _section("Samples", body.format(words, slider, images))
+    return _section("Samples", body.format(words, slider, room.format(images)))
 
 
 def write_quality(run: Run) -> Markup:
@@ -205,7 +208,7 @@ def _draw_picture(picture):
         picture.name, picture.data_uri, picture.width, picture.height
     )
     if picture.name == CLASSES:  # The names in it stay legible on a telephone.
-        return Markup('<div class="scroll named">{}</div>').format(image)
+        return NAMED.format(image)
     return image
 
 

@@ -1,6 +1,9 @@
 """Tests of what MLflow keeps of a fit, read back by its own client."""
 
+import contextlib
+import functools
 import os
+import warnings
 
 import keras
 import mlflow
@@ -101,6 +104,70 @@ def test_a_server_that_does_not_answer_is_named(monkeypatch, closed_address):
     message = f"`uri` must be a store .* no answer from {closed_address}. To wait longer, set"
     with pytest.raises(RuntimeError, match=message):
         fit(km.callbacks.MLflow(closed_address))
+
+
+class BreakStore:
+    """Lets the store of a callback fail, as a server that does not answer does, for some calls."""
+
+    def __init__(self, log, monkeypatch, address, count):
+        self.log, self.address, self.count, self.num_calls = log, address, count, 0
+        own = log._client.log_batch, log._client.get_run
+        for function in own:
+            monkeypatch.setattr(log._client, function.__name__, functools.partial(self, function))
+
+    def __call__(self, function, *args, **kwargs):
+        self.num_calls += 1
+        if self.num_calls <= self.count:
+            mlflow.MlflowClient(self.address).get_run("1")
+        return function(*args, **kwargs)
+
+
+class BreakAfterFirst(keras.callbacks.Callback):
+    def __init__(self, *args):
+        super().__init__()
+        self.args = args
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            self.store = BreakStore(*self.args)
+
+
+@contextlib.contextmanager
+def record_warnings():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        yield told
+
+
+def test_a_server_that_stops_answering_gets_all_numbers_later(
+    tmp_path, monkeypatch, closed_address
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("kerasmodes.callbacks.mlflow.WAITING_SHARE", 1e9)  # It tries each time.
+    log = km.callbacks.MLflow(tmp_path / "store", save_model=False)
+    with record_warnings() as told:
+        losses = fit(log, BreakAfterFirst(log, monkeypatch, closed_address, 2), epochs=5)
+    (words,) = [str(one.message) for one in told]
+    assert f"no answer from {tmp_path}" in words
+    assert "The fit goes on" in words
+    client, (run,) = find_runs(tmp_path / "store")
+    assert run.info.status == "FINISHED"
+    assert find_losses(client, run) == list(enumerate(losses))
+
+
+def test_a_server_that_never_answers_again_is_tried_rarely_and_ends_in_words(
+    tmp_path, monkeypatch, closed_address
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("kerasmodes.callbacks.mlflow.WAITING_SHARE", 1e-9)
+    log = km.callbacks.MLflow(tmp_path / "store")
+    breaking = BreakAfterFirst(log, monkeypatch, closed_address, 1000)
+    with record_warnings() as told:
+        assert len(fit(log, breaking, epochs=5)) == 5
+    assert breaking.store.num_calls == 2  # after the second epoch, and at the end
+    assert [("lacks epochs 2 to 5, files" in str(one.message)) for one in told] == [False, True]
+    _, (run,) = find_runs(tmp_path / "store")
+    assert run.info.status == "RUNNING"
 
 
 def test_a_server_is_waited_for_as_long_as_the_user_says(monkeypatch):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 import kerasmodes as km
+from kerasmodes import figure_style, log_panels
 from kerasmodes.callbacks import pictures
 
 X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
@@ -74,6 +75,41 @@ def test_a_grid_shows_what_the_model_makes_of_the_same_latents(tmp_path):
     expected = km.data.image_grid([image.numpy() for image in images], zoom=ZOOM, gap=GAP)
     np.testing.assert_array_equal(pixels(tmp_path / "epoch_002.png"), expected[..., 0])
     assert np.any(pixels(tmp_path / "epoch_001.png") != pixels(tmp_path / "epoch_002.png"))
+
+
+def test_a_grid_has_the_names_of_classes_above_its_columns(tmp_path):
+    named = km.callbacks.SampleGrid(tmp_path / "named", 3, class_names=["i", "j"])
+    train_painter([km.callbacks.SampleGrid(tmp_path / "plain", 3), named], epochs=1)
+    plain, found = (pixels(tmp_path / name / "epoch_001.png") for name in ("plain", "named"))
+    margin = found[: len(found) - len(plain)]
+    np.testing.assert_array_equal(found[len(margin) :], plain)
+    columns = [margin[:, start : start + ZOOM * 8] for start in range(0, 100, ZOOM * 8 + GAP)]
+    np.testing.assert_array_equal(columns[0], columns[2])  # Classes are in turn.
+    assert np.any(columns[0] != columns[1])
+    assert all(column.min() < 128 for column in columns)
+
+
+def test_a_legend_touches_neither_lines_nor_words():
+    names = ("val_swd", "val_swd_28", "val_swd_14", "val_swd_7")
+    points = [(1, 1.0), (2, 9.0), (3, 2.0), (4, 8.0)]
+    (panel,) = log_panels.list_panels(dict.fromkeys(names, points))
+    figure = figure_style.make_figure(4, 3)
+    axes = figure.add_subplot()
+    pictures._draw_panel(axes, panel)
+    figure.draw_without_rendering()
+    legend = axes.get_legend().get_window_extent()
+    assert not legend.overlaps(axes.get_window_extent())
+    assert not legend.overlaps(axes.xaxis.label.get_window_extent())
+    assert legend.y0 >= 0
+
+
+def test_names_that_have_no_room_become_labels():
+    grid = np.zeros((8, 3 * 32 + 2 * GAP, 3), "uint8")
+    found = pictures._write_names(grid, [0, 1, 0], ["a name that is long", "another"])
+    expected = pictures._write_names(grid, [0, 1, 0], ["0", "1"])
+    assert found.shape == (8 + 2 * pictures.LEAST_TEXT, *grid.shape[1:])
+    assert len(expected) == 8 + 2 * pictures.MOST_TEXT
+    assert found[: 2 * pictures.LEAST_TEXT, :32].min() < 128
 
 
 def test_grids_may_be_coloured(tmp_path):

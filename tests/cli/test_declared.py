@@ -1,5 +1,6 @@
 """Tests of what is read from sources: the same as what an import gives."""
 
+import ast
 import inspect
 import operator
 
@@ -56,6 +57,14 @@ def test_a_signature_and_its_docstring_are_those_of_the_object(found, expected):
 def test_constants_are_evaluated():
     assert declared.km.metrics.image_evaluator.METRICS == km.metrics.image_evaluator.METRICS
     assert [*declared.km.presets.PRESETS] == [*km.presets.PRESETS]
+
+
+@pytest.mark.parametrize("text", ["print('run')", "[1 for _ in 'ab']", "1 + 1"])
+def test_an_expression_that_would_run_is_refused(text, capsys):
+    node = ast.parse(text, mode="eval").body
+    with pytest.raises(NotImplementedError, match="^kerasmodes has .*, which is not read$"):
+        declared._read_value(node, declared.km)
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_declared_cannot_be_called_by_mistake():

@@ -37,6 +37,11 @@ def test_type_hints_do_not_restrict_a_flag():
     assert (found.count, found.sizes, found.name) == (2.5, [4, "a"], "[a]")
 
 
+def test_names_of_folders_are_shown_as_they_are(capsys):
+    flags.console.print("runs/[b] :smile: ä")
+    assert capsys.readouterr().out == "runs/[b] :smile: ä\n"
+
+
 def test_help_has_the_first_sentence_in_plain_words():
     def paint(color, layers=1):
         """Paints.

@@ -54,4 +54,12 @@ def test_a_group_lists_its_commands(words, count, capsys):
     lines = capsys.readouterr().out.splitlines()
     listed = [line for line in lines if line.startswith("  ")]
     assert len(listed) == (count or len(COMMANDS))
-    assert max(map(len, lines)) <= 88
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_help_of_a_group_fits_the_terminal(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert 30 < max(map(len, lines)) <= min(columns, 100)

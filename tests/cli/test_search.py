@@ -19,6 +19,7 @@ import pytest
 from processes import has_ended, list_children, open_process
 
 from kerasmodes import cli
+from kerasmodes.cli import search
 from kerasmodes.launching import find_free_ports
 
 SUM = ["tune", "sum", "--num-samples=64", "--max-trials=3", "--epochs=2", "--seed=0"]
@@ -167,6 +168,11 @@ def test_a_search_without_a_seed_is_resumed_with_its_own(own_folder, capsys):
     assert json.loads((own_folder / "search/random/search.json").read_text())["seed"] != seed
 
 
+def test_the_command_of_the_best_trial_can_be_copied_from_any_folder():
+    words = search._describe_training("sum", pathlib.Path("my search", "config.yaml"))
+    assert words == "kerasmodes train sum --config 'my search/config.yaml'"
+
+
 def test_commands_that_join_need_a_seed(capsys):
     assert cli.main(["tune", "sum", "--join=a:1"]) == 1
     assert "`--seed` must be given in each of several commands" in capsys.readouterr().err
@@ -186,6 +192,8 @@ def test_commands_that_join_need_a_seed(capsys):
         ),
         (["--join=somewhere"], "`--join` must be ADDRESS:PORT"),
         (["--join=somewhere", "--worker-id=0"], "`--join` must be ADDRESS:PORT"),
+        (["--max-restarts=2"], "`--max-restarts` needs `--num-workers`: without workers,"),
+        (["--max-restarts=-1"], "`--max-restarts` must be an integer, at least 0"),
         (["--loss=x"], "`--loss` must be one of binary_crossentropy"),
         (["--objective=x"], "`--objective` must be a log of which it is known"),
         (["--chief=a:1", "--join=b:1"], "`--join` must be left out with `--chief`"),

@@ -35,6 +35,7 @@ def test_a_model_of_the_user_is_verified(module, tmp_path, capsys):
     assert cli.main(["verify", *words, *FLAGS, "--path=report.json"]) == 0
     printed = capsys.readouterr().out
     assert "the numbers are the same" in printed
+    assert "[/]" not in printed  # Colours are shown, not spelled.
     assert "Written: report.json" in printed
     report = json.loads((tmp_path / "report.json").read_text())
     assert [one["way"] for one in report["findings"]] == ["eager", "graph"]

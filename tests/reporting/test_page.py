@@ -88,7 +88,12 @@ def test_all_pictures_and_samples_are_embedded(run):
 
 
 def test_names_of_classes_stay_legible_on_a_telephone(run):
-    assert '<div class="scroll named"><img alt="classes.png"' in make(run)
+    found = make(run)
+    assert '<div class="scroll named"><img alt="classes.png"' in found
+    for num_classes in (None, 2):
+        other = dataclasses.replace(run, config={**run.config, "num_classes": num_classes})
+        found = make(other)
+        assert ('<div class="scroll named"><img class="frame"' in found) == bool(num_classes)
 
 
 def test_metrics_stand_beside_their_baselines(run):
