@@ -85,7 +85,7 @@ def check_arrays(**arguments: Any) -> None:
             if part.dtype.kind in "OSU" or part.dtype.names:
                 raise ValueError(
                     f"`{name}` must hold numbers. Received: {name} of dtype={part.dtype}. "
-                    "Convert them; or give text in a tf.data.Dataset."
+                    f"Convert them; text is given as tf.constant({name}), or in a tf.data.Dataset."
                 )
             if not part.shape:
                 raise ValueError(

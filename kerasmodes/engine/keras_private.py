@@ -1,4 +1,4 @@
-"""The one place for names of Keras beyond its documented interface, and for four of TensorFlow.
+"""The one place for names of Keras beyond its documented interface, and for five of TensorFlow.
 
 Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21. What differs between versions belongs here
 too, with the version that it is for.
@@ -38,6 +38,7 @@ try:
         convert_to_sliceable,
         train_validation_split,
     )
+    from keras.src.utils import tf_utils
     from keras.src.utils.traceback_utils import filter_traceback
 
     # What TensorFlow calls after each operation that a thread runs: `tf.debugging` is built on it.
@@ -45,6 +46,9 @@ try:
 
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
     from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
+
+    # Whether XLA will compile what is being traced in a graph.
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
     # What `tf.Variable` makes, past what scopes would make instead.
     from tensorflow.python.ops.resource_variable_ops import ResourceVariable
@@ -194,6 +198,25 @@ def reduce_losses_by(reduce: Callable):
     if not isinstance(loss_module.reduce_weighted_values, functools.partial):
         keras_reduce = loss_module.reduce_weighted_values
         loss_module.reduce_weighted_values = functools.partial(reduce, keras_reduce)
+
+
+def encode_categories_for_xla() -> None:
+    """Lets Keras encode categories in a way that XLA can compile, where XLA will.
+
+    Its fast way calls `tf.math.bincount`, whose size XLA takes for one that follows from the data:
+    a loop does not compile, a single step does so for every batch. Where the fast way raises a
+    `ValueError`, Keras takes its general one, which has the same numbers.
+    """
+    if not isinstance(tf_utils.tf_encode_categorical_inputs, functools.partial):
+        tf_utils.tf_encode_categorical_inputs = functools.partial(
+            _encode_unless_for_xla, tf_utils.tf_encode_categorical_inputs
+        )
+
+
+def _encode_unless_for_xla(encode, *args, **kwargs):
+    if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        raise ValueError("XLA must know the size of what `tf.math.bincount` returns.")
+    return encode(*args, **kwargs)
 
 
 def sum_weights(sample_weight: Any, mask: Any, dtype: Any):

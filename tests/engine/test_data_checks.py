@@ -184,7 +184,7 @@ TEXT = np.full((12, 3), "a")
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ((TEXT, Y), "`x` must hold numbers. Received: x of dtype=<U1. Convert them; or give text"),
+        ((TEXT, Y), "`x` must hold numbers. Received: x of dtype=<U1. Convert them; text is given"),
         ((X.astype(object), Y), "`x` must hold numbers. Received: x of dtype=object"),
         ((X, TEXT), "`y` must hold numbers. Received: y of dtype=<U1"),
         ((np.float32(1), Y), r"`x` must have an axis of examples. Received: x with shape=\[\]"),

@@ -193,3 +193,30 @@ def keras_numbers(kind):
 def test_layers_give_the_numbers_of_keras_in_every_mode(kind, mode):
     for one, other in zip(train(mode, kind), keras_numbers(kind), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def encode_categories(mode, output_mode):
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    data = [generator.integers(0, 5, (6, 3), "int32"), generator.random((6, 3), "float32")]
+    categories, weights = keras.Input((3,), dtype="int32"), keras.Input((3,))
+    given = {"count_weights": weights} if output_mode == "count" else {}
+    encoded = layers.CategoryEncoding(5, output_mode)(categories, **given)
+    model = keras.Model([categories, weights], layers.Dense(1)(encoded))
+    if mode != "keras":
+        km.with_modes(model).compile(mode=mode)
+    return model.predict(data, batch_size=2, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "output_mode"),
+    [
+        ("fused", "multi_hot"),
+        pytest.param("fused", "count", marks=pytest.mark.sweep),
+        pytest.param("xla", "multi_hot", marks=pytest.mark.sweep),
+        pytest.param("xla", "count", marks=pytest.mark.sweep),
+    ],
+)
+def test_categories_are_encoded_in_every_mode(mode, output_mode):
+    expected = encode_categories("keras", output_mode)
+    np.testing.assert_allclose(encode_categories(mode, output_mode), expected, rtol=1e-5)

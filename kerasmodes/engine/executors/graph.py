@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import super_batches
+from kerasmodes.engine import keras_private, super_batches
 from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
 
 
@@ -22,6 +22,8 @@ class GraphExecutor(executor.Executor):
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
         super().__init__(model, kind, mode)
         self._jit_compile = modes.MODES[mode].jit_compile or None
+        if self._jit_compile:
+            keras_private.encode_categories_for_xla()
         self._loops = self._make_loops(
             loops.keep_outputs if kind == "predict" else loops.keep_last_outputs
         )

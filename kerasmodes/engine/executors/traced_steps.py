@@ -8,6 +8,7 @@ import tensorflow as tf
 from kerasmodes.engine import keras_private
 
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
+COUNTS = {"DenseBincount"}  # See `keras_private.encode_categories_for_xla`.
 CONVOLUTIONS = ("Conv", "DepthwiseConv")
 
 
@@ -34,7 +35,7 @@ class TracedStep:
     @functools.cached_property
     def for_xla(self):
         """The step as a concrete function that XLA can compile within a loop of its own."""
-        if self.operations & CONTROL_FLOW:
+        if self.operations & (CONTROL_FLOW | COUNTS):
             return self._trace(_xla_context)
         return self.plain
 
@@ -90,7 +91,7 @@ def convolves_on_a_cpu(operations: set[str]) -> bool:
 
 @contextlib.contextmanager
 def _xla_context():
-    """While open, TensorFlow builds loops and branches as XLA needs them.
+    """While open, TensorFlow builds loops and branches as XLA needs them, and Keras its counts.
 
     Otherwise the gradient of a loop takes the length of a list, a constant, from a stack that the
     loop has filled: no constant any more, which XLA refuses where the loop is inside another.

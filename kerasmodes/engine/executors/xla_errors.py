@@ -139,7 +139,7 @@ def _find_root(frames):
     it may have been the root of all files.
     """
     for root in PACKAGE.parents:
-        paths = [root / frame.path for frame in frames]
+        paths = [root / frame.path for frame in frames if not frame.path.is_absolute()]
         if any(PACKAGE in path.parents and path.exists() for path in paths):
             return root
     return pathlib.Path(PACKAGE.anchor)

@@ -163,6 +163,8 @@ def test_paths_are_whole_where_tensorflow_leaves_out_what_they_share():
     shown = [(path.lstrip("/"), name) for path, name in (ENGINE, step, TENSORFLOW)]
     assert place_named(*shown) == step[::-1]
     assert place_named(shown[1]) == step[::-1]
+    # A loop's gradient is named with two stacks, of which one has whole paths.
+    assert place_named(ENGINE, step, TENSORFLOW, *shown) == step[::-1]
 
 
 def test_a_package_that_the_user_works_on_is_the_users(tmp_path):
