@@ -128,3 +128,20 @@ def test_a_step_that_returns_no_dictionary_is_told_so(mode, logs, received):
         model.fit(np.ones((2, 1)), verbose=0)
     with pytest.raises(TypeError, match="`test_step` must return a dictionary of logs"):
         model.evaluate(np.ones((2, 1)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("fused", "auto"))]
+)
+def test_a_schedule_that_is_set_between_two_fits_is_followed(mode):
+    weights = []
+    for cls, arguments in ((km.Model, {"mode": mode}), (keras.Model, {"run_eagerly": True})):
+        inputs = keras.Input((3,))
+        model = cls(inputs, keras.layers.Dense(1, kernel_initializer="zeros")(inputs))
+        model.compile(keras.optimizers.SGD(0.1), "mean_squared_error", **arguments)
+        x, y = km.data.sums(num_samples=8, num_features=3, seed=1)
+        for rate in (0.05, keras.optimizers.schedules.ExponentialDecay(0.02, 1, 0.5)):
+            model.optimizer.learning_rate = rate
+            model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        weights.append(model.get_weights()[0])
+    np.testing.assert_allclose(*weights, rtol=1e-5)
