@@ -145,3 +145,23 @@ def test_a_schedule_that_is_set_between_two_fits_is_followed(mode):
             model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
         weights.append(model.get_weights()[0])
     np.testing.assert_allclose(*weights, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("eager", "fused"))]
+)
+def test_recurrent_layers_learn_from_sequences_whose_lengths_the_data_set_does_not_tell(mode):
+    sequences = [np.arange(length, dtype="float32")[:, np.newaxis] for length in (3, 5, 2, 4)]
+    specs = tf.TensorSpec((None, 1)), tf.TensorSpec((1,))
+    data = tf.data.Dataset.from_generator(
+        lambda: ((one, [1.0]) for one in sequences), output_signature=specs
+    ).padded_batch(2)
+    losses = []
+    for wrap, arguments in ((with_modes, {"mode": mode}), (lambda model: model, {})):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(2), keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
+        model = wrap(keras.Sequential(layers))  # It is built by its first step.
+        model.compile("sgd", "mean_squared_error", **arguments)
+        losses.append(model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
