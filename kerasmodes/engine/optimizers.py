@@ -169,6 +169,12 @@ def find_optimizers(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def list_rates(model: keras.Model) -> list:
+    """Returns the learning rates of the model's optimizers: variables, schedules or functions."""
+    found = find_optimizers(model).values()
+    return [rate for one in found for rate in keras_private.find_learning_rate(one)]
+
+
 def _list_places(value):
     if isinstance(value, dict):
         return value.items()

@@ -233,6 +233,7 @@ class Trainer:
         is_executor = isinstance(function, executors.Executor)
         if is_executor and kind == "train":
             force = force or function.watch is not self.output_watch
+            force = force or not function.has_present_rates()
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
 

@@ -145,7 +145,8 @@ class ModeSelector:
 
     def _executor(self, mode):
         key = mode, self._model.output_watch
-        if key not in self._executors:
+        made = self._executors.get(key)
+        if made is None or not made.has_present_rates():
             self._executors[key] = self._make_executor(self._model, "train", mode)
         return self._executors[key]
 

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, replication, super_batches
+from kerasmodes.engine import keras_private, optimizers, replication, super_batches
 
 
 class Executor:
@@ -37,6 +37,7 @@ class Executor:
         if self.watch is not None:
             self.step = self.watch.watch(self.step)
         self.runner = replication.find_runner(model, kind)
+        self._rates = optimizers.list_rates(model)
 
     @property
     def loop_mode(self) -> str | None:
@@ -46,6 +47,14 @@ class Executor:
     def serves(self, mode: str) -> bool:
         """Returns whether a model may run in a mode with this executor."""
         return mode == self.mode
+
+    def has_present_rates(self) -> bool:
+        """Returns whether the optimizers have the learning rates that the steps were made with.
+
+        A number that is set later is a new value of the same variable; a schedule is another rate.
+        """
+        present = optimizers.list_rates(self.model)
+        return [*map(id, present)] == [*map(id, self._rates)]
 
     def __call__(self, batches: Any) -> Any:
         """Runs an execution; see `run`. This is what Keras calls."""

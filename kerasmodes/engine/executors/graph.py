@@ -4,6 +4,7 @@ Arrays, and several steps of one execution, run in a loop over super-batches, se
 steps of other data, as a function of the batch or of the iterator.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -88,19 +89,20 @@ class GraphExecutor(executor.Executor):
 
     @functools.cached_property
     def _step_on_batch(self):
-        step = self.run_step if self._jit_compile else with_batch_dependency(self.run_step)
-        return trace_lazily(step, jit_compile=self._jit_compile)
+        return trace_lazily(self.run_step, jit_compile=self._jit_compile)
 
     @functools.cached_property
     def _step_on_iterator(self):
         def run_next(iterator):
-            return self._step_on_batch(super_batches.remove_optionals(iterator.get_next()))
+            batch = super_batches.remove_optionals(iterator.get_next())
+            with wait_for(batch):
+                return self._step_on_batch(batch)
 
         return trace_lazily(run_next)
 
 
 def trace_lazily(function: Callable, jit_compile: bool | None = None) -> Callable:
-    """Returns a `tf.function` for data of any kind.
+    """Returns a `tf.function` for data of any kind, which another one calls as a whole.
 
     Args:
         function: Function of nested tensors, or of an iterator.
@@ -113,19 +115,20 @@ def trace_lazily(function: Callable, jit_compile: bool | None = None) -> Callabl
         autograph=False,
         reduce_retracing=True,
         jit_compile=jit_compile,
+        experimental_attributes={"_noinline": True},
     )
 
 
-def with_batch_dependency(step: Callable) -> Callable:
-    """Returns the step, held back until its batch is there.
+def wait_for(batch: Any) -> contextlib.AbstractContextManager:
+    """Returns a context in which what is called in a graph is held back until a batch is there.
 
-    In a graph, what does not depend on the batch (step counters, seeds) would otherwise run once
-    more when data of unknown length end, and the next epoch would see other numbers.
+    Otherwise what does not depend on the batch (step counters, seeds) would run once more when data
+    of unknown length end, and the next epoch would see other numbers. The step must be called in it
+    as a whole, which a function that is inlined is not. Its operations must not be made in it: in a
+    step that makes variables, TensorFlow gets the gradients of such loops wrong.
+
+    Args:
+        batch: Nested tensors of the graph.
     """
-
-    def run_step(batch):
-        parts = tf.nest.flatten(batch, expand_composites=True)
-        with tf.control_dependencies([part for part in parts if tf.is_tensor(part)]):
-            return step(batch)
-
-    return run_step
+    parts = tf.nest.flatten(batch, expand_composites=True)
+    return tf.control_dependencies([part for part in parts if tf.is_tensor(part)])

@@ -128,3 +128,40 @@ def test_a_step_that_returns_no_dictionary_is_told_so(mode, logs, received):
         model.fit(np.ones((2, 1)), verbose=0)
     with pytest.raises(TypeError, match="`test_step` must return a dictionary of logs"):
         model.evaluate(np.ones((2, 1)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("fused", "auto"))]
+)
+def test_a_schedule_that_is_set_between_two_fits_is_followed(mode):
+    weights = []
+    for cls, arguments in ((km.Model, {"mode": mode}), (keras.Model, {"run_eagerly": True})):
+        inputs = keras.Input((3,))
+        model = cls(inputs, keras.layers.Dense(1, kernel_initializer="zeros")(inputs))
+        model.compile(keras.optimizers.SGD(0.1), "mean_squared_error", **arguments)
+        x, y = km.data.sums(num_samples=8, num_features=3, seed=1)
+        for rate in (0.05, keras.optimizers.schedules.ExponentialDecay(0.02, 1, 0.5)):
+            model.optimizer.learning_rate = rate
+            model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+        weights.append(model.get_weights()[0])
+    np.testing.assert_allclose(*weights, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("eager", "fused"))]
+)
+def test_recurrent_layers_learn_from_sequences_whose_lengths_the_data_set_does_not_tell(mode):
+    sequences = [np.arange(length, dtype="float32")[:, np.newaxis] for length in (3, 5, 2, 4)]
+    specs = tf.TensorSpec((None, 1)), tf.TensorSpec((1,))
+    data = tf.data.Dataset.from_generator(
+        lambda: ((one, [1.0]) for one in sequences), output_signature=specs
+    ).padded_batch(2)
+    losses = []
+    for wrap, arguments in ((with_modes, {"mode": mode}), (lambda model: model, {})):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(2), keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
+        model = wrap(keras.Sequential(layers))  # It is built by its first step.
+        model.compile("sgd", "mean_squared_error", **arguments)
+        losses.append(model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
