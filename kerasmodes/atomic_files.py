@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 MARK = ".part."
+TEMPORARY = "kerasmodes_"  # Begins the names of temporary folders that no path is given for.
 _BEGIN = time.time()  # Of this program.
 LONGEST_NAME = 200  # Of 255 characters that file systems take.
 
@@ -85,6 +86,21 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
                     folder.rmdir()
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[pathlib.Path]:
+    """Yields an empty folder among the system's temporary files, which is removed after the block.
+
+    Those that killed programs have left there are removed first.
+
+    Yields:
+        The `pathlib.Path` of the folder.
+    """
+    for path in _find_parts(tempfile.gettempdir(), TEMPORARY):
+        shutil.rmtree(path, ignore_errors=True)  # It may be another user's.
+    with tempfile.TemporaryDirectory(prefix=f".{os.getpid()}{MARK}{TEMPORARY}") as folder:
+        yield pathlib.Path(folder)
+
+
 def prepare_folder(name: str, path: str | os.PathLike) -> None:
     """Makes a folder, removes what killed programs have left in it, and tries to write to it.
 
@@ -134,13 +150,18 @@ def _explain_error(name, path):
 
 def remove_parts(folder: str | os.PathLike) -> None:
     """Removes the temporary files and folders that killed programs have left in a folder."""
-    for path in pathlib.Path(folder).glob(f".*{MARK}*"):
-        number = path.name[1:].partition(".")[0]
-        if number.isdigit() and not _is_writing(int(number), path):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    for path in _find_parts(folder):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _find_parts(folder, name=""):
+    """Returns the paths of the temporary files and folders that killed programs have left."""
+    paths = pathlib.Path(folder).glob(f".*{MARK}{name}*")
+    numbered = [(path.name[1:].partition(".")[0], path) for path in paths]
+    return [path for n, path in numbered if n.isdigit() and not _is_writing(int(n), path)]
 
 
 def _is_writing(process_id, path):

@@ -69,3 +69,22 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path):
     with atomic_files.atomic_write(tmp_path / "run" / "a.json") as temporary:
         temporary.write_text("new")
     assert (other.read_text(), (tmp_path / "run" / "a.json").read_text()) == ("old", "new")
+
+
+def test_temporary_folders_of_killed_programs_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic_files.tempfile, "tempdir", str(tmp_path))
+    program = f"""
+import os, signal, tempfile
+from kerasmodes import atomic_files
+tempfile.tempdir = {str(tmp_path)!r}
+with atomic_files.temporary_folder() as folder:
+    (folder / "file").write_text("kept")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", WITHOUT_TENSORFLOW + program], check=False)
+    (left,) = tmp_path.iterdir()
+    assert [path.name for path in left.iterdir()] == ["file"]
+    (tmp_path / ".1.part.others").mkdir()  # Not from here.
+    with atomic_files.temporary_folder() as folder, atomic_files.temporary_folder() as other:
+        assert folder.is_dir() and other.is_dir() and not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".1.part.others"]

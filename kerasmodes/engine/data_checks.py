@@ -120,7 +120,9 @@ def _check_spec(model, spec, method):
 
 
 def check_inputs(model: keras.Model, x: Any) -> None:
-    """Raises a `ValueError` if a functional model of numbers is to be given text.
+    """Raises a `ValueError` if a functional model is to be given text, or inputs of another width.
+
+    What a step or a `call` of the user's own hands on to the model is not known.
 
     Args:
         model: A Keras model.
@@ -130,6 +132,21 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     if len(inputs) == len(parts) and all(one.dtype != "string" for one in inputs):
         for part in parts:
             target_checks.check_numbers("x", part)
+    is_plain = type(model).call.__module__.startswith("keras.")
+    if len(inputs) == len(parts) == 1 and is_plain and target_checks.has_plain_step(model):
+        _check_shape(inputs[0].shape, tf.TensorShape(parts[0].shape))
+
+
+def _check_shape(expected, received):
+    """Raises a `ValueError` if sizes differ; another rank, Keras adapts or refuses."""
+    if received.rank == len(expected) and any(
+        None not in sizes and sizes[0] != sizes[1]
+        for sizes in zip(expected[1:], received[1:], strict=True)
+    ):
+        raise ValueError(
+            f"`x` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
+            f"Received: x with shape={target_checks.show_shape(received)}"
+        )
 
 
 def _is_array(part):

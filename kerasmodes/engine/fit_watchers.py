@@ -11,8 +11,9 @@ class FitWatcher(keras.callbacks.Callback):
     The methods below are called after the callbacks' own: what these have changed is done by then.
     """
 
-    # Whether steps are to count what is not finite in outputs without a loss: `output_watch.py`.
+    # Whether steps are to look at what is not finite in logs and outputs: `output_watch.py`.
     watches_outputs = False
+    ignore: tuple[str, ...] = ()  # The names of those that may be so.
 
     def on_train_begin(self, logs=None):
         if not hasattr(self.model, "mode_selector"):

@@ -59,7 +59,7 @@ class ModesMixin(Trainer):
 
     # What holds of a model that was not compiled.
     given_mode = _compile_arguments = _selector = None
-    output_watch = _kept_watch = _kept_function = None
+    output_watch = None
     _finds_steps_per_execution = False
     _steps = 1
 
@@ -169,7 +169,6 @@ class ModesMixin(Trainer):
         self.given_mode = mode
         self._finds_steps_per_execution = steps_per_execution is None
         self.train_function = self.test_function = self.predict_function = None
-        self.output_watch = self._kept_watch = self._kept_function = None
 
     def switch_mode(self, mode: str, steps_per_execution: int) -> None:
         """Continues in another mode, between two executions, with everything else as it is.

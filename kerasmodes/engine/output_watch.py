@@ -1,11 +1,15 @@
-"""`OutputWatch`: adds up a model's outputs and logs within compiled steps, to see what is broken.
+"""`OutputWatch`: looks at a model's outputs and logs in each step, to see what is broken.
 
 Only outputs without a loss need it, which may be NaN while each log and each weight is finite, and
-logs of a step of the user's own: callbacks see those of an execution's last step.
+logs of a step of the user's own: callbacks see those of an execution's last step. In a watched
+execution, a log that was not finite stays so to its end. That costs a step two operations a log,
+and no variable.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import math
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -15,89 +19,137 @@ import tensorflow as tf
 from kerasmodes.engine import finite_data, keras_private, target_checks
 
 OUTPUTS = "outputs"  # Their name among the logs that are not finite.
-LOGS = "logs"
+
+
+class Watched(typing.NamedTuple):
+    """What is looked at.
+
+    Args:
+        has_outputs: Whether it is all that a call of the model returns, beside the logs.
+        ignored: Names of logs that may be broken.
+    """
+
+    has_outputs: bool
+    ignored: tuple[str, ...] = ()
+
+
+class WatchedLogs(typing.NamedTuple):
+    """What a step returns that is looked at.
+
+    Args:
+        logs: Its logs.
+        outputs: List of the model's outputs, each as a number that is finite if all of it is.
+    """
+
+    logs: Any
+    outputs: list
 
 
 class OutputWatch:
-    """What the outputs and logs of a model's steps were since they were last asked for.
+    """What the outputs of a model's steps were since they were last asked for.
 
     Args:
-        model: A model on one device.
-        watched: What to look at: `OUTPUTS` (all that a call of the model returns), `LOGS` (what the
-            step returns).
+        watched: What to look at.
     """
 
-    def __init__(self, model: keras.Model, watched: tuple[str, ...] = (OUTPUTS,)) -> None:
+    def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self._model = model
-        # Variables, by the names of what they add up: a sum with a number that is not finite never
-        # is again. Whatever else would tell takes a step more operations.
-        self._sums = {}
-        self._last = []  # Outputs of an eager step.
+        self._broken = []
 
-    def watch(self, step: Callable) -> Callable:
-        """Returns a step of training whose outputs and logs are looked at."""
+    def take_logs(self, watched_logs: WatchedLogs) -> Any:
+        """Returns the logs of an execution, and remembers which outputs are not finite."""
+        logs, outputs = watched_logs
+        self._broken += [one for one in outputs if not _is_finite(one)]
+        return logs
 
-        def run_step(batch):
-            outputs = []
-            with _collect_outputs(self._model, outputs if OUTPUTS in self.watched else None):
-                logs = step(batch)
-            numbers = [(OUTPUTS, one) for one in outputs]
-            if LOGS in self.watched:
-                numbers += _list_numbers(logs)
-            if numbers:
-                self._add(*zip(*numbers, strict=True))
-            self._last = [one for one in outputs if hasattr(one, "numpy")]
-            return logs
-
-        return run_step
-
-    def take_broken(self) -> dict[str, Any]:
+    def take_broken(self) -> dict[str, list]:
         """Returns what was not finite since the last call, by name; empty if all was."""
-        broken = {}
-        for names, sums in self._sums.items():
-            is_finite = np.isfinite(sums.numpy())
-            if not is_finite.all():
-                sums.assign(tf.zeros_like(sums))
-                broken |= {
-                    n: np.nan for n, known in zip(names, is_finite, strict=True) if not known
-                }
-        outputs, self._last = self._last, []
-        if OUTPUTS in broken and outputs:
-            broken[OUTPUTS] = [one for one in outputs if not finite_data.is_finite(one)]
-        return broken
-
-    def _add(self, names, numbers):
-        if names not in self._sums:
-            self._sums[names] = self._make_sums(len(names))
-        self._sums[names].assign_add(tf.stack([_make_term(one) for one in numbers]))
-
-    def _make_sums(self, size):
-        strategy = self._model.distribute_strategy
-        with tf.init_scope():  # A step may be traced now.
-            is_there = tf.distribute.get_strategy() is strategy
-            with contextlib.nullcontext() if is_there else strategy.scope():
-                return tf.Variable(tf.zeros([size]), trainable=False)
+        broken, self._broken = self._broken, []
+        return {OUTPUTS: broken} if broken else {}
 
 
-def _make_term(number):
-    """Returns a float32 scalar that is finite if all of a tensor is."""
-    if number.dtype == tf.float32 and number.shape.rank == 0:
-        return number
-    is_finite = tf.reduce_all(tf.math.is_finite(number))
+def watch_run(run: Callable, model: keras.Model, watched: Watched | None) -> Callable:
+    """Returns a function that runs a step as another one does, and returns `WatchedLogs`.
+
+    Args:
+        run: The other one. If nothing is watched, it is what is returned.
+        model: The model. Its outputs are looked at on one device only: replicas are threads.
+        watched: What is looked at, or `None`.
+    """
+
+    def run_watched(*args, **kwargs):
+        outputs = []
+        with _collect_outputs(model, outputs if watched.has_outputs else None):
+            logs = run(*args, **kwargs)
+        return WatchedLogs(logs, [_make_term(one) for one in outputs])
+
+    return run if watched is None else run_watched
+
+
+def merge_logs(before: WatchedLogs, now: WatchedLogs, watched: Watched) -> WatchedLogs:
+    """Returns a step's logs, those that were not finite before as they were then.
+
+    Args:
+        before: What was merged so far.
+        now: The step's.
+        watched: What is looked at.
+    """
+    outputs = [_keep_broken(*both) for both in zip(before.outputs, now.outputs, strict=True)]
+    return WatchedLogs(_merge_by_name(before.logs, now.logs, watched.ignored), outputs)
+
+
+def _merge_by_name(before, now, ignored):
+    merged = dict(now)
+    for name, log in now.items():
+        if isinstance(log, Mapping):
+            merged[name] = _merge_by_name(before.get(name, {}), log, ignored)
+        elif name in before and name not in ignored:
+            merged[name] = _keep_broken(before[name], log)
+    return merged
+
+
+def _keep_broken(before, now):
+    """Returns what is now, or what is not finite if anything was not before."""
+    if not tf.is_symbolic_tensor(now):
+        return now if _is_finite(before) else before
+    # What is finite loses not a bit, nor zero its sign.
+    return now - (before - before) if now.dtype.is_floating else now
+
+
+def _make_term(output):
+    """Returns a float32 scalar that is 0 if all of an output is finite, otherwise NaN.
+
+    An eager tensor stays as it is: the search for the cause compares it with what a step computed.
+    """
+    if not tf.is_symbolic_tensor(output):
+        return output
+    is_finite = tf.reduce_all(tf.math.is_finite(output))
     return tf.where(is_finite, 0.0, np.float32(np.nan))
 
 
-def find_watched(model: keras.Model, has_many_steps: bool) -> tuple[str, ...]:
-    """Returns what of a model's steps neither logs nor weights tell, for an `OutputWatch`.
+def _is_finite(number):
+    try:
+        return math.isfinite(number)
+    except (TypeError, ValueError):  # No single number.
+        return finite_data.is_finite(number)
+
+
+def find_watched(
+    model: keras.Model, has_many_steps: bool, ignored: tuple[str, ...] = ()
+) -> Watched | None:
+    """Returns what of a model's steps neither logs nor weights tell; `None` if they tell all.
 
     Args:
         model: The model.
         has_many_steps: Whether executions may have several steps: of a single one, callbacks see
             all logs.
+        ignored: Names of logs that may be broken.
     """
-    watched = (OUTPUTS,) if has_outputs_without_loss(model) else ()
-    return (*watched, LOGS) if has_many_steps and has_own_logs(model) else watched
+    is_alone = model.distribute_strategy.num_replicas_in_sync == 1
+    has_outputs = OUTPUTS not in ignored and is_alone and has_outputs_without_loss(model)
+    if has_outputs or (has_many_steps and has_own_logs(model)):
+        return Watched(has_outputs, ignored)
+    return None
 
 
 def has_own_logs(model: keras.Model) -> bool:
@@ -146,13 +198,3 @@ def _collect_outputs(model, outputs):
             del attributes["call"]
         else:
             attributes["call"] = before
-
-
-def _list_numbers(logs: Any) -> Iterator[tuple[str, tf.Tensor]]:
-    """Yields the names and values of logs of floats; nested ones are unfolded."""
-    for name, value in logs.items() if isinstance(logs, dict) else ():
-        if isinstance(value, dict):
-            yield from _list_numbers(value)
-            continue
-        tensors = map(tf.convert_to_tensor, tf.nest.flatten(value, expand_composites=True))
-        yield from ((name, one) for one in tensors if one.dtype.is_floating)

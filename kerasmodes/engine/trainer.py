@@ -140,7 +140,7 @@ class Trainer:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             callbacks.on_train_end(logs=results)
         self._end_selection()
-        self._set_watch(None)
+        self.output_watch = None
         return self.history
 
     @keras_private.filter_traceback
@@ -232,27 +232,19 @@ class Trainer:
         function = getattr(self, name)
         is_executor = isinstance(function, executors.Executor)
         if is_executor and kind == "train":
-            force = force or function.watch is not self.output_watch
             force = force or not function.has_present_rates()
         if force or not is_executor or not function.serves(self.mode):
             setattr(self, name, executors.make_executor(self, kind, self.mode))
 
     def _watch_outputs(self, callbacks, reader):
         """Lets the steps of this fit look at what logs do not tell, if a callback asks for it."""
-        is_asked = any(getattr(one, "watches_outputs", False) for one in callbacks.callbacks)
-        is_alone = self.distribute_strategy.num_replicas_in_sync == 1
+        asking = [one for one in callbacks.callbacks if getattr(one, "watches_outputs", False)]
         has_many_steps = reader.execution_length.is_joined or self.asked_steps_per_execution != 1
-        is_watched = is_asked and is_alone
-        watched = output_watch.find_watched(self, has_many_steps) if is_watched else ()
-        if watched and (self._kept_watch is None or self._kept_watch.watched != watched):
-            self._kept_watch = output_watch.OutputWatch(self, watched)
-        self._set_watch(self._kept_watch if watched else None)
-
-    def _set_watch(self, watch):
-        """Takes the steps that are looked at, or those that are not; the others are kept."""
-        if watch is not self.output_watch:
-            self.output_watch = watch
-            self.train_function, self._kept_function = self._kept_function, self.train_function
+        watched = None
+        if asking:
+            ignored = set.intersection(*(set(one.ignore) for one in asking))
+            watched = output_watch.find_watched(self, has_many_steps, tuple(sorted(ignored)))
+        self.output_watch = None if watched is None else output_watch.OutputWatch(watched)
 
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""

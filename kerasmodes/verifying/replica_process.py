@@ -6,13 +6,12 @@ TensorFlow makes logical devices of a CPU only before it starts.
 import contextlib
 import multiprocessing
 import os
-import tempfile
 import traceback
 from typing import Any
 
 import tensorflow as tf
 
-from kerasmodes import strategies
+from kerasmodes import atomic_files, strategies
 from kerasmodes.verifying import recipes
 from kerasmodes.verifying.runs import Record, Run, Way
 
@@ -49,7 +48,7 @@ class Replicas:
     def __enter__(self):
         if not has_devices(self._num_replicas):
             with contextlib.ExitStack() as stack:
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                folder = stack.enter_context(atomic_files.temporary_folder())
                 self._start(self._recipe.ship(folder))
                 self._files = stack.pop_all()
         return self

@@ -1,11 +1,9 @@
 """A model that is saved, loaded and trained further, against the same one that was not."""
 
-import pathlib
-import tempfile
-
 import keras
 import numpy as np
 
+from kerasmodes import atomic_files
 from kerasmodes.engine import keras_private, model_state, optimizers, with_modes
 from kerasmodes.verifying import causes, comparison, python_states, random_draws
 from kerasmodes.verifying.causes import Cause
@@ -60,8 +58,8 @@ def save_and_load(model: keras.Model, mode: str) -> keras.Model:
     """
     classes = [type(one) for one in keras_private.find_layers(model)]
     own = {one.__name__: one for one in classes if not one.__module__.startswith("keras.")}
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
+    with atomic_files.temporary_folder() as folder:
+        path = folder / "model.keras"
         model.save(path)
         loaded = keras.models.load_model(path, custom_objects=own)
     if not loaded.compiled:

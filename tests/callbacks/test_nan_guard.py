@@ -712,6 +712,30 @@ def test_a_log_of_a_step_in_the_middle_of_an_execution_is_seen(mode):
     assert "log 'ratio'" in message
 
 
+def test_a_log_of_a_step_in_the_middle_is_seen_on_two_replicas(two_replicas):
+    with two_replicas.scope():
+        model = make_model("graph", cls=OwnStep, steps_per_execution=12)
+    targets = Y.copy()
+    targets[BAD - ROW : BAD - ROW + 2] = 0.0  # Of one replica's shard alone.
+    report, _, _ = fit(model, X, targets)
+    assert report.logs == ("ratio",) and report.step == STEP
+
+
+@pytest.mark.parametrize("mode", list_modes("graph"))
+@pytest.mark.parametrize("data", ["arrays", "dataset"])
+def test_a_log_that_may_be_broken_has_the_value_that_it_has_without_the_guard(mode, data):
+    targets = Y.copy()
+    targets[BAD] = 0.0
+    dataset = tf.data.Dataset.from_tensor_slices((X, targets)).batch(BATCH_SIZE)
+    given = {"x": X, "y": targets, "batch_size": BATCH_SIZE, "shuffle": False}
+    given = given if data == "arrays" else {"x": dataset}
+    logs = []
+    for callbacks in ([km.callbacks.NaNGuard(ignore=["ratio"])], []):
+        model = make_model(mode, cls=OwnStep, steps_per_execution=12)
+        logs.append(model.fit(**given, verbose=0, callbacks=callbacks).history)
+    assert logs[0] == logs[1] and np.isfinite(logs[0]["ratio"]).all()
+
+
 def test_a_log_of_one_of_several_joined_steps_is_seen(monkeypatch):
     monkeypatch.setattr(execution_length, "SECONDS", 1e9)  # Executions of 1, 2, 4 and 5 steps.
     broken = Y.copy()

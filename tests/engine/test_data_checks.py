@@ -223,3 +223,13 @@ def test_a_step_of_ones_own_may_take_more_than_three_parts():
     np.testing.assert_allclose(history["half"], [np.mean(Y[-4:]) / 2], rtol=1e-5)
     with pytest.raises(ValueError, match=r"`x`, `\(x,\)`, `\(x, y\)`, or `\(x, y, sample_weight"):
         model.evaluate(four, verbose=0)
+
+
+def test_validation_data_of_another_width_are_refused_before_the_first_step():
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", mode="eager")
+    data = np.ones((4, 3), "float32"), np.ones((4, 1), "float32")
+    with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 3\]. Received: x with"):
+        model.fit(*data, validation_data=(np.ones((4, 5)), data[1]), verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 0

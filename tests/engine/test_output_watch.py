@@ -1,6 +1,7 @@
 """Tests of which models have outputs that no loss takes; how they are watched: `NaNGuard`'s."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -36,24 +37,45 @@ def test_of_a_step_of_the_users_own_nothing_is_known():
 
 def test_broken_outputs_are_told_once_and_the_model_keeps_its_call():
     model = make_model(["mse", None])
-    watch = output_watch.OutputWatch(model)
-    step = watch.watch(lambda x: model(x))
-    step(tf.constant([[1.0, 2.0]]))
+    watch = output_watch.OutputWatch(output_watch.Watched(has_outputs=True))
+
+    def call(x):
+        outputs = model(x)
+        return {"loss": outputs[0]}
+
+    run = output_watch.watch_run(call, model, watch.watched)
+    watch.take_logs(run(tf.constant([[1.0, 2.0]])))
     assert watch.take_broken() == {}
-    step(tf.constant([[1.0, float("inf")]]))
+    watch.take_logs(run(tf.constant([[1.0, float("inf")]])))
     (outputs,) = watch.take_broken().values()
     assert len(outputs) == 2 and not any(map(finite_data.is_finite, outputs))
     assert watch.take_broken() == {} and "call" not in vars(model)
 
 
-def test_logs_of_all_kinds_are_watched():
-    watch = output_watch.OutputWatch(make_model(None), (output_watch.LOGS,))
-    step = watch.watch(lambda logs: logs)
-    logs = {"a": tf.constant(1.0), "b": {"c": tf.constant([1.0, 2.0], tf.float64)}, "d": 3}
-    step(logs)
-    assert watch.take_broken() == {}
-    step({**logs, "b": {"c": tf.constant([float("nan"), 2.0], tf.float64)}})
-    step(logs)
-    assert list(watch.take_broken()) == ["c"]
-    step(logs)
-    assert watch.take_broken() == {}
+GOOD = {"a": 1.0, "b": {"c": [1.0, -0.0]}, "d": 3, "e": -0.0}
+BAD = {"a": float("inf"), "b": {"c": [float("nan"), 2.0]}, "d": 4, "e": 5.0}
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_log_that_was_broken_stays_so_and_no_other_loses_a_bit(is_compiled):
+    dtypes = {"a": tf.float32, "c": tf.float64, "d": tf.int32, "e": tf.float32}
+
+    def make(logs):
+        made = {name: tf.constant(logs[name], dtypes[name]) for name in ("a", "d", "e")}
+        logs = {**made, "b": {"c": tf.constant(logs["b"]["c"], tf.float64)}}
+        return output_watch.WatchedLogs(logs, [])
+
+    def merge(before, now, ignored=()):
+        watched = output_watch.Watched(False, ignored)
+        merge_logs = output_watch.merge_logs
+        if is_compiled:
+            merge_logs = tf.function(merge_logs, autograph=False)
+        return merge_logs(make(before), make(now), watched).logs
+
+    merged = merge(GOOD, GOOD)
+    for one, expected in zip(tf.nest.flatten(merged), tf.nest.flatten(make(GOOD)), strict=True):
+        assert one.numpy().tobytes() == expected.numpy().tobytes()
+    merged = merge(BAD, GOOD)
+    assert not np.isfinite(merged["a"]) and not np.isfinite(merged["b"]["c"]).all()
+    assert merged["d"] == 3 and merged["e"] == 0
+    assert merge(BAD, GOOD, ("a",))["a"] == 1

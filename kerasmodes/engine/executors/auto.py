@@ -94,7 +94,7 @@ class ModeSelector:
     @property
     def loop_mode(self):
         """The mode whose loop runs the steps of the fastest mode; `None` if none has run."""
-        found = self._executors.get((self.mode, self._model.output_watch))
+        found = self._executors.get(self.mode)
         return None if found is None else found.loop_mode
 
     def begin(
@@ -144,11 +144,10 @@ class ModeSelector:
         return outputs
 
     def _executor(self, mode):
-        key = mode, self._model.output_watch
-        made = self._executors.get(key)
+        made = self._executors.get(mode)
         if made is None or not made.has_present_rates():
-            self._executors[key] = self._make_executor(self._model, "train", mode)
-        return self._executors[key]
+            self._executors[mode] = self._make_executor(self._model, "train", mode)
+        return self._executors[mode]
 
     def _copy_values(self):
         """Returns each variable of the model and its optimizers, with its value."""

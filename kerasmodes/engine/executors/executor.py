@@ -2,14 +2,21 @@
 
 import collections.abc
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, optimizers, replication, super_batches
+from kerasmodes.engine import (
+    keras_private,
+    optimizers,
+    output_watch,
+    replication,
+    super_batches,
+)
 
 
 class Executor:
@@ -25,7 +32,6 @@ class Executor:
     Attributes:
         step: The model's function of one batch.
         runner: What runs a function of one batch on the replicas.
-        watch: The `OutputWatch` that looks at the steps, or `None`.
     """
 
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
@@ -33,11 +39,14 @@ class Executor:
         self.step = getattr(model, f"{kind}_step")
         if kind != "predict":
             self.step = _check_logs(self.step, kind)
-        self.watch = model.output_watch if kind == "train" else None
-        if self.watch is not None:
-            self.step = self.watch.watch(self.step)
         self.runner = replication.find_runner(model, kind)
         self._rates = optimizers.list_rates(model)
+
+    @property
+    def watched(self) -> output_watch.Watched | None:
+        """What the model's `OutputWatch` looks at in the steps; `None` without one."""
+        watch = self.model.output_watch if self.kind == "train" else None
+        return None if watch is None else watch.watched
 
     @property
     def loop_mode(self) -> str | None:
@@ -81,49 +90,74 @@ class Executor:
             tf.errors.OutOfRangeError: The same, of an iterator of TensorFlow's.
         """
         if isinstance(batches, list):
-            steps = map(self.run_step, super_batches.iterate_batches(batches))
-            return list(steps) if self.kind == "predict" else _find_last(steps)
+            steps = map(self._run_batch, super_batches.iterate_batches(batches))
+            return self.find_outputs(steps)
         return self._run_steps(self._run_next, batches)
 
     def run_step(self, batch: Any) -> Any:
         """Returns the outputs of the step on one batch, on all replicas."""
         return self.runner.run(self.step, (batch,))
 
+    def run_watched_step(self, batch: Any, watched: output_watch.Watched | None) -> Any:
+        """Returns the outputs of `run_step`, with what is looked at; see `output_watch.py`."""
+        return output_watch.watch_run(self.run_step, self.model, watched)(batch)
+
+    def find_outputs(self, steps: Iterable) -> Any:
+        """Returns the outputs of an execution, of those of its steps.
+
+        Args:
+            steps: The outputs, with what is looked at. One step's logs are held at a time.
+        """
+        watched = self.watched
+        if self.kind == "predict":
+            return list(steps)
+        if watched is None:
+            return collections.deque(steps, maxlen=1).pop()
+        merge = functools.partial(output_watch.merge_logs, watched=watched)
+        return self.model.output_watch.take_logs(functools.reduce(merge, steps))
+
+    def _run_batch(self, batch):
+        return self.run_watched_step(batch, self.watched)
+
     def _run_next(self, iterator):
-        return self.run_step(super_batches.convert_batch(next(iterator)))
+        return self._run_batch(super_batches.convert_batch(next(iterator)))
 
     def _run_steps(self, run_next, iterator):
         """Calls a function of an iterator for each step of an execution, as far as the data go."""
-        outputs = [run_next(iterator)]
+        first = run_next(iterator)
+        return self.find_outputs(itertools.chain([first], self._run_others(run_next, iterator)))
+
+    def _run_others(self, run_next, iterator):
         for _ in range(1, self.model.steps_per_execution):
             try:
-                last = run_next(iterator)
+                yield run_next(iterator)
             except (StopIteration, tf.errors.OutOfRangeError):
-                break
-            outputs = [*outputs, last] if self.kind == "predict" else [last]
-        return outputs if self.kind == "predict" else outputs[0]
+                return
 
     def _run_distributed(self, iterator):
         """Runs an execution on data that the user's own program has shared out."""
-        outputs = self._run_steps(lambda shards: self._step_on_shards(next(shards)), iterator)
+
+        def run_next(iterator):
+            return self._step_on_shards(next(iterator), self.watched)
+
+        outputs = self._run_steps(run_next, iterator)
         if self.kind != "predict":
             return outputs
         return keras_private.concatenate_tensors([part for parts in outputs for part in parts])
 
     @functools.cached_property
     def _step_on_shards(self):
+        def step(shards, watched):
+            return output_watch.watch_run(run, self.model, watched)(shards)
+
         strategy, is_list = self.model.distribute_strategy, self.kind == "predict"
-        step = functools.partial(replication.run_on_shards, strategy, self.step, is_list)
+        run = functools.partial(replication.run_on_shards, strategy, self.step, is_list)
         mode = modes.MODES[self.mode]
         if mode.run_eagerly:
             return step
         return tf.function(
             step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
         )
-
-
-def _find_last(items):
-    return collections.deque(items, maxlen=1).pop()  # One step's logs are held at a time.
 
 
 def _check_logs(step, kind):

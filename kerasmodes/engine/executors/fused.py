@@ -27,4 +27,4 @@ class FusedExecutor(graph.GraphExecutor):
         return self._run_as_range(next(iterator))
 
     def _find_loops(self, batch_range: Any) -> Any:
-        return self._loops
+        return self._find_joined_loops()

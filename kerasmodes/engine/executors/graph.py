@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, super_batches
+from kerasmodes.engine import keras_private, output_watch, super_batches
 from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
 
 
@@ -25,19 +25,17 @@ class GraphExecutor(executor.Executor):
         self._jit_compile = modes.MODES[mode].jit_compile or None
         if self._jit_compile:
             keras_private.encode_categories_for_xla()
-        self._loops = self._make_loops(
-            loops.keep_outputs if kind == "predict" else loops.keep_last_outputs
-        )
+        self._loops = {}  # By what is watched in the steps.
 
     @property
     def loop_mode(self) -> str | None:
         """The mode whose loop runs the steps; `None` as long as none has run."""
-        return self._loops.mode
+        return next((one.mode for one in self._loops.values() if one.mode), None)
 
     @property
     def operations(self) -> set[str]:
         """The names of TensorFlow's operations in the steps that have run in a loop."""
-        return self._loops.operations
+        return set().union(*(one.operations for one in self._loops.values()))
 
     def find_loop_mode(self, traced: traced_steps.TracedStep) -> str:
         """Returns the mode whose loop runs a step.
@@ -56,8 +54,10 @@ class GraphExecutor(executor.Executor):
         with xla_errors.explain_xla_error(self.mode):
             if not isinstance(batches, list):
                 return super().run(batches)
-            outputs = [output for one in batches for output in self._find_loops(one).run(one)]
-            return outputs if self.kind == "predict" else outputs[-1]
+            loops_of_ranges = ((self._find_loops(one), one) for one in batches)
+            return self.find_outputs(
+                output for loop, one in loops_of_ranges for output in loop.run(one)
+            )
 
     def _run_next(self, iterator):
         if not self.runner.is_alone:
@@ -65,8 +65,9 @@ class GraphExecutor(executor.Executor):
         # Within a graph, a batch has no more shape than its data set tells; some layers need more.
         # As in Keras, a prediction is traced with the batch itself.
         if isinstance(iterator, tf.data.Iterator) and self.kind != "predict":
-            return self._step_on_iterator(iterator)
-        return self._step_on_batch(super_batches.remove_optionals(next(iterator)))
+            return self._step_on_iterator(iterator, self.watched)
+        batch = super_batches.remove_optionals(next(iterator))
+        return self._step_on_batch(batch, self.watched)
 
     def _run_as_range(self, batch):
         outputs = self.run(super_batches.make_range(batch))
@@ -75,13 +76,26 @@ class GraphExecutor(executor.Executor):
     def _find_loops(self, batch_range):
         """Returns what runs a range: outputs of a single step may have any shape."""
         is_single = self.kind == "predict" and batch_range.stop - batch_range.start == 1
-        return self._single_loops if is_single else self._loops
+        return self._single_loops if is_single else self._find_joined_loops()
 
-    def _make_loops(self, make_loop):
+    def _find_joined_loops(self):
+        watched = self.watched
+        if watched not in self._loops:
+            self._loops[watched] = self._make_loops(self._find_loop_kind(watched), watched)
+        return self._loops[watched]
+
+    def _find_loop_kind(self, watched):
+        if self.kind == "predict":
+            return loops.keep_outputs
+        if watched is None:
+            return loops.keep_last_outputs
+        merge = functools.partial(output_watch.merge_logs, watched=watched)
+        return functools.partial(loops.keep_last_outputs, merge=merge)
+
+    def _make_loops(self, make_loop, watched=None):
         relaxes_shapes = not self._jit_compile  # XLA compiles for sizes that it knows.
-        return loops.Loops(
-            self.step, self.runner.run, self.find_loop_mode, make_loop, relaxes_shapes
-        )
+        run = output_watch.watch_run(self.runner.run, self.model, watched)
+        return loops.Loops(self.step, run, self.find_loop_mode, make_loop, relaxes_shapes)
 
     @functools.cached_property
     def _single_loops(self):
@@ -89,14 +103,14 @@ class GraphExecutor(executor.Executor):
 
     @functools.cached_property
     def _step_on_batch(self):
-        return trace_lazily(self.run_step, jit_compile=self._jit_compile)
+        return trace_lazily(self.run_watched_step, jit_compile=self._jit_compile)
 
     @functools.cached_property
     def _step_on_iterator(self):
-        def run_next(iterator):
+        def run_next(iterator, watched):
             batch = super_batches.remove_optionals(iterator.get_next())
             with wait_for(batch):
-                return self._step_on_batch(batch)
+                return self._step_on_batch(batch, watched)
 
         return trace_lazily(run_next)
 

@@ -106,18 +106,29 @@ def _find_step(mode, traced):
     return traced.for_xla
 
 
-def keep_last_outputs(step: Callable, traced: Any, mode: str, length: int | None):
-    """Returns the loop that keeps the last step's outputs.
+def keep_last_outputs(
+    step: Callable,
+    traced: Any,
+    mode: str,
+    length: int | None,
+    merge: Callable = lambda before, now: now,
+):
+    """Returns the loop that keeps the last step's outputs, or others of the same structure.
 
     Where only a step tells their shapes, steps run one by one.
+
+    Args:
+        merge: Function of the outputs so far and a step's that returns what is kept. Before the
+            first step, they are 0.
     """
     if not all(map(_has_one_shape, tf.nest.flatten(traced.outputs))):
         return keep_one_output(step, traced, mode, length)
     specs = _add_length(traced.specs, length)
 
     def loop(super_batch, start, stop):
-        def body(index, _):
-            return index + 1, step(_take_batch(super_batch, index))
+        def body(index, outputs):
+            merged = merge(outputs, step(_take_batch(super_batch, index)))
+            return index + 1, tf.nest.pack_sequence_as(outputs, tf.nest.flatten(merged))
 
         nothing = tf.nest.map_structure(
             lambda output: tf.zeros(output.shape, output.dtype), traced.outputs
