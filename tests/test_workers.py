@@ -94,6 +94,12 @@ def test_workers_with_different_data_are_stopped(folder):
     assert all("must be given the same batches" in error for error in errors)
 
 
+@pytest.mark.slow
+def test_workers_train_where_nothing_heavy_can_be_imported(found):
+    # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
+    assert tuple(found["missing"]) == worker_program.HEAVY
+
+
 def test_a_worker_that_never_answers_is_an_error_after_the_timeout(monkeypatch):
     ports = km.launching.find_free_ports(2)
     monkeypatch.setenv("TF_CONFIG", km.launching.make_cluster(ports, 0))
