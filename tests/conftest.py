@@ -80,9 +80,9 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _seeded():
     """The same initial weights in every run, whichever tests ran before."""
-    import keras
+    from seeds import set_seed
 
-    keras.utils.set_random_seed(0)
+    set_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")

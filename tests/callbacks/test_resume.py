@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import model_state, random_states
@@ -150,7 +151,7 @@ def compile_once(make_model):
 
     def renew():
         state.restore(start)
-        keras.utils.set_random_seed(5)
+        set_seed(5)
         random_states.restore(numbers)  # Some were drawn when the model was made.
         return model
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 from kerasmodes.engine import with_modes
 
@@ -133,7 +134,7 @@ def batches(number=10):
 def fit(mode, **arguments):
     """Returns a model trained in a mode with these arguments of `fit`, by default on arrays."""
     model = fresh(mode)
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     data = {} if "x" in arguments else {"x": X, "y": Y, "batch_size": 4}
     model.fit(**({"shuffle": False, "verbose": 0} | data | arguments))
     return model
