@@ -3,6 +3,7 @@
 import keras
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kerasmodes as km
@@ -31,7 +32,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 def fit(log_dir, board_class, *callbacks, epochs=2, **settings):
-    keras.utils.set_random_seed(2)
+    set_seed(2)
     model = km.SumRegressor(units=())
     model.compile("sgd", mode="eager")
     board = board_class(str(log_dir), write_graph=False, **settings)

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from seeds import set_seed
 
 from kerasmodes.engine import with_modes
 
@@ -43,7 +44,7 @@ SETTINGS = {
 @functools.cache
 def results(setting, mode):
     """Returns the history of a fit, the results of `evaluate` and the weights."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model, targets, weight = make_model(), [TARGETS, LABELS], [WEIGHT, WEIGHT]
     if setting != "several outputs":
         model, targets, weight = keras.Model(model.input, model.outputs[0]), TARGETS, None
