@@ -9,21 +9,14 @@ import study_kills
 CASE = ("sum", "fused", "arrays", 1)
 
 
-# Each is a process that imports TensorFlow; `SIGTERM` in one process is in `test_resume.py`.
-@pytest.mark.slow
+# By default, `test_workers.py` kills a process, and `test_resume.py` terminates a fit.
+@pytest.mark.sweep
 @pytest.mark.workers
-@pytest.mark.parametrize(
-    "signals",
-    [
-        [signal.SIGKILL],
-        pytest.param([signal.SIGKILL, signal.SIGTERM], marks=pytest.mark.sweep),
-    ],
-    ids=["killed", "killed and terminated"],
-)
-def test_a_fit_that_was_stopped_ends_as_one_that_never_was(signals, tmp_path):
+def test_a_fit_that_was_killed_and_terminated_ends_as_one_that_was_never_stopped(tmp_path):
     study_kills.fit(*CASE, tmp_path, has_checkpoints=False)
     # In the middle of an epoch, which has 12 executions, or at its end.
-    places = [random.randrange(1, 20) for _ in signals]
+    places = [random.randrange(1, 20) for _ in range(2)]
+    signals = (signal.SIGKILL, signal.SIGTERM)
     ends = [
         study_kills.interrupt(CASE, tmp_path, number, hold_at=place)
         for number, place in zip(signals, places, strict=True)

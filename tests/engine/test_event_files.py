@@ -150,7 +150,7 @@ def test_the_steps_of_several_optimizers_are_counted_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", [pytest.param("Keras", marks=pytest.mark.sweep), "kerasmodes"])
 def test_a_fit_stopped_before_its_first_checkpoint_leaves_no_event_twice(tmp_path, name):
     board, settings = BOARDS[name], {"update_freq": 1}
     expected, found, progress = (tmp_path / name for name in ("expected", "found", "progress"))

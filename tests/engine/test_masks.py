@@ -59,7 +59,7 @@ def results(setting, mode):
     return history, evaluated, model.get_weights()
 
 
-WAYS = [("one output", "fused")]
+WAYS = [("one output", "fused"), ("a function", "eager")]
 OTHER_WAYS = [(kind, mode) for kind in SETTINGS for mode in MODES if (kind, mode) not in WAYS]
 WAYS += [pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_WAYS]
 
