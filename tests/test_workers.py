@@ -1,6 +1,7 @@
 """Tests with two real processes: the numbers of one device, also when a worker dies."""
 
 import contextlib
+import functools
 import io
 import pathlib
 import pickle
@@ -44,9 +45,14 @@ ONE_DEVICE = tf.distribute.get_strategy()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_two_workers_have_the_numbers_of_one_device(found, mode, tmp_path):
-    assert_same_program(found[f"sums, {mode}"], worker_program.train_sums, tmp_path, 1e-5)
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("graph", worker_program.WHOLE_BATCHES), ("eager", {})],
+    ids=["graph", "eager"],
+)
+def test_two_workers_have_the_numbers_of_one_device(found, mode, size, tmp_path):
+    train = functools.partial(worker_program.train_sums, mode="eager", **size)
+    assert_same_program(found[f"sums, {mode}"], train, tmp_path, 1e-5)
 
 
 @pytest.mark.sweep
