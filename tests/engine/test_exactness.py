@@ -146,6 +146,7 @@ OPTIMIZER_WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), OPTIMIZER_WAYS)
 def test_an_optimizer_updates_as_in_keras(name, mode):
     arguments = arguments_with(name)

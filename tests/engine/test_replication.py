@@ -107,6 +107,7 @@ def assert_equal_numbers(numbers, expected, tolerance):
         np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "steps_per_execution"), WAYS)
 def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, steps_per_execution):
     numbers = train_sums(two_replicas, mode, steps_per_execution)

@@ -297,6 +297,7 @@ def test_a_damaged_file_is_named_and_can_be_set_aside(name, random_search, tmp_p
     assert path.with_name(f"{path.name}.damaged").exists()
 
 
+@pytest.mark.slow
 def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
 
