@@ -9,17 +9,10 @@ import socket
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis
-import keras
 import pytest
-import tensorflow as tf
 
-import kerasmodes as km
-
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-# Three processes test on two cores, a thread each: threads that wait for work would take turns.
-tf.config.threading.set_intra_op_parallelism_threads(1)
+# Python searches for garbage less often: imports and tracing make many objects that are none.
+gc.set_threshold(50_000, 20, 20)
 
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
 trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -28,19 +21,22 @@ trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
 LONGEST = (
     "test_workers.py",
     "test_worker_processes.py",
+    "test_tuners.py",
     "test_contract.py",
-    "test_resume.py",
     "test_readme.py",
     "test_replication.py",
-    "test_study_kills.py",
     "test_nan_guard.py",
-    "test_exactness_data.py",
-    "test_exactness_fit.py",
-    "test_cli.py",
-    "test_model.py",
-    "test_two_samples.py",
+    "test_resume.py",
     "test_verification.py",
-    "test_search.py",
+    "test_msg_gan.py",
+    "test_exactness_data.py",
+    "test_two_samples.py",
+    "test_cli.py",
+    "test_loops.py",
+    "test_auto.py",
+    "test_pictures.py",
+    "test_replica_process.py",
+    "test_main.py",
 )
 
 
@@ -53,10 +49,25 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Tries fewer examples of a property, unless the sweeps run."""
+    """Starts TensorFlow; tries fewer examples of a property, unless the sweeps run."""
+    if config.getoption("dist", "no") == "no":  # The process that hands out tests runs none.
+        start_tensorflow()
     hypothesis.settings.register_profile("few", max_examples=40)
     hypothesis.settings.register_profile("sweep", max_examples=100)
     hypothesis.settings.load_profile("sweep" if config.getoption("--all") else "few")
+
+
+def start_tensorflow():
+    """Gives TensorFlow two devices, and a thread.
+
+    Three processes test on two cores: threads that wait for work would take turns.
+    """
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -72,13 +83,9 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def _seeded():
     """The same initial weights in every run, whichever tests ran before."""
-    keras.utils.set_random_seed(0)
+    from seeds import set_seed
 
-
-@pytest.fixture(autouse=True, scope="session")
-def _rare_searches():
-    """Python searches for garbage less often: tracing makes many objects that are none."""
-    gc.set_threshold(20_000, 20, 20)
+    set_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -101,6 +108,8 @@ def _released(request):
 @pytest.fixture(scope="session")
 def two_replicas():
     """A strategy with one replica on each of two logical CPU devices."""
+    import kerasmodes as km
+
     return km.get_strategy("cpu:2")
 
 

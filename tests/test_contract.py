@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.models.msg_gan import losses
@@ -108,7 +109,7 @@ def name(request):
 
 def make_compiled(name, mode, seed=0):
     make_model, _, settings = CASES[name]
-    keras.utils.set_random_seed(seed)
+    set_seed(seed)
     model = make_model()
     model.compile(mode=mode, steps_per_execution=STEPS[mode], **settings())
     return model
@@ -173,7 +174,7 @@ def test_the_losses_of_every_step_agree_with_graph_mode(name, mode):
 @functools.cache
 def logs_with(loss, mode):
     """Returns the logs of two executions of a small GAN with that loss."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     gan = km.MSGGAN((4, 4, 1), 1, 2, preset=km.presets.Tutorial(3, 3), seed=1)
     gan.compile(**momentum(), loss=loss, mode=mode, steps_per_execution=STEPS[mode])
     step_logs = StepLogs()
@@ -201,10 +202,11 @@ def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
 
 
 # What is saved does not depend on the mode, so that each model has one here.
-SAVED_MODES = {"SumRegressor": "xla", "MSGGAN": "fused", "paper": "graph", "classes": "eager"}
-SAVED = [("SumRegressor", mode) for mode in MODES]
-SAVED += [
-    pytest.param("MSGGAN", "fused", marks=pytest.mark.slow),
+SAVED_MODES = {"SumRegressor": "xla", "MSGGAN": "graph", "paper": "graph", "classes": "eager"}
+SAVED = [
+    *(("SumRegressor", mode) for mode in ("eager", "xla")),
+    *(pytest.param("SumRegressor", mode, marks=pytest.mark.sweep) for mode in ("graph", "fused")),
+    pytest.param("MSGGAN", SAVED_MODES["MSGGAN"], marks=pytest.mark.slow),
     *(
         pytest.param(name, SAVED_MODES[name], marks=pytest.mark.sweep)
         for name in ("paper", "classes")
@@ -228,8 +230,9 @@ def test_a_loaded_model_goes_on_as_if_never_stopped(tmp_path, name, mode):
     assert history == {key: pytest.approx(values, rel=1e-5) for key, values in fit(model).items()}
 
 
-# Of the preset "paper", all that trains is a sweep here; `test_gradients.py` trains it.
-RESUMED_MODES = {"SumRegressor": "fused", "MSGGAN": "fused", "classes": "eager"}
+# Of the preset "paper", all that trains is a sweep here; `test_gradients.py` trains it. Of the two
+# other GANs, the one that holds more resumes by default.
+RESUMED_MODES = {"SumRegressor": "fused", "classes": "eager"}
 RESUMED = [
     pytest.param(
         name, mode, marks=pytest.mark.slow if mode == RESUMED_MODES.get(name) else pytest.mark.sweep
@@ -293,6 +296,10 @@ def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name, mode):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["SumRegressor", "MSGGAN", *(pytest.param(n, marks=pytest.mark.sweep) for n in [*CASES][2:])],
+)
 def test_two_replicas_name_the_modes_that_work(two_replicas, name):
     with two_replicas.scope():
         model = CASES[name][0]()
@@ -300,7 +307,10 @@ def test_two_replicas_name_the_modes_that_work(two_replicas, name):
         model.compile(mode="fused")
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "mode",
+    ["eager", "fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "xla"))],
+)
 def test_sample_weights_count_in_every_mode(mode):
     x, y = SUMS
     model = make_regressor()

@@ -6,6 +6,7 @@ import custom_steps
 import keras
 import numpy as np
 import pytest
+from seeds import set_seed
 
 # By default, in a loop, one with a teacher and metrics. The examples show by default that others
 # train in a loop (two optimizers, a gradient in a gradient), and the sweep that all modes agree.
@@ -37,7 +38,7 @@ class StepLogs(keras.callbacks.Callback):
 @functools.cache
 def train(name, mode):
     """Returns the model after ten steps of SGD, in blocks of four when fused, and their logs."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     make_model, make_arguments, make_data = custom_steps.RECIPES[name]
     model, step_logs = make_model(), StepLogs()
     arguments = make_arguments(lambda: keras.optimizers.SGD(0.01))
@@ -66,7 +67,7 @@ def test_all_that_training_leaves_behind_agrees_with_graph(name, mode):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_changes_each_kernel(name):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     start, model = custom_steps.RECIPES[name][0](), train(name, "fused")[0]
     for first, last in zip(start.trainable_variables, model.trainable_variables, strict=True):
         if len(first.shape) > 1:
@@ -74,7 +75,7 @@ def test_training_changes_each_kernel(name):
 
 
 def test_training_leaves_the_teacher_alone():
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     teacher = custom_steps.RECIPES["distillation"][0]().teacher
     trained_teacher = train("distillation", "fused")[0].teacher
     for one, other in zip(trained_teacher.get_weights(), teacher.get_weights(), strict=True):

@@ -81,7 +81,7 @@ def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", ["fused", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = run("regressor", find_block('model.save("regressor.keras")\nprint'))

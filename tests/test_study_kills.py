@@ -9,7 +9,8 @@ import study_kills
 CASE = ("sum", "fused", "arrays", 1)
 
 
-@pytest.mark.slow
+# By default, `test_workers.py` kills a process, and `test_resume.py` terminates a fit.
+@pytest.mark.sweep
 @pytest.mark.workers
 def test_a_fit_that_was_killed_and_terminated_ends_as_one_that_was_never_stopped(tmp_path):
     study_kills.fit(*CASE, tmp_path, has_checkpoints=False)

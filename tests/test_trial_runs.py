@@ -121,7 +121,7 @@ def test_models_of_keras_are_as_before(make):
     for has_trial in (False, True):
         keras.utils.set_random_seed(0)
         model = make()
-        model.compile("sgd", "mse", mode="graph")
+        model.compile("sgd", "mse", mode="eager")
         if has_trial:
             km.trial_run(model, **ARRAYS)
         results.append(finish(model, **ARRAYS))
@@ -163,17 +163,17 @@ def test_files_are_written_elsewhere(tmp_path):
         keras.callbacks.TensorBoard(tmp_path / "events"),
     ]
     before = [dict(vars(one)) for one in writers]
-    km.trial_run(make_regressor(cls=km.SumRegressor), **ARRAYS, callbacks=writers)
+    km.trial_run(make_regressor("eager", km.SumRegressor), **ARRAYS, callbacks=writers)
     assert not list(tmp_path.iterdir())
     assert [dict(vars(one)) for one in writers] == before
     grid = km.callbacks.SampleGrid(tmp_path / "samples")
-    km.trial_run(make_gan(), IMAGES, batch_size=8, callbacks=[grid])
+    km.trial_run(make_gan("eager"), IMAGES, batch_size=8, callbacks=[grid])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_a_callback_that_would_fail_fails_and_leaves_the_model_as_it_was():
-    model = make_regressor()
+    model = make_regressor("eager")
     model.build((None, 3))
     weights = model.get_weights()
     stopping = keras.callbacks.EarlyStopping("val_f2_score")
@@ -196,7 +196,7 @@ def test_a_broken_validation_set_fails():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
     broken = data.map(lambda x, y: (tf.debugging.check_numerics(x / 0.0, "corrupt"), y))
     with pytest.raises(tf.errors.InvalidArgumentError, match="corrupt"):
-        km.trial_run(make_regressor(), data, validation_data=broken)
+        km.trial_run(make_regressor("eager"), data, validation_data=broken)
 
 
 class Unbuilt(km.Model):

@@ -1,6 +1,7 @@
 """Tests with two real processes: the numbers of one device, also when a worker dies."""
 
 import contextlib
+import functools
 import io
 import pathlib
 import pickle
@@ -44,9 +45,14 @@ ONE_DEVICE = tf.distribute.get_strategy()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "eager"])
-def test_two_workers_have_the_numbers_of_one_device(found, mode, tmp_path):
-    assert_same_program(found[f"sums, {mode}"], worker_program.train_sums, tmp_path, 1e-5)
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("graph", worker_program.WHOLE_BATCHES), ("eager", {})],
+    ids=["graph", "eager"],
+)
+def test_two_workers_have_the_numbers_of_one_device(found, mode, size, tmp_path):
+    train = functools.partial(worker_program.train_sums, mode="eager", **size)
+    assert_same_program(found[f"sums, {mode}"], train, tmp_path, 1e-5)
 
 
 @pytest.mark.sweep
@@ -92,6 +98,12 @@ def test_workers_with_different_data_are_stopped(folder):
     errors = [path.read_text() for path in folder.glob("error-*.txt")]
     assert len(errors) == 2
     assert all("must be given the same batches" in error for error in errors)
+
+
+@pytest.mark.slow
+def test_workers_train_where_nothing_heavy_can_be_imported(found):
+    # Keras imports matplotlib itself where it can, so whether it is loaded tells nothing.
+    assert tuple(found["missing"]) == worker_program.HEAVY
 
 
 def test_a_worker_that_never_answers_is_an_error_after_the_timeout(monkeypatch):

@@ -22,7 +22,12 @@ def make_images(num_images=8):
 
 def search_sums(directory, tuner="random", mode="eager", **arguments):
     """Runs `km.tuning.search` on small sum regressors."""
-    small = {"units": (2, 8), "optimizers": ("sgd",), "batch_sizes": (4, 12)}
+    small = {
+        "hidden_layers": (1, 2),
+        "units": (2, 8),
+        "optimizers": ("sgd",),
+        "batch_sizes": (4, 12),
+    }
     hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode, **small)
     defaults = {"max_trials": 3, "epochs": 2, "seed": 0, **make_sums()}
     return km.tuning.search(hypermodel, tuner, directory=directory, **{**defaults, **arguments})

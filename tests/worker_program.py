@@ -7,6 +7,7 @@ import os
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import importlib
 import json
 import pathlib
 import pickle
@@ -18,8 +19,10 @@ import numpy as np
 
 import kerasmodes as km
 
+HEAVY = ("matplotlib", "keras_tuner", "tensorflow_datasets")
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 WHOLE = 24  # Examples of whole batches: a smaller last one is a second step to trace.
+WHOLE_BATCHES = {"num_examples": 20}  # Of what is trained on, and of what is left for validation.
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (18, 4, 4, 1)).astype("float32")
 
 
@@ -34,24 +37,35 @@ def train_all(strategy, path):
     """
     name = "tf_config" if "TF_CONFIG" in os.environ else "slurm"
     path.with_name(f"{name}-{km.is_chief()}.txt").write_text(str(strategy.num_replicas_in_sync))
-    train_without_seed(strategy, path)  # First: the others set the seed.
+    if not path.with_name("died").exists():
+        train_without_seed(strategy, path)  # First: the others set the seed.
     return {
         "killed": train_with_a_killed_worker(strategy, path),
-        "sums, graph": train_sums(strategy, path, "graph", 4),
+        "sums, graph": train_sums(strategy, path, "graph", 4, **WHOLE_BATCHES),
         "sums, eager": train_sums(strategy, path, "eager", 4),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
+        "missing": [name for name in HEAVY if not can_be_imported(name)],
     }
 
 
-def train_sums(strategy, path, mode="graph", steps=1):
+def can_be_imported(name):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def train_sums(strategy, path, mode="graph", steps=1, num_examples=27):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
         model.compile("sgd", mode=mode, steps_per_execution=steps, metrics=["mae"])
-    history = model.fit(X, Y, batch_size=4, epochs=2, verbose=0, validation_split=0.2).history
+    x, y = X[:num_examples], Y[:num_examples]
+    history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, validation_split=0.2).history
     numbers = {
-        "evaluate": model.evaluate(X, Y, batch_size=4, verbose=0),
-        "predict": model.predict(X, batch_size=4, verbose=0),
+        "evaluate": model.evaluate(x, y, batch_size=4, verbose=0),
+        "predict": model.predict(x, batch_size=4, verbose=0),
         "weights": weights_of(model),
     }
     return {**history, **numbers, **_save_and_load(model, path)}
@@ -153,6 +167,7 @@ def replace_tf_config():
 
 
 if __name__ == "__main__":
+    sys.modules.update(dict.fromkeys(HEAVY))  # Importing them is an ImportError from here on.
     function, path = sys.argv[1], pathlib.Path(sys.argv[2])
     if not path.with_name("died").exists():
         replace_tf_config()  # Before a worker was killed; after that, `TF_CONFIG` is read.

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -54,12 +55,12 @@ def compile_both(model, mode="graph", optimizer=keras.optimizers.SGD, **argument
 
 
 def make_players(mode="graph", **optimizer):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     return compile_both(Players(), mode, **optimizer)
 
 
 def make_gan(mode="eager"):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     gan = km.MSGGAN((8, 8, 1), 1, 4, preset=km.presets.Default(2, 2), seed=0)
     return compile_both(gan, mode)
 

@@ -6,7 +6,6 @@ import os
 import warnings
 
 import keras
-import mlflow
 import pytest
 
 import kerasmodes as km
@@ -25,6 +24,8 @@ def fit(*callbacks, epochs=2):
 
 
 def find_runs(uri, experiment="Default"):
+    import mlflow  # Here: it takes long, and each process collects all files.
+
     client = mlflow.MlflowClient(str(uri))
     number = client.get_experiment_by_name(experiment).experiment_id
     return client, client.search_runs([number])
@@ -87,6 +88,8 @@ def test_a_fit_that_was_cut_off_has_failed(tmp_path):
 
 def test_a_run_that_is_active_takes_the_fit_and_stays_active(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "store"))
+    import mlflow
+
     with mlflow.start_run() as active:
         losses = fit(km.callbacks.MLflow(save_model=False))
         client, (run,) = find_runs(tmp_path / "store")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import execution_length, model_state
@@ -69,7 +70,7 @@ def with_number(number, array=X):
 
 def make_model(mode, layers=(), optimizer=None, loss="mean_squared_error", cls=km.Model, **more):
     """Returns a model of these layers and a last one; its optimizer has a state by default."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     optimizer = optimizer or keras.optimizers.SGD(0.01, momentum=0.9)
     inputs = outputs = keras.Input((4,))
     for layer in (*layers, keras.layers.Dense(1, name="last")):
@@ -649,7 +650,7 @@ def test_validation_arrays_are_checked_before_the_first_step():
 
 def make_forked(mode, **more):
     """Returns a model with an output that no loss takes."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     inputs = keras.Input((4,))
     outputs = {"a": keras.layers.Dense(1)(inputs), "b": Logarithm(name="log")(inputs)}
     model = km.Model(inputs, outputs)

@@ -64,7 +64,6 @@ LIMITS = {
     for number, expected in ((2, 2), (100, None))
 }
 LIMITS["sum", "--limit-batches", 2, 2] = []
-LIMITS["sum", "--overfit-batches", 2, 2] = []
 
 
 @pytest.mark.slow
@@ -79,7 +78,6 @@ def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch
 
 
 @pytest.mark.slow
-@pytest.mark.sweep
 def test_overfitting_learns_a_few_batches_by_heart(own_folder):
     words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
     words += ["--overfit-batches=2", "--epochs=12", "--learning-rate=0.05", "--run=run"]

@@ -1,6 +1,5 @@
 """Tests of `--mlflow` and `--wandb`, read back by MLflow's client."""
 
-import mlflow
 import numpy as np
 import pytest
 
@@ -12,6 +11,8 @@ SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode
 
 
 def find_runs(uri):
+    import mlflow  # Here: it takes long, and each process collects all files.
+
     client = mlflow.MlflowClient(str(uri))
     return client, client.search_runs(["0"])
 

@@ -3,6 +3,7 @@
 import keras
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kerasmodes as km
@@ -31,7 +32,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 def fit(log_dir, board_class, *callbacks, epochs=2, **settings):
-    keras.utils.set_random_seed(2)
+    set_seed(2)
     model = km.SumRegressor(units=())
     model.compile("sgd", mode="eager")
     board = board_class(str(log_dir), write_graph=False, **settings)
@@ -149,7 +150,7 @@ def test_the_steps_of_several_optimizers_are_counted_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", [pytest.param("Keras", marks=pytest.mark.sweep), "kerasmodes"])
 def test_a_fit_stopped_before_its_first_checkpoint_leaves_no_event_twice(tmp_path, name):
     board, settings = BOARDS[name], {"update_freq": 1}
     expected, found, progress = (tmp_path / name for name in ("expected", "found", "progress"))

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -161,7 +162,7 @@ def join(parts):
 
 
 def train(mode, kind, num_steps=2):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     shape, net = KINDS[kind][0], make_net(kind)
     x = np.random.default_rng(0).random((2 * num_steps, *shape), dtype="float32")
     y = np.ones((2 * num_steps, *net.output_shape[1:]), "float32")

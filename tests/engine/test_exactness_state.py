@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import with_modes
@@ -58,7 +59,7 @@ class Counting(keras.Model):
 def compile_in(model, mode, optimizer="sgd", **arguments):
     """Returns the model, compiled in a mode, or by stock Keras if the mode is "keras"."""
     if mode == "keras":
-        arguments |= {"jit_compile": False}  # Quicker for a few steps.
+        arguments |= {"run_eagerly": True}  # Quicker than to trace a few steps.
     else:
         with_modes(model)
         arguments |= {"mode": mode, "steps_per_execution": 4 if mode == "fused" else 1}
@@ -71,7 +72,7 @@ def fit(model, **arguments):
 
 
 def make_sequential():
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     layers = [keras.layers.Dense(4, "tanh"), keras.layers.BatchNormalization()]
     return keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(1)])
 
@@ -129,8 +130,7 @@ def test_evaluating_and_predicting_leave_the_training_alone(mode):
 
 @functools.cache
 def on_batches(mode):
-    how = {"run_eagerly": True} if mode == "keras" else {}
-    model = compile_in(make_functional(), mode, weighted_metrics=["mae"], **how)
+    model = compile_in(make_functional(), mode, weighted_metrics=["mae"])
     x, y, weight = X[:4], Y[:4], WEIGHT[:4]
     labels = (y > 0).astype("int32")
     results = [
@@ -165,7 +165,7 @@ def test_compiling_again_changes_the_mode_and_the_optimizer_only():
     for mode, optimizer in settings.items():
         history = compile_in(model, mode, optimizer).fit(**data).history
         assert int(model.optimizer.iterations.numpy()) == 2
-        compile_in(expected, "keras", optimizer, run_eagerly=True)
+        compile_in(expected, "keras", optimizer)
         assert history["loss"] == pytest.approx(expected.fit(**data).history["loss"], rel=1e-4)
     check_weights(model, expected)
 
@@ -189,7 +189,7 @@ def test_a_layer_frozen_between_fits(mode):
 @pytest.mark.parametrize("mode", default_in("fused"))
 def test_a_layer_that_remembers_the_batch_before(mode):
     def train(name):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         recurrent = keras.layers.SimpleRNN(2, stateful=True, unroll=True)
         layers = [keras.Input(batch_shape=(4, 3, 1)), recurrent, keras.layers.Dense(1)]
         model = compile_in(keras.Sequential(layers), name)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import execution_length
@@ -40,7 +41,7 @@ def _endless_patience(monkeypatch):
 @functools.cache
 def make_model(mode, **settings):
     """Returns a model that draws, counts and averages."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     inputs = keras.Input((3,))
     hidden = km.random.Dropout(0.2)(keras.layers.BatchNormalization()(inputs))
     model = km.Model(inputs, keras.layers.Dense(1)(hidden))
@@ -63,7 +64,7 @@ def test_joined_steps_have_the_numbers_of_single_ones(mode):
     observers = Observer(), Observer()
     results = []
     for model, observer in zip((single, joined), observers, strict=True):
-        keras.utils.set_random_seed(1)
+        set_seed(1)
         history = fit(model, observer, validation_data=(X[:10], Y[:10])).history
         results.append((history, model.evaluate(X, Y, verbose=0)))
     assert results[0] == results[1]
@@ -164,7 +165,7 @@ def test_a_resumed_fit_ends_as_one_that_was_never_stopped(tmp_path):
 
     models = [make_model.__wrapped__("graph") for _ in range(2)]
     for model, folder in zip(models, ("one", "other"), strict=True):
-        keras.utils.set_random_seed(1)
+        set_seed(1)
         resume = km.callbacks.Resume(tmp_path / folder, every=3)
         if folder == "other":
             with pytest.raises(InterruptedError):

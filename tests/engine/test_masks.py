@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from seeds import set_seed
 
 from kerasmodes.engine import with_modes
 
@@ -43,7 +44,7 @@ SETTINGS = {
 @functools.cache
 def results(setting, mode):
     """Returns the history of a fit, the results of `evaluate` and the weights."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model, targets, weight = make_model(), [TARGETS, LABELS], [WEIGHT, WEIGHT]
     if setting != "several outputs":
         model, targets, weight = keras.Model(model.input, model.outputs[0]), TARGETS, None
@@ -58,7 +59,7 @@ def results(setting, mode):
     return history, evaluated, model.get_weights()
 
 
-WAYS = [("one output", "fused")]
+WAYS = [("one output", "fused"), ("a function", "eager")]
 OTHER_WAYS = [(kind, mode) for kind in SETTINGS for mode in MODES if (kind, mode) not in WAYS]
 WAYS += [pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_WAYS]
 

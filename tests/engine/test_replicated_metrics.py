@@ -233,7 +233,7 @@ class OwnSteps(km.Model):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("lists_metrics", "mode"),
-    [pytest.param(True, "eager", marks=pytest.mark.sweep), (False, "graph")],
+    [pytest.param(True, "graph", marks=pytest.mark.sweep), (False, "eager")],
 )
 def test_metrics_of_own_steps_are_those_of_one_device(two_replicas, lists_metrics, mode):
     def train(strategy, mode):

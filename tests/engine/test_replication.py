@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -31,7 +32,7 @@ def weights_of(model):
 
 def train_sums(strategy, mode="graph", steps_per_execution=1):
     """Returns all numbers of a regressor: batches of 4, and one of 1 at the end of each pass."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     with strategy.scope():
         model = km.SumRegressor(units=())
         model.build((None, 3))
@@ -75,7 +76,7 @@ GANS = {
 
 def make_gan(strategy, mode, steps_per_execution, kind):
     preset, num_classes, make_augmentation, settings, *_ = GANS[kind]
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     with strategy.scope():
         gan = km.MSGGAN((8, 8, 1), 1, 4, num_classes, preset, make_augmentation(), seed=1)
         optimizers = (keras.optimizers.SGD(0.05, momentum=0.5) for _ in range(2))
@@ -106,6 +107,7 @@ def assert_equal_numbers(numbers, expected, tolerance):
         np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "steps_per_execution"), WAYS)
 def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, steps_per_execution):
     numbers = train_sums(two_replicas, mode, steps_per_execution)
@@ -178,7 +180,7 @@ def test_replicas_draw_for_their_examples_what_one_device_draws(two_replicas, wi
 def test_data_sets_and_single_batches_are_shared_out_too(two_replicas, steps_per_execution):
     numbers = []
     for strategy in (ONE_DEVICE, two_replicas):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         with strategy.scope():
             model = km.SumRegressor(units=())
             model.build((None, 3))
@@ -263,7 +265,7 @@ def test_data_that_are_distributed_already_take_one_step_at_a_time(two_replicas)
 def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_replicas):
     weights = []
     for strategy in (ONE_DEVICE, two_replicas):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         with strategy.scope():
             normalization = keras.layers.BatchNormalization(synchronized=True)
             layers = [keras.Input((3,)), keras.layers.Dense(4), normalization]

@@ -23,6 +23,7 @@ def hyperband_search(tmp_path_factory):
     return tuner
 
 
+@pytest.mark.slow
 def test_hyperband_promotes_a_gan(hyperband_search):
     assert list_statuses(hyperband_search) == ["COMPLETED"] * 3
     promoted = hyperband_search.oracle.trials["2"]

@@ -97,7 +97,7 @@ def test_the_objective_is_drawn_over_time(panels):
     ("seconds", "unit"),
     [
         pytest.param(60, "seconds", marks=pytest.mark.sweep),
-        (600, "minutes"),
+        pytest.param(600, "minutes", marks=pytest.mark.sweep),
         (36_000, "hours"),
     ],
 )
@@ -208,7 +208,7 @@ def test_an_infinite_score_is_drawn_as_failed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_trials", [4, 25])
+@pytest.mark.parametrize("num_trials", [pytest.param(4, marks=pytest.mark.sweep), 25])
 def test_every_text_is_inside_the_picture(num_trials, figure, tmp_path):
     if num_trials < 25:
         tuner = search_formula(tmp_path, max_trials=num_trials, fails=(2,), verbose=1)

@@ -111,7 +111,7 @@ def test_a_process_that_ends_while_it_writes_leaves_whole_files(tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("verbose", "num_lines"),
-    [(0, 0), (1, 1), (2, 2), pytest.param("auto", 1, marks=pytest.mark.sweep)],
+    [(0, 0), (2, 2), *(pytest.param(one, 1, marks=pytest.mark.sweep) for one in (1, "auto"))],
 )
 def test_verbose_says_how_much_is_shown(verbose, num_lines, tmp_path, capsys):
     search_sums(tmp_path, max_trials=1, epochs=1, verbose=verbose)

@@ -276,7 +276,10 @@ def test_overwrite_starts_again(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["trial_1/trial.json", "tuner0.json", "search.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["trial_1/trial.json", "search.json", pytest.param("tuner0.json", marks=pytest.mark.sweep)],
+)
 def test_a_damaged_file_is_named_and_can_be_set_aside(name, random_search, tmp_path):
     shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "random" / name
@@ -294,6 +297,7 @@ def test_a_damaged_file_is_named_and_can_be_set_aside(name, random_search, tmp_p
     assert path.with_name(f"{path.name}.damaged").exists()
 
 
+@pytest.mark.slow
 def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
 

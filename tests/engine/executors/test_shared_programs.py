@@ -84,10 +84,10 @@ def test_batches_of_another_structure_have_a_program_of_their_own(programs):
             lambda: [
                 make_model("fused", make_sgd(momentum=0.5)),
                 make_model("fused", keras.optimizers.SGD(0.01)),
-                make_model("xla"),
             ],
-            id="constant, optimizer and mode",
+            id="constant and optimizer",
         ),
+        pytest.param(lambda: [make_model("xla")], id="mode", marks=pytest.mark.sweep),
         pytest.param(
             lambda: [make_model("fused", units=(2,))], id="layers", marks=pytest.mark.sweep
         ),

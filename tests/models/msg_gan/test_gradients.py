@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -138,7 +139,7 @@ def test_float16_scales_each_loss_by_a_factor_of_its_own():
 
 def fit_mixed_gan(preset, mode):
     """Returns the losses of three steps in float16."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     gan = make_mixed_gan("mixed_float16", preset)
     gan.compile("sgd", "sgd", mode=mode)
     history = gan.fit(LARGER_IMAGES, batch_size=2, shuffle=False, verbose=0).history
