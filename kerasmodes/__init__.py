@@ -23,7 +23,14 @@ if not quiet_start.is_deferred():
     from kerasmodes import callbacks, data, launching, metrics, random
     from kerasmodes.averaging import average_loss, global_mean
     from kerasmodes.comparing import compare_modes
-    from kerasmodes.engine import Model, ModesMixin, build_optimizer, to_keras, with_modes
+    from kerasmodes.engine import (
+        Model,
+        ModesMixin,
+        Sequential,
+        build_optimizer,
+        to_keras,
+        with_modes,
+    )
     from kerasmodes.models import MSGGAN, SumRegressor
     from kerasmodes.models.msg_gan import augmentation, losses, penalties, presets
     from kerasmodes.strategies import get_strategy, is_chief
@@ -36,6 +43,7 @@ __all__ = [
     "MSGGAN",
     "Model",
     "ModesMixin",
+    "Sequential",
     "SumRegressor",
     "VerificationReport",
     "augmentation",

@@ -1,4 +1,4 @@
-"""Keras models with modes: `Model` to write one's own, `with_modes` for a model of others."""
+"""Keras models with modes: `Model` and `Sequential`, and `with_modes` for a model of others."""
 
 import keras
 
@@ -43,6 +43,19 @@ class Functional(Model, keras_private.Functional):
 
     It has the name of Keras's class, by which files of weights call a model within a model: those
     of a stock model are loaded here, and the other way round.
+    """
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class Sequential(ModesMixin, keras.Sequential):
+    """`keras.Sequential` with modes: a stack of layers, given as a list or by `add`.
+
+    Example:
+
+    ```python
+    model = km.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("adam", "mean_squared_error", mode="fused")
+    ```
     """
 
 

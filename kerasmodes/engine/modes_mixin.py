@@ -40,7 +40,7 @@ def _check_order_of_bases(cls):
 
 
 class ModesMixin(Trainer):
-    """Gives any `keras.Model` subclass the modes; put it before the Keras class.
+    """Gives any `keras.Model` subclass the modes; put it before the class that it extends.
 
     `compile` takes `mode=` beside the class's own arguments. A subclass that overrides `compile`
     with arguments of its own (two optimizers, say) is saved with them, its optimizers with their
@@ -49,10 +49,18 @@ class ModesMixin(Trainer):
     Example:
 
     ```python
-    class MyModel(km.ModesMixin, keras.Sequential):
+    class Network(keras.Model):  # of another package
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+    class NetworkWithModes(km.ModesMixin, Network):
         pass
 
-    model = MyModel([keras.Input((4,)), keras.layers.Dense(1)])
+    model = NetworkWithModes()
     model.compile("adam", "mean_squared_error", mode="xla")
     ```
     """

@@ -14,11 +14,6 @@ XLA = pytest.param("xla", marks=pytest.mark.sweep)  # Shares its step with "fuse
 EAGER, GRAPH = (pytest.param(mode, marks=pytest.mark.sweep) for mode in MODES[:2])
 
 
-@keras.saving.register_keras_serializable("tests")
-class SequentialWithModes(km.ModesMixin, keras.Sequential):
-    """The mixin before a class of Keras."""
-
-
 class NotForXla(keras.layers.Layer):
     """A layer that XLA cannot compile."""
 
@@ -141,7 +136,7 @@ def test_replicas_and_xla_do_not_go_together_yet(two_replicas, mode):
 
 @pytest.mark.parametrize("arguments", [{"mode": "xla"}, {"mode": "fused"}, {"jit_compile": True}])
 def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
-    model = SequentialWithModes([keras.Input((3,)), NotForXla(name="stubborn")])
+    model = km.Sequential([keras.Input((3,)), NotForXla(name="stubborn")])
     with pytest.raises(ValueError, match=r"must be 'graph' or 'eager' .*\['stubborn'\]"):
         model.compile(loss="mse", **arguments)
 
@@ -150,7 +145,7 @@ def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
     "mode", [None, *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "graph"))]
 )
 def test_a_layer_that_refuses_xla_runs_without_it(mode):
-    model = SequentialWithModes([keras.Input((3,)), NotForXla(), keras.layers.Dense(1)])
+    model = km.Sequential([keras.Input((3,)), NotForXla(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", mode=mode)
     assert fit(model).history["loss"]
 

@@ -28,10 +28,6 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.keras")):
 """
 
 
-class Sequential(km.ModesMixin, keras.Sequential):
-    pass
-
-
 class Tower(km.Model):
     """A network of its own kind, with a layer of the package in it."""
 
@@ -89,8 +85,8 @@ LATENTS = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
 LABELS = np.array([0, 1, 2, 2, 1], "int32")
 MODELS = {
     "functional": lambda: (make_functional(), X),
-    "sequential": lambda: (Sequential(make_layers()), X),
-    "unnamed": lambda: (make_called(Sequential(make_layers()[1:]), X), X),
+    "sequential": lambda: (km.Sequential(make_layers()), X),
+    "unnamed": lambda: (make_called(km.Sequential(make_layers()[1:]), X), X),
     "foreign": lambda: (km.with_modes(keras.Sequential(make_layers())), X),
     "without_modes": lambda: (keras.Sequential(make_layers()), X),
     "regressor": lambda: (make_called(km.SumRegressor((3, 2)), X), X),
@@ -294,7 +290,7 @@ def make_without_call():
     ("make", "words"),
     [
         (Tower, "`model` must be built: call it once, or its `build`. Received: the Tower"),
-        (lambda: Sequential([keras.layers.Dense(1)]), "`model` must be built"),
+        (lambda: km.Sequential([keras.layers.Dense(1)]), "`model` must be built"),
         (make_built_by_hand, "must know the shapes of all that its `call` needs. Received: a T"),
         (lambda: make_called(TwoArguments(), X, X), "all that its `call` needs. Received: a Two"),
         (make_without_call, "must have a `call`. Received: a WithoutCall without one"),

@@ -18,11 +18,6 @@ FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[:3])
 
 
 @keras.saving.register_keras_serializable("uncommon")
-class SequentialWithModes(km.ModesMixin, keras.Sequential):
-    pass
-
-
-@keras.saving.register_keras_serializable("uncommon")
 class Subclassed(km.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -41,7 +36,7 @@ def make_functional(cls=km.Model):
     return cls(inputs, keras.layers.Dense(1)(inputs))
 
 
-def make_sequential(cls=SequentialWithModes):
+def make_sequential(cls=km.Sequential):
     return cls([keras.Input((3,)), keras.layers.Dense(1)])
 
 
@@ -284,7 +279,7 @@ def test_adapted_and_quantized_models_are_saved_and_loaded(change, tmp_path):
 
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_a_layer_that_xla_refuses_is_named_with_the_mode(mode):
-    model = SequentialWithModes([keras.Input((8, 8, 1)), keras.layers.RandomZoom(0.2)])
+    model = km.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomZoom(0.2)])
     words = (
         rf"`mode` must be 'graph' or 'eager'.*Received: mode='{mode}' with layers \['random_zoom"
     )
@@ -317,9 +312,7 @@ def test_the_old_file_format_is_read_again(make, mode, tmp_path):
     # Stock Keras cannot read the word "mse" from this format.
     model.compile(keras.optimizers.SGD(0.1), keras.losses.MeanSquaredError(), mode=mode)
     fit(model).save(tmp_path / "model.h5")
-    # As in Keras, a class of the user's must be named.
-    own = {"SequentialWithModes": SequentialWithModes} if make is make_sequential else {}
-    loaded = keras.models.load_model(tmp_path / "model.h5", custom_objects=own)
+    loaded = keras.models.load_model(tmp_path / "model.h5")
     # It does not train on in stock Keras either: its optimizer is built for other variables.
     np.testing.assert_allclose(loaded.predict(X), model.predict(X), rtol=1e-6)
 
