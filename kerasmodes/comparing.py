@@ -20,13 +20,14 @@ from kerasmodes import modes as mode_table
 from kerasmodes.engine import with_modes
 
 BASELINE = "keras"
+MODES = (BASELINE, "eager", "graph", "xla", "fused")  # Those of the table that run by themselves.
 SEED = 0
 
 
 def compare_modes(
     build_model: Callable[[], keras.Model],
     data: tuple | tf.data.Dataset,
-    modes: Sequence[str] = (BASELINE, "eager", "graph", "xla", "fused"),
+    modes: Sequence[str] = MODES,
     steps: int = 300,
     repeats: int = 3,
     batch_size: int = 32,

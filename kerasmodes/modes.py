@@ -26,7 +26,6 @@ class Mode:
 
     Args:
         name: What `compile(mode=...)` takes.
-        purpose: What it is for, in a few words.
         run_eagerly: Keras's flag of the same name.
         jit_compile: Keras's flag of the same name.
         several_replicas: Whether it runs under a strategy with more than one replica.
@@ -41,7 +40,6 @@ class Mode:
     """
 
     name: str
-    purpose: str
     run_eagerly: bool = False
     jit_compile: bool = False
     several_replicas: bool = False
@@ -55,18 +53,16 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("eager", "debugging: breakpoints anywhere", run_eagerly=True, several_replicas=True),
+        Mode("eager", run_eagerly=True, several_replicas=True),
         Mode(
             "graph",
-            "the default, and convolutions on a CPU",
             several_replicas=True,
             has_loop=True,
             joins_steps=True,
         ),
-        Mode("xla", "accelerators", jit_compile=True, has_loop=True, joins_steps=True),
+        Mode("xla", jit_compile=True, has_loop=True, joins_steps=True),
         Mode(
             "fused",
-            "small models, many steps",
             jit_compile=True,
             has_loop=True,
             stacks_batches=True,
@@ -74,7 +70,6 @@ MODES = {
         ),
         Mode(
             "auto",
-            "the fastest of graph, xla and fused, found while training",
             several_replicas=True,
             has_loop=True,
             fits_epochs=True,

@@ -2,11 +2,14 @@
 
 import pytest
 
-from kerasmodes import modes
+from kerasmodes import comparing, modes
+from kerasmodes.engine import executors
 
 
-def test_there_are_five_modes():
-    assert list(modes.MODES) == ["eager", "graph", "xla", "fused", "auto"]
+def test_each_mode_has_an_executor_and_is_compared_unless_it_stands_for_others():
+    assert list(executors.EXECUTORS) == list(modes.MODES)
+    compared = [row.name for row in modes.MODES.values() if not row.is_chosen_by_time]
+    assert list(comparing.MODES) == [comparing.BASELINE, *compared]
 
 
 @pytest.mark.parametrize(

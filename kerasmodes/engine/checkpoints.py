@@ -113,7 +113,7 @@ def read_checkpoint(path: pathlib.Path):
 
 
 def set_aside(paths: list[pathlib.Path]) -> None:
-    """Renames damaged checkpoints, so that they are none any more."""
+    """Renames damaged checkpoints, so that nothing resumes from them."""
     for path in paths:
         aside = path.with_name(f"damaged_{path.name}")
         shutil.rmtree(aside, ignore_errors=True)

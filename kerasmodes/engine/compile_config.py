@@ -187,11 +187,11 @@ def _make_keras_config(model, args, kwargs, settings):
 
 
 def _serialize(values):
-    """Returns the values ready for a JSON file, and the types of those that cannot be, by name."""
+    """Returns the values ready for a JSON file, and why others are not, by name."""
     found, lost = {}, {}
     for name, value in values.items():
         try:
             found[name] = keras.saving.serialize_keras_object(value)
-        except (TypeError, ValueError, NotImplementedError):
-            lost[name] = type(value).__name__
+        except (TypeError, ValueError, NotImplementedError) as error:
+            lost[name] = f"{type(value).__name__}: {error}"
     return found, lost

@@ -30,9 +30,13 @@ HOOKS = {
 class ExecutionLength:
     """Finds how many steps the next execution of a model has.
 
-    The first of these that holds: as many as the user asked for; where no callback asks for each
-    step, as many as end before a progress bar would show them; as mode "auto" tries; as many as
-    the model's work and the data's size are worth.
+    The first of these that applies:
+
+    1. the number that the user asked for;
+    2. where no callback asks for each step, as many steps as end before a progress bar would show
+       them: they are joined;
+    3. the number that mode "auto" tries next;
+    4. the number that follows from the size of the model and of the data.
 
     Args:
         model: The model whose steps run.

@@ -154,6 +154,8 @@ class ModesMixin(Trainer):
     ) -> None:
         """Lets a compiled model run in a mode, with everything else as it is.
 
+        A callback may call it: the next execution runs in that mode.
+
         Args:
             mode, run_eagerly, jit_compile, steps_per_execution: As in `compile`.
 
@@ -178,11 +180,13 @@ class ModesMixin(Trainer):
         self._finds_steps_per_execution = steps_per_execution is None
         self.train_function = self.test_function = self.predict_function = None
 
-    def switch_mode(self, mode: str, steps_per_execution: int) -> None:
-        """Continues in another mode, between two executions, with everything else as it is.
+    def adopt_mode(self, mode: str, steps_per_execution: int) -> None:
+        """Called by the selector of mode `"auto"`: tells what it runs from here on.
+
+        To change the mode, there is `set_mode`.
 
         Args:
-            mode: One of `"eager"`, `"graph"`, `"xla"`, `"fused"`.
+            mode: `"graph"`, `"xla"` or `"fused"`.
             steps_per_execution: K that was found for it.
         """
         settings = modes.resolve(mode, steps_per_execution=steps_per_execution)
@@ -193,7 +197,7 @@ class ModesMixin(Trainer):
 
     @property
     def steps_per_execution(self) -> int:
-        """K, the steps of one execution; 1 where `fit` finds it, which it does until assigned."""
+        """K, the steps of one execution; 1 as long as `fit` finds K. An assigned K is kept."""
         return self._steps
 
     def __setattr__(self, name, value):

@@ -25,7 +25,7 @@ class Watched(typing.NamedTuple):
     """What is looked at.
 
     Args:
-        has_outputs: Whether it is all that a call of the model returns, beside the logs.
+        has_outputs: Whether the model's outputs are looked at, too, and not only the logs.
         ignored: Names of logs that may be broken.
     """
 
@@ -109,10 +109,11 @@ def _merge_by_name(before, now, ignored):
 
 
 def _keep_broken(before, now):
-    """Returns what is now, or what is not finite if anything was not before."""
+    """Returns a log as it is now, if it was finite before; otherwise something not finite."""
     if not tf.is_symbolic_tensor(now):
         return now if _is_finite(before) else before
-    # What is finite loses not a bit, nor zero its sign.
+    # A finite number minus itself is 0, which changes no bit of the log, nor the sign of a zero.
+    # NaN minus itself, and infinity minus itself, are NaN.
     return now - (before - before) if now.dtype.is_floating else now
 
 

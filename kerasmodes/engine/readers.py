@@ -36,10 +36,10 @@ RAN_OUT = (
 class Reader:
     """One set of data, read by the steps of a model.
 
-    Executions are counted as in Keras: all of K steps, also where K does not divide the epoch, so
-    the last one may run into the next epoch's data or end with the data. Where the model
-    `fits_epochs`, those on super-batches end with the epoch: no step runs that was not asked for.
-    So do those of steps that are joined.
+    Executions are counted as in Keras: each has K steps (`steps_per_execution`), also where K does
+    not divide the epoch. The last one may then run into the next epoch's data, or end with the
+    data. Where the length of an execution is found (`ExecutionLength.fits_epochs`), executions on
+    super-batches end with the epoch: no step runs that was not asked for.
 
     Args:
         model: The model whose steps read.
@@ -126,11 +126,12 @@ class Reader:
             self._source = self._stack()
 
     def read_in_blocks(self, most: int) -> None:
-        """Reads the batches of a data set in blocks, as data that may be kept, where they have one.
+        """Reads the batches of a data set in blocks, which may be kept after the steps have run.
 
-        One by one, they would be handed out by an iterator within a graph; to take them out of
-        there costs more. A data set of unknown length, such as a generator, is not read ahead.
-        Nor is one of which a pass has been opened already, whose place would be lost.
+        The alternative, an iterator within a graph, hands out one batch at a time, and a batch that
+        is to be kept must be copied out of the graph. A data set of unknown length, such as a
+        generator, is not read ahead. Nor is one of which a pass has been opened: its place would be
+        lost.
 
         Args:
             most: Batches of a block.
@@ -363,7 +364,7 @@ class Reader:
         """Raises if data that cannot be stacked cannot be had in this mode."""
         is_dataset = isinstance(dataset, tf.data.Dataset)
         if modes.MODES[self._model.mode].stacks_batches and is_dataset:
-            super_batches.check_dense(dataset.element_spec)
+            super_batches.check_dense(dataset.element_spec, self._model.mode)
         is_shared = self._strategy.num_replicas_in_sync > 1
         in_loop = is_shared and self._steps_per_execution > 1
         if in_loop or replicas.num_workers(self._strategy) > 1:

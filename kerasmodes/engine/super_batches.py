@@ -151,10 +151,10 @@ class SuperBatchStream:
         return _restore_missing(self.stacked.pop(0), self._structure)
 
 
-def make_range(batch: Any):
-    """Returns the ranges of a single batch of arrays or tensors."""
+def make_range(batch: Any, mode: str):
+    """Returns the ranges of a single batch of arrays or tensors, as a mode needs them."""
     batch = remove_optionals(batch)
-    check_dense([tf.type_spec_from_value(part) for part in _list_leaves(batch)])
+    check_dense([tf.type_spec_from_value(part) for part in _list_leaves(batch)], mode)
     super_batch = _map(lambda part: tf.convert_to_tensor(part)[tf.newaxis], batch)
     return [BatchRange(super_batch, 0, 1)]
 
@@ -179,12 +179,12 @@ def count_batch_bytes(structure: Any, batch_size: int | None) -> int:
     )
 
 
-def check_dense(structure: Any) -> None:
-    """Raises a `ValueError` when XLA cannot take such a batch: nested specs."""
+def check_dense(structure: Any, mode: str) -> None:
+    """Raises a `ValueError` if batches of nested specs cannot be stacked, as a mode needs them."""
     unfit = _list_unfit(structure)
     if unfit:
         raise ValueError(
-            "mode='fused' must be given dense, numeric batches of known rank. "
+            f"{mode=} must be given dense, numeric batches of known rank. "
             f"Received: a batch with {unfit[0]}. Use mode='graph' for this data."
         )
 

@@ -70,7 +70,7 @@ class Trainer:
         Raises:
             ValueError: If the model was not compiled, if an argument is out of range, or if data
                 are empty, without end, or do not fit the model, the mode or the replicas.
-            TypeError: If `callbacks` are none.
+            TypeError: If something in `callbacks` is no callback.
 
         Example:
 
@@ -103,7 +103,7 @@ class Trainer:
         )
         data_checks.check_reader(self, reader, "fit")
         self._build_for(reader)
-        reader.reset()
+        reader.reset()  # After building, which may have read a batch.
         if self._has_modes_to_try():
             reader.stack()
         callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
@@ -112,9 +112,9 @@ class Trainer:
         validation_checks.add_validation_check(callbacks, self, reader, validation)
         reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
         self.stop_training = False
-        self._watch_outputs(callbacks, reader)
+        self._watch_outputs(callbacks, reader)  # Before the steps are made, which it changes.
         self.make_train_function()
-        _check_executor(self.train_function, reader)
+        _match_reader(self.train_function, reader)
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
         if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
@@ -139,7 +139,7 @@ class Trainer:
             if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             callbacks.on_train_end(logs=results)
-        self._end_selection()
+        self._note_mode()
         self.output_watch = None
         return self.history
 
@@ -172,7 +172,7 @@ class Trainer:
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
         reader.execution_length.join_steps(callbacks, "test", reader.is_in_memory)
         self.make_test_function()
-        _check_executor(self.test_function, reader)
+        _match_reader(self.test_function, reader)
         self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
@@ -199,7 +199,7 @@ class Trainer:
         data_checks.check_reader(self, reader, "predict")
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
         self.make_predict_function()
-        _check_executor(self.predict_function, reader)
+        _match_reader(self.predict_function, reader)
         self.stop_predicting = False
         callbacks.on_predict_begin()
         outputs = []
@@ -254,6 +254,8 @@ class Trainer:
         with reader.catch_end():
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)
+                if self.train_function is None:  # A callback has set another mode.
+                    self.make_train_function()
                 logs = self.train_function(progress.begin_execution(read()))
                 callbacks.on_train_batch_end(last, logs)
                 progress.end_execution(last + 1, logs)
@@ -299,7 +301,8 @@ class Trainer:
         selector = self.mode_selector
         return selector is not None and not self.run_eagerly and bool(selector.untried)
 
-    def _end_selection(self):
+    def _note_mode(self):
+        """Ends the selection of mode "auto"; the history tells what has run."""
         if self.mode_selector is not None:
             self.mode_selector.end()
             self.history.params["microseconds_per_step"] = dict(self.mode_selector.microseconds)
@@ -328,7 +331,7 @@ class Trainer:
             optimizers.build_optimizer_of_plain_step(self)
 
 
-def _check_executor(function, reader):
+def _match_reader(function, reader):
     """Lets data be handed out as Keras does, if a class's `make_train_function` is not ours."""
     if not isinstance(function, executors.Executor):
         reader.read_as_keras()

@@ -24,7 +24,6 @@ from kerasmodes.verifying.reports import (
 from kerasmodes.verifying.runs import Way
 from kerasmodes.verifying.studies import Study
 
-MODES = (comparing.BASELINE, "eager", "graph", "xla", "fused")
 # To whose numbers the others are compared: Python's, line by line, are what was written.
 REFERENCES = ("eager", "graph")
 
@@ -33,7 +32,7 @@ def verify(
     build_model: Callable[[], keras.Model] | str,
     data: tuple | tf.data.Dataset,
     *,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = comparing.MODES,
     replicas: int = 2,
     steps: int = 5,
     batch_size: int = 32,

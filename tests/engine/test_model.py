@@ -263,6 +263,30 @@ def test_a_compiled_model_gets_another_mode_and_keeps_its_optimizer():
     assert int(model.optimizer.iterations.numpy()) == 2
 
 
+class SetMode(keras.callbacks.Callback):
+    """Sets another mode after the first execution."""
+
+    accepts_joined_steps = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.mode == "eager":
+            self.model.set_mode("graph")
+
+
+def test_a_callback_may_set_another_mode():
+    histories = []
+    for callbacks in ([], [SetMode()]):
+        keras.utils.set_random_seed(0)
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.compile("sgd", mode="eager")
+        x = np.linspace(0, 1, 24).reshape(8, 3)
+        fitted = model.fit(x, x[:, :1], batch_size=2, verbose=0, callbacks=callbacks)
+        histories.append(fitted.history["loss"])
+    np.testing.assert_allclose(*histories, rtol=1e-6)
+    assert fitted.params["mode"] == model.mode == model.train_function.mode == "graph"
+
+
 def test_what_a_compile_of_ones_own_has_resolved_is_saved():
     @keras.saving.register_keras_serializable(package="test_model")
     class Own(km.Model):

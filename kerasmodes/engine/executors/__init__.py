@@ -1,8 +1,9 @@
 """What runs an execution: one class a mode, and the table that names them.
 
 A new mode is a row in `modes.MODES` and a class in `EXECUTORS`. The way from `fit` to a step:
-`Trainer.fit` -> `Reader.executions` -> `Executor.__call__` -> its `run` -> `run_step`, or for many
-steps `Loops.run` -> a program of `programs.py` -> a `TracedStep` -> the model's `train_step`.
+`Trainer.fit` -> `Reader.executions` -> `Executor.__call__` -> its `run`. From there, in Python:
+`run_step` -> the model's `train_step`. In a graph, for arrays and for several steps: `Loops.run` ->
+a program of `programs.py` -> a `TracedStep` -> `Executor.step` -> `train_step`.
 """
 
 import keras

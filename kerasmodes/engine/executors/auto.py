@@ -39,7 +39,8 @@ class AutoExecutor(graph.GraphExecutor):
 
     def serves(self, mode: str) -> bool:
         """Returns whether a model may run in a mode with this executor."""
-        if self.kind == "train":  # The selector knows its executors, with what they compiled.
+        # The selector keeps an executor, with its programs, for each mode.
+        if self.kind == "train":
             return not modes.MODES[mode].run_eagerly
         return super().serves(mode)
 
@@ -205,7 +206,7 @@ class ModeSelector:
 
     def _decide(self):
         self.decided = True
-        self._model.switch_mode(self.mode, self.steps)
+        self._model.adopt_mode(self.mode, self.steps)
         measured = ", ".join(f"{mode} {time:,.1f}" for mode, time in self.microseconds.items())
         words = [
             f"mode={self.mode!r} chosen with steps_per_execution={self.steps}",

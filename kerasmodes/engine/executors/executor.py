@@ -22,7 +22,9 @@ from kerasmodes.engine import (
 class Executor:
     """Runs the executions of one of a model's steps, each batch by itself.
 
-    A mode's own class overrides `run_step`; or `run`, if it has a faster way for many steps.
+    A mode's own class overrides `run`, if it has a faster way for many steps; or it replaces `step`
+    in its `__init__`, which every executor calls. A plain `Executor` runs steps in Python, where
+    `run_step` may be overridden, too. A `GraphExecutor` calls it only while it traces.
 
     Args:
         model: A compiled Keras model with modes.

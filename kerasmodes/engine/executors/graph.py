@@ -70,7 +70,7 @@ class GraphExecutor(executor.Executor):
         return self._step_on_batch(batch, self.watched)
 
     def _run_as_range(self, batch):
-        outputs = self.run(super_batches.make_range(batch))
+        outputs = self.run(super_batches.make_range(batch, self.mode))
         return outputs[0] if self.kind == "predict" else outputs
 
     def _find_loops(self, batch_range):

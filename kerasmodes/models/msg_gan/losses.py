@@ -61,24 +61,32 @@ class AdversarialLoss(saved_arguments.SavedArguments):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         own = vars(cls)
-        if "losses" in own and "shares_backward_pass" not in own:
-            cls.shares_backward_pass = False  # It holds of the `losses` it was said of.
+        for name in ("is_signed", "shares_backward_pass"):
+            if "losses" in own and name not in own:
+                setattr(cls, name, False)  # It holds of the `losses` it was said of.
 
     def losses(self, real_logits: tf.Tensor, fake_logits: tf.Tensor):
         """Returns the generator's and the discriminator's losses, tensors `[batch, 1]`."""
         raise NotImplementedError(f"{type(self).__name__} must define `losses`.")
 
     def __call__(self, real_logits, fake_logits):
-        g_losses, d_losses = self.losses(real_logits, fake_logits)
-        for losses in (g_losses, d_losses):
-            if losses.shape.rank != 2 or losses.shape[1] != 1:
-                raise ValueError(
-                    f"`losses` of {type(self).__name__} must return two tensors [batch, 1], one "
-                    f"value an example. Received: one with shape={tuple(losses.shape)}"
-                )
+        found = self.losses(real_logits, fake_logits)
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            self._raise_wrong_losses(f"a {type(found).__name__}")
+        for player, losses in zip(("generator", "discriminator"), found, strict=True):
+            shape = tf.TensorShape(getattr(losses, "shape", ()))
+            if not shape.is_compatible_with(fake_logits.shape):
+                self._raise_wrong_losses(f"the {player}'s with shape={tuple(shape)}")
+        g_losses, d_losses = found
         if self.shares_backward_pass:
             d_losses += LEAST_SLOPE * (fake_logits - tf.stop_gradient(fake_logits))  # no height
         return tf.squeeze(g_losses, axis=-1), tf.squeeze(d_losses, axis=-1)
+
+    def _raise_wrong_losses(self, received):
+        raise ValueError(
+            f"`losses` of {type(self).__name__} must return two tensors [batch, 1], one value an "
+            f"example: the generator's and the discriminator's. Received: {received}"
+        )
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

@@ -86,10 +86,12 @@ class Penalty(saved_arguments.SavedArguments):
             step: The discriminator's steps so far.
         """
         images = self.images(real_images, fake_images, alpha)
-        if not isinstance(images, (list, tuple)) or len(images) != len(real_images):
+        is_list = isinstance(images, (list, tuple))
+        if not is_list or len(images) != len(real_images):
+            received = f"a {type(images).__name__}" + (f" of {len(images)}" if is_list else "")
             raise ValueError(
                 f"`images` of {type(self).__name__} must return a list of {len(real_images)} "
-                f"tensors, one a scale. Received: a {type(images).__name__} of {len(images)}"
+                f"tensors, one a scale. Received: {received}"
             )
         with tf.GradientTape() as tape:
             tape.watch(images)
@@ -97,7 +99,7 @@ class Penalty(saved_arguments.SavedArguments):
         gradients = tape.gradient(logits, images)
         squares = [tf.reduce_sum(tf.square(one), axis=(1, 2, 3)) for one in gradients]
         values = self.penalize_scales(tf.stack(squares, axis=1))
-        if values.shape.rank != 2:
+        if values.shape.rank != 2 or not values.shape[:1].is_compatible_with(squares[0].shape):
             raise ValueError(
                 f"`penalize_scales` of {type(self).__name__} must return a tensor [batch, scales]. "
                 f"Received: a tensor with shape={tuple(values.shape)}"

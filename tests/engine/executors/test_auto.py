@@ -249,6 +249,6 @@ def test_single_steps_run_in_the_mode_that_was_chosen():
     selector = model.mode_selector
     selector.microseconds = {"graph": 2.0, "fused": 2.0, "xla": 1.0}
     selector.mode = "xla"
-    model.switch_mode("xla", 1)
+    model.adopt_mode("xla", 1)
     with pytest.raises(ValueError, match="mode='xla' must be given a step of operations"):
         model.fit(tf.data.Dataset.from_tensors((X, Y)), verbose=0)

@@ -26,7 +26,7 @@ class CountingExecutor(executors.Executor):
 
 @pytest.fixture
 def counts(monkeypatch):
-    row = modes.Mode("counting", "a test", several_replicas=True)
+    row = modes.Mode("counting", several_replicas=True)
     monkeypatch.setitem(modes.MODES, "counting", row)
     monkeypatch.setitem(executors.EXECUTORS, "counting", CountingExecutor)
     monkeypatch.setattr(CountingExecutor, "counts", {"train": 0, "test": 0, "predict": 0})
@@ -76,7 +76,7 @@ def test_keras_flags_set_later_override_the_mode(counts):
 
 @pytest.mark.slow
 def test_a_row_that_asks_for_xla_gets_it_from_the_executor_of_graphs(monkeypatch):
-    row = modes.Mode("compiled", "a test", jit_compile=True, has_loop=True)
+    row = modes.Mode("compiled", jit_compile=True, has_loop=True)
     monkeypatch.setitem(modes.MODES, "compiled", row)
     monkeypatch.setitem(executors.EXECUTORS, "compiled", executors.EXECUTORS["graph"])
 

@@ -14,16 +14,40 @@ REAL = tf.constant([[-2.0], [0.0], [1.5]])
 FAKE = tf.constant([[1.75], [0.25], [-1.75]])
 
 
-class Averaged(losses.AdversarialLoss):
-    """A loss that has averaged already, which is not its business."""
+class Returning(losses.AdversarialLoss):
+    """Losses made by a function of the logits of fakes."""
+
+    def __init__(self, make):
+        self.make = make
 
     def losses(self, real_logits, fake_logits):
-        return -fake_logits, tf.reduce_mean(fake_logits - real_logits)
+        return self.make(fake_logits)
 
 
-def test_a_loss_without_a_value_an_example_is_refused():
-    with pytest.raises(ValueError, match="must return two tensors .batch, 1.* with shape=..$"):
-        Averaged()(REAL, FAKE)
+@pytest.mark.parametrize(
+    ("make", "received"),
+    [
+        (lambda fake: (-fake, tf.reduce_mean(fake)), r"the discriminator's with shape=\(\)"),
+        (
+            lambda fake: (tf.reduce_mean(fake, axis=0, keepdims=True), fake),
+            r"the generator's with shape=\(1, 1\)",
+        ),
+        (lambda fake: None, "a NoneType"),
+        (lambda fake: fake, "a .*Tensor"),
+    ],
+)
+def test_a_loss_without_a_value_an_example_is_refused(make, received):
+    with pytest.raises(ValueError, match=f"must return two tensors .batch, 1.*ed: {received}$"):
+        Returning(make)(REAL, FAKE)
+
+
+def test_what_was_said_of_other_losses_is_not_inherited():
+    class Flipped(losses.Hinge):
+        def losses(self, real_logits, fake_logits):
+            return super().losses(-real_logits, -fake_logits)
+
+    assert (Flipped.is_signed, Flipped.shares_backward_pass) == (False, False)
+    assert (losses.Hinge.is_signed, losses.Hinge.shares_backward_pass) == (True, True)
 
 
 def column(*values):

@@ -192,6 +192,14 @@ def test_a_penalty_that_returns_another_shape_is_named():
         def penalize_scales(self, squares):
             return tf.reduce_sum(squares)
 
+    class Nothing(penalties.R1):
+        def images(self, real_images, fake_images, alpha):
+            pass
+
+    class Mean(penalties.R1):
+        def penalize_scales(self, squares):
+            return tf.reduce_mean(squares, axis=0, keepdims=True)
+
     def discriminator(images):
         return tf.reduce_sum(images[0], axis=(1, 2))
 
@@ -199,3 +207,7 @@ def test_a_penalty_that_returns_another_shape_is_named():
         OneImage()(discriminator, REAL, FAKE, ALPHA)
     with pytest.raises(ValueError, match="`penalize_scales` of Scalar must return .* shape=()"):
         Scalar()(discriminator, REAL[:1], FAKE[:1], ALPHA)
+    with pytest.raises(ValueError, match="`images` of Nothing must return .* Received: a NoneType"):
+        Nothing()(discriminator, REAL, FAKE, ALPHA)
+    with pytest.raises(ValueError, match=r"`penalize_scales` of Mean must .* shape=\(1, 1\)"):
+        Mean()(discriminator, REAL[:1], FAKE[:1], ALPHA)
