@@ -57,3 +57,17 @@ def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
 def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path)]) == 1
     assert "`run` must hold a model.keras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "generate"])
+def test_a_run_that_is_a_file_is_no_folder_to_write_to(command, tmp_path, capsys):
+    (tmp_path / "run").write_text("")
+    assert cli.main([command, str(tmp_path / "run")]) == 1
+    assert "`run` must be a folder. Received: run='" in capsys.readouterr().err
+
+
+def test_a_cache_below_a_file_is_refused_before_the_model_is_read(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    words = ["evaluate", str(tmp_path / "run"), f"--cache-dir={tmp_path / 'file' / 'cache'}"]
+    assert cli.main(words) == 1
+    assert "error: `--cache-dir` must be a folder" in capsys.readouterr().err
