@@ -28,10 +28,10 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         import numpy as np
 
-        arguments.check_folder("run", flags.run)
         if flags.cache_dir is not None:
             arguments.check_folder("cache_dir", flags.cache_dir)
         gan = runs.load_gan(flags.run)
+        arguments.check_folder("run", flags.run)
         images = runs.load_images(flags, flags.split, gan.image_shape)
         evaluator = km.callbacks.GenerationMetrics(
             images, **pick(flags, metric_flags)

@@ -55,8 +55,8 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         import numpy as np
 
-        arguments.check_folder("run", flags.run)
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
+        arguments.check_folder("run", folder)
         if flags.neighbours:  # Before the first picture is written.
             real = [runs.load_images(flags, s, gan.image_shape) for s in ("train", "test")]
         if flags.seed is None:  # All pictures take the same seed.

@@ -143,8 +143,9 @@ def _check_records(folder):
             Image.open(folder / CURVES).close()
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"`run` must hold a {HISTORY}, a {CURVES} and a {RECORD} that can be read, or none, to "
-            f"be resumed. Received: run={str(folder)!r}, {error}. Remove what is damaged."
+            f"`run` must hold a {HISTORY} and a {CURVES}, as well as a {RECORD}, that can be read, "
+            f"or none, to be resumed. Received: run={str(folder)!r}, {error}. Remove what is "
+            "damaged."
         ) from error
 
 

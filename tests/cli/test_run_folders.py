@@ -59,7 +59,7 @@ def find_folder(run):
 def test_a_damaged_record_is_noticed_before_a_run_is_resumed(resumed, text):
     assert find_folder(resumed) == resumed
     (resumed / "run.json").write_text(text)
-    with pytest.raises(ValueError, match="`run` must hold .* run.json that can be read, or none"):
+    with pytest.raises(ValueError, match="`run` must hold .* run.json, that can be read, or"):
         find_folder(resumed)
 
 
