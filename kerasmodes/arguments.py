@@ -7,6 +7,7 @@ import math
 import numbers
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterable
 
 
@@ -114,7 +115,9 @@ def check_choice(name: str, value: object, choices: Iterable[str], otherwise: st
 
 
 def check_folder(name: str, path: str | os.PathLike) -> None:
-    """Raises a `ValueError` if a path cannot be a folder: it, or a part of it, is a file.
+    """Raises a `ValueError` if a path cannot be a folder to write to; makes none.
+
+    Of a folder that is not there, the first one above it that is there is tried.
 
     Args:
         name: Name of the argument.
@@ -127,6 +130,15 @@ def check_folder(name: str, path: str | os.PathLike) -> None:
             f"`{name}` must be a folder. Received: {name}={str(path)!r}, where {str(taken)!r} is a "
             "file"
         )
+    folder = path.absolute()
+    try:
+        first = next(one for one in (folder, *folder.parents) if one.exists())
+        with tempfile.TemporaryFile(dir=first):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"`{name}` must be a folder to write to. Received: {name}={str(path)!r}, {error}"
+        ) from error
 
 
 def check_image_shape(image_shape: object) -> None:

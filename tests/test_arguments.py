@@ -88,6 +88,16 @@ def test_what_is_no_image_shape_is_refused(shape):
         arguments.check_image_shape(shape)
 
 
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(arguments.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(ValueError, match="`run` must be a folder to write to. .* Permission den"):
+        arguments.check_folder("run", tmp_path / "new" / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", ["file", "file/folder"])
 def test_a_folder_is_no_file_and_below_none(path, tmp_path):
     (tmp_path / "file").write_text("")

@@ -195,6 +195,7 @@ def test_output_that_cannot_be_written_is_one_line(words, capsys):
         (PermissionError(13, "Permission denied", "runs"), "runs: Permission denied"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (OSError("no such thing"), "no such thing"),
+        (IsADirectoryError(21, "Is a directory", ".1.part.a", None, "a"), "a: Is a directory"),
     ],
 )
 def test_an_error_of_the_system_is_written_as_other_programs_do(error, words, capsys, monkeypatch):

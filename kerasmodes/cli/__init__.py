@@ -188,7 +188,9 @@ def _describe(error):
     """Returns what an error says; one of the system is written without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
-    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    # The second of two is what a temporary file was to become.
+    name = error.filename2 or error.filename
+    return error.strerror if name is None else f"{name}: {error.strerror}"
 
 
 def _show_error(error):

@@ -6,7 +6,7 @@ import pathlib
 import jsonargparse
 
 import kerasmodes as km
-from kerasmodes import atomic_files
+from kerasmodes import arguments, atomic_files
 from kerasmodes.cli import declared, kinds, runs
 from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
 
@@ -28,7 +28,10 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         import numpy as np
 
+        if flags.cache_dir is not None:
+            arguments.check_folder("cache_dir", flags.cache_dir)
         gan = runs.load_gan(flags.run)
+        arguments.check_folder("run", flags.run)
         images = runs.load_images(flags, flags.split, gan.image_shape)
         evaluator = km.callbacks.GenerationMetrics(
             images, **pick(flags, metric_flags)

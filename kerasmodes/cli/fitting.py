@@ -68,7 +68,7 @@ def fit(
         run(**fit_arguments, verbose=0, callbacks=[*guards, *resume])
         return
     history = keras.callbacks.CSVLogger(folder / run_folders.HISTORY, append=flags.resume)
-    run_record = callbacks.RunRecord(folder / "run.json")
+    run_record = callbacks.RunRecord(folder / run_folders.RECORD)
     records = [
         *guards,  # First: what they restore, the others save.
         *extra_callbacks,  # Before those that record: they may add to the logs.
@@ -132,7 +132,7 @@ def _make_board(model, folder, flags):
         )
     settings = {name: value for name, value in flags.as_dict().items() if name not in PLACES}
     return callbacks.TensorBoard(
-        folder / "events",
+        folder / run_folders.EVENTS,
         hparams={**settings, "mode": model.mode},
         num_images=num_images,
         write_graph=False,
@@ -140,6 +140,6 @@ def _make_board(model, folder, flags):
 
 
 def _save(model, folder):
-    with atomic_files.atomic_write(folder / "model.keras") as temporary:
+    with atomic_files.atomic_write(folder / run_folders.MODEL) as temporary:
         model.save(temporary)
     console.print(f"Model:       {folder}/model.keras")

@@ -8,6 +8,7 @@ import pathlib
 import jsonargparse
 
 import kerasmodes as km
+from kerasmodes import arguments
 from kerasmodes.cli import declared, kinds, run_folders, runs
 from kerasmodes.cli.flags import (
     Command,
@@ -55,6 +56,9 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
         import numpy as np
 
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
+        arguments.check_folder("run", folder)
+        if flags.neighbours:  # Before the first picture is written.
+            real = [runs.load_images(flags, s, gan.image_shape) for s in ("train", "test")]
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
@@ -67,7 +71,7 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
             km.data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
             console.print(f"Written: {path}")
         if flags.neighbours:
-            _write_neighbours(gan, scales[-1], flags, folder / "neighbours.png")
+            _write_neighbours(gan, scales[-1], *real, flags, folder / "neighbours.png")
 
     return run
 
@@ -109,13 +113,12 @@ def _draw_interpolation(gan, flags):
     return frames
 
 
-def _write_neighbours(gan, samples, flags, path):
+def _write_neighbours(gan, samples, training, test, flags, path):
     import numpy as np
 
     from kerasmodes.metrics import image_evaluator, memorisation, nearest_neighbours
 
     network = image_evaluator.resolve_network(gan.image_shape)
-    training, test = (runs.load_images(flags, s, gan.image_shape) for s in ("train", "test"))
     training_features = image_evaluator.extract_features(network, training)
     test_features = image_evaluator.extract_features(network, test[:NUM_COMPARED])
     more = gan.generate(NUM_COMPARED, seed=flags.seed, averaged=flags.averaged)[-1]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # The command imports TensorFlow only to work.
     import tensorflow as tf
 
 CONFIG, HISTORY, PROGRESS, CURVES = "config.yaml", "history.csv", "progress", "losses.png"
+RECORD, MODEL, EVENTS, SAMPLES = "run.json", "model.keras", "events", "samples"
 RUNS = "runs"  # The folder of runs without a `run`.
 HEADER = "# kerasmodes {version}. To repeat the run: kerasmodes train {model} --config THIS_FILE\n"
 # Settings that a resumed run may change: none of them changes the numbers.
@@ -122,19 +123,37 @@ def _check_resumable(folder, flags):
 
 
 def _check_records(folder):
-    """Raises if the files that a resumed run adds to cannot be read."""
+    """Raises if a resumed run cannot read the files that it adds to, or not write what it has."""
     from PIL import Image
 
+    for name in (HISTORY, CURVES, RECORD, MODEL):
+        if (folder / name).is_dir():
+            raise _make_error(folder, name, "file", "folder")
+    for name in (EVENTS, SAMPLES, PROGRESS):
+        if (folder / name).is_file():
+            raise _make_error(folder, name, "folder", "file")
     try:
+        if (folder / RECORD).exists():
+            record = json.loads((folder / RECORD).read_text("utf-8"))
+            if not isinstance(record, dict) or not isinstance(record.get("epochs"), list):
+                raise ValueError(f"{RECORD} has no list of epochs")
         if (folder / HISTORY).exists():
             (folder / HISTORY).read_text()
         if (folder / CURVES).exists():
             Image.open(folder / CURVES).close()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"`run` must hold a {HISTORY} and a {CURVES} that can be read, or none, to be resumed. "
-            f"Received: run={str(folder)!r}, {error}. Remove what is damaged."
+            f"`run` must hold a {HISTORY} and a {CURVES}, as well as a {RECORD}, that can be read, "
+            f"or none, to be resumed. Received: run={str(folder)!r}, {error}. Remove what is "
+            "damaged."
         ) from error
+
+
+def _make_error(folder, name, expected, found):
+    return ValueError(
+        f"`run` must be a folder in which {name} is a {expected}, or missing, to be resumed. "
+        f"Received: run={str(folder)!r}, where it is a {found}"
+    )
 
 
 def find_path(run: str | os.PathLike, *names: str) -> pathlib.Path:

@@ -4,6 +4,7 @@ How a run is trained is in `training.py`.
 """
 
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -56,12 +57,16 @@ def load_model(run: str, compile: bool = True) -> "keras.Model":
     try:
         if not zipfile.is_zipfile(path):  # Keras says that there is no file.
             raise ValueError("it is damaged")
-        return keras.models.load_model(path, compile=compile)
+        with warnings.catch_warnings(record=True) as found:  # Dozens, if it is another's weights.
+            model = keras.models.load_model(path, compile=compile)
     except Exception as error:  # A damaged file may end in any error of its readers.
         raise ValueError(
             f"`run` must hold a model.keras that can be read. Received: run={run!r}: "
             f"{_find_reason(error)}"
         ) from error
+    for one in found:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model
 
 
 def _find_reason(error):

@@ -135,6 +135,7 @@ def _add_processes(
                 "`max_restarts` needs `num_workers`: without workers, none is started again. "
                 f"Received: max_restarts={flags.max_restarts}, num_workers={flags.num_workers}"
             )
+        _check_directory(flags.directory)
         if flags.seed is None:
             flags.seed = _find_seed(flags)
         if flags.num_workers and km.tuning.find_role() is None:
@@ -155,6 +156,15 @@ def _add_processes(
     return run
 
 
+def _check_directory(directory):
+    """Raises for the folder of a run, whose config.yaml the search would replace with its own."""
+    if pathlib.Path(directory, run_folders.HISTORY).exists():
+        raise ValueError(
+            "`directory` must not be the folder of a run. "
+            f"Received: directory={directory!r}, which holds a {run_folders.HISTORY}"
+        )
+
+
 def _find_seed(flags):
     """Returns the seed of the search in the folder, or a new one: all processes draw the same data.
 
@@ -169,7 +179,9 @@ def _find_seed(flags):
     if path.exists() and not flags.overwrite:
         # A damaged file is an error of the search.
         with contextlib.suppress(ValueError, AttributeError, RecursionError):
-            return json.loads(path.read_text()).get("seed")
+            seed = json.loads(path.read_text()).get("seed")
+            if arguments.is_integer(seed, 0):
+                return seed
     return random.getrandbits(31)
 
 

@@ -59,7 +59,8 @@ def prepare(
         The folder of the prepared set, a string.
 
     Raises:
-        ValueError: if a file is missing, cut short, or not one of Fashion-MNIST.
+        ValueError: if a file is missing, cut short, or not one of Fashion-MNIST, or if `data_dir`
+            is no folder to write to.
         RuntimeError: if the set's folder exists but does not hold a prepared set.
 
     Example:
@@ -70,6 +71,8 @@ def prepare(
     prepared = is_prepared(builder)
     if prepared and idx_dir is None:
         return str(builder.data_dir)
+    if not prepared and data_dir is not None:
+        arguments.check_folder("data_dir", data_dir)
     folder = pathlib.Path(DEBIAN_DIR if idx_dir is None else idx_dir).expanduser()
     for split in IDX_FILES:
         read_split(folder, split)

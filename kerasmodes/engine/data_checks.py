@@ -21,8 +21,12 @@ def check_reader(model: keras.Model, reader: Any, method: str) -> None:
         reader: The `Reader` of the data.
         method: `"fit"`, `"evaluate"` or `"predict"`.
     """
-    if reader.element_spec is not None:
-        _check_spec(model, reader.element_spec, method)
+    if reader.element_spec is None:
+        return
+    _check_spec(model, reader.element_spec, method)
+    if keras_private.finds_specs_from_batches(reader.adapter):
+        x = keras.utils.unpack_x_y_sample_weight(reader.element_spec)[0]
+        _check_input(model, keras.tree.flatten(x), has_seen_sizes=True)
 
 
 def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> None:
@@ -120,7 +124,9 @@ def _check_spec(model, spec, method):
 
 
 def check_inputs(model: keras.Model, x: Any) -> None:
-    """Raises a `ValueError` if a functional model is to be given text, or inputs of another width.
+    """Raises a `ValueError` if a functional model is to be given other inputs than it takes.
+
+    That is text, complex numbers for real ones, and another width.
 
     What a step or a `call` of the user's own hands on to the model is not known.
 
@@ -132,20 +138,47 @@ def check_inputs(model: keras.Model, x: Any) -> None:
     if len(inputs) == len(parts) and all(one.dtype != "string" for one in inputs):
         for part in parts:
             target_checks.check_numbers("x", part)
+            _check_real(inputs, part)
+    _check_input(model, parts)
+
+
+def _check_real(inputs, part):
+    """Raises a `ValueError` if Keras would drop the imaginary parts of numbers."""
+    takes_complex = any(tf.as_dtype(one.dtype).is_complex for one in inputs)
+    if getattr(part, "dtype", None) is not None and part.dtype.is_complex and not takes_complex:
+        raise ValueError(
+            f"`x` must hold real numbers. Received: x of dtype={part.dtype.name}. Give np.abs(x), "
+            "or the real and the imaginary parts."
+        )
+
+
+def _check_input(model, parts, has_seen_sizes=False):
+    """Raises a `ValueError` if the only input has sizes that the model's `call` cannot take.
+
+    Args:
+        model: A Keras model.
+        parts: List of specs of the inputs.
+        has_seen_sizes: Whether `None` stands for sizes that differ, not for those not known.
+    """
+    inputs = getattr(model, "inputs", None) or []
     is_plain = type(model).call.__module__.startswith("keras.")
-    if len(inputs) == len(parts) == 1 and is_plain and target_checks.has_plain_step(model):
-        _check_shape(inputs[0].shape, tf.TensorShape(parts[0].shape))
-
-
-def _check_shape(expected, received):
-    """Raises a `ValueError` if sizes differ; another rank, Keras adapts or refuses."""
-    if received.rank == len(expected) and any(
-        None not in sizes and sizes[0] != sizes[1]
-        for sizes in zip(expected[1:], received[1:], strict=True)
-    ):
+    if not len(inputs) == len(parts) == 1:
+        return
+    if not is_plain or not target_checks.has_plain_step(model):
+        return
+    expected, received = inputs[0].shape, tf.TensorShape(parts[0].shape)
+    if received.rank != len(expected):
+        return  # Keras adapts or refuses it.
+    wrong = [
+        other
+        for size, other in zip(expected[1:], received[1:], strict=True)
+        if size not in (None, other) and (other is not None or has_seen_sizes)
+    ]
+    if wrong:
+        varies = ", where sizes of its batches differ" if None in wrong else ""
         raise ValueError(
             f"`x` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
-            f"Received: x with shape={target_checks.show_shape(received)}"
+            f"Received: x with shape={target_checks.show_shape(received)}{varies}"
         )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kerasmodes as km
-from kerasmodes import cli
+from kerasmodes import arguments, cli
 from kerasmodes.metrics import image_evaluator, sliced_wasserstein_distance
 
 
@@ -57,3 +57,24 @@ def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
 def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path)]) == 1
     assert "`run` must hold a model.keras" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["evaluate", "generate"])
+def test_a_run_that_cannot_be_written_to_is_noticed_before_the_work(
+    command, run, capsys, monkeypatch
+):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr(arguments.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(km.MSGGAN, "generate", lambda *args, **kwargs: pytest.fail("it worked"))
+    assert cli.main([command, str(run)]) == 1
+    assert "`run` must be a folder to write to. Received: run='" in capsys.readouterr().err
+
+
+def test_a_cache_below_a_file_is_refused_before_the_model_is_read(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    words = ["evaluate", str(tmp_path / "run"), f"--cache-dir={tmp_path / 'file' / 'cache'}"]
+    assert cli.main(words) == 1
+    assert "error: `--cache-dir` must be a folder" in capsys.readouterr().err

@@ -61,3 +61,10 @@ def test_neighbours_are_training_images_beside_the_samples(run, capsys, monkeypa
     levels = np.rint((training + 1) * 127.5)
     assert np.any(np.all(levels == neighbour, axis=(1, 2)))
     assert "times that of 64 real test images" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_nothing_is_drawn_where_the_data_of_neighbours_cannot_be_read(run, capsys):
+    assert cli.main(["generate", str(run), "--neighbours", "--data=no_such_set"]) == 1
+    assert "error: `--data` must be " in capsys.readouterr().err
+    assert not (run / "generated.png").exists()

@@ -1,8 +1,11 @@
 """Tests of what commands take from a run's folder, which may come from a stranger."""
 
 import json
+import warnings
+import zipfile
 
 import jsonargparse
+import keras
 import pytest
 
 from kerasmodes.cli import runs
@@ -44,6 +47,28 @@ def test_a_model_that_is_a_link_out_of_the_folder_is_refused(tmp_path):
     (tmp_path / "run" / "model.keras").symlink_to(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="whose model.keras is in it"):
         runs.load_model(str(tmp_path / "run"))
+
+
+def test_weights_of_another_model_are_one_error_without_warnings(tmp_path):
+    for name, width in (("run", 2), ("other", 3)):
+        (tmp_path / name).mkdir()
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(width)])
+        if name == "run":
+            model.add(keras.layers.Dense(1))
+        model.compile("sgd")
+        model.save(tmp_path / name / "model.keras")
+    with zipfile.ZipFile(tmp_path / "other" / "model.keras") as archive:
+        weights = archive.read("model.weights.h5")
+    with zipfile.ZipFile(tmp_path / "run" / "model.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "run" / "model.keras", "w") as archive:
+        for name, content in {**parts, "model.weights.h5": weights}.items():
+            archive.writestr(name, content)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with pytest.raises(ValueError, match="`run` must hold a model.keras that can be read"):
+            runs.load_model(str(tmp_path / "run"))
+    assert found == []
 
 
 @pytest.mark.parametrize(

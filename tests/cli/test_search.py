@@ -206,3 +206,20 @@ def test_contradicting_flags_are_one_line(words, message, own_folder, capsys):
     assert message in error
     assert len(error.splitlines()) == 1
     assert not list(own_folder.iterdir())
+
+
+def test_the_folder_of_a_run_is_not_searched_in(own_folder, capsys):
+    (own_folder / "search").mkdir()
+    (own_folder / "search" / "history.csv").write_text("epoch,loss\n0,1.5\n")
+    assert cli.main(SUM) == 1
+    assert "error: `--directory` must not be the folder of a run" in capsys.readouterr().err
+    assert len(list((own_folder / "search").iterdir())) == 1
+
+
+@pytest.mark.parametrize("seed", [None, "a"])
+def test_a_search_that_names_no_seed_is_another_search(own_folder, _searched, capsys, seed):
+    shutil.copytree(_searched[0], "search")
+    path = own_folder / "search" / "random" / "search.json"
+    path.write_text(json.dumps({"seed": seed}))
+    assert cli.main([word for word in SUM if word != "--seed=0"]) == 1
+    assert "`--directory` must be new, or hold the same search" in capsys.readouterr().err

@@ -225,3 +225,9 @@ def test_debian_files_are_fashion_mnist():
     images, labels = fashion_mnist.read_split(fashion_mnist.DEBIAN_DIR, "test")
     assert images.shape == (10_000, 28, 28, 1)
     assert np.bincount(labels).tolist() == [1000] * 10
+
+
+def test_a_file_in_the_place_of_the_data_sets_is_refused_before_the_files_are_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`data_dir` must be a folder. .* where '.*' is a file"):
+        prepare(tmp_path / "nowhere", tmp_path / "file")

@@ -233,3 +233,38 @@ def test_validation_data_of_another_width_are_refused_before_the_first_step():
     with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 3\]. Received: x with"):
         model.fit(*data, validation_data=(np.ones((4, 5)), data[1]), verbose=0)
     assert int(model.optimizer.iterations.numpy()) == 0
+
+
+class Widths(keras.utils.PyDataset):
+    num_batches = 2
+
+    def __getitem__(self, index):
+        return X[:4, : 3 - index], Y[:4]
+
+
+@pytest.mark.parametrize("form", ["generator", "PyDataset"])
+def test_batches_whose_widths_differ_are_refused_before_the_first_step(form):
+    model = make_functional()
+    data = Widths() if form == "PyDataset" else ((X[:4, :width], Y[:4]) for width in (3, 2))
+    words = r"`x` must have shape \[batch, 3\]. Received: x with shape=\[batch, \?\], where sizes"
+    with pytest.raises(ValueError, match=words):
+        model.fit(data, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_a_data_set_of_unknown_width_trains():
+    signature = tf.TensorSpec([None, None]), tf.TensorSpec([None, 1])
+    data = tf.data.Dataset.from_generator(lambda: iter([(X, Y)]), output_signature=signature)
+    data = data.apply(tf.data.experimental.assert_cardinality(1))
+    assert np.isfinite(make_functional().fit(data, verbose=0).history["loss"][0])
+
+
+def test_complex_inputs_are_refused_where_a_model_takes_real_ones():
+    with pytest.raises(ValueError, match="`x` must hold real numbers. Received: x of dtype=compl"):
+        make_functional().fit(X + 1j, Y, verbose=0)
+    inputs = keras.Input((3,), dtype="complex64")
+    outputs = keras.layers.Lambda(keras.ops.real)(inputs)
+    model = km.Model(inputs, outputs)
+    model.compile(mode="eager")
+    predicted = model.predict((X + 1j).astype("complex64"), verbose=0)
+    np.testing.assert_allclose(predicted, X, 1e-6)

@@ -40,7 +40,7 @@ class Executor:
         self.model, self.kind, self.mode = model, kind, mode
         self.step = getattr(model, f"{kind}_step")
         if kind != "predict":
-            self.step = _check_logs(self.step, kind)
+            self.step = _check_logs(_explain_unpacking(self.step, kind), kind)
         self.runner = replication.find_runner(model, kind)
         self._rates = optimizers.list_rates(model)
 
@@ -160,6 +160,24 @@ class Executor:
         return tf.function(
             step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
         )
+
+
+def _explain_unpacking(step, kind):
+    """Returns the step, which says what it was given where that cannot be unpacked in a graph."""
+
+    def run_step(batch):
+        try:
+            return step(batch)
+        except tf.errors.OperatorNotAllowedInGraphError as error:
+            if not tf.is_tensor(batch):
+                raise
+            raise TypeError(
+                f"`{kind}_step` must not unpack or iterate over a batch of inputs alone. Received: "
+                f"a tensor with shape={tuple(batch.shape)}, since y=None. Give `y`, or use "
+                "keras.utils.unpack_x_y_sample_weight(data)."
+            ) from error
+
+    return run_step
 
 
 def _check_logs(step, kind):

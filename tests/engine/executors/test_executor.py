@@ -130,6 +130,23 @@ def test_a_step_that_returns_no_dictionary_is_told_so(mode, logs, received):
         model.evaluate(np.ones((2, 1)), verbose=0)
 
 
+@pytest.mark.parametrize("mode", ["graph", "fused"])
+def test_a_step_that_unpacks_inputs_alone_is_told_what_it_got(mode):
+    class OwnStep(km.Model):
+        def train_step(self, data):
+            x, y = data
+            return {"loss": tf.reduce_mean(x - y)}
+
+        test_step = train_step
+
+    model = OwnStep()
+    model.compile(mode=mode)
+    for method, name in ((model.fit, "train_step"), (model.evaluate, "test_step")):
+        words = f"`{name}` must not unpack .* Received: a tensor with shape=.*, 3., since y=None"
+        with pytest.raises(TypeError, match=words):
+            method(np.ones((4, 3), "float32"), batch_size=2, verbose=0)
+
+
 @pytest.mark.parametrize(
     "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("fused", "auto"))]
 )
