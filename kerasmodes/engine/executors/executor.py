@@ -169,7 +169,7 @@ def _explain_unpacking(step, kind):
         try:
             return step(batch)
         except tf.errors.OperatorNotAllowedInGraphError as error:
-            if not tf.is_tensor(batch):
+            if not tf.is_tensor(batch) or "Iterating over" not in str(error):
                 raise
             raise TypeError(
                 f"`{kind}_step` must not unpack or iterate over a batch of inputs alone. Received: "
