@@ -124,7 +124,8 @@ def make_config(
 def compile_from_config(model: keras.Model, config: dict[str, Any]) -> None:
     """Compiles a model as a config says, and builds each optimizer for the weights it had."""
     if "not_saved" in config:
-        lost = ", ".join(f"{name} ({kind})" for name, kind in config["not_saved"].items())
+        not_saved = config["not_saved"].items()
+        lost = "; ".join(f"{name} ({kind}): {reason}" for name, (kind, reason) in not_saved)
         _warn_not_compiled(f"Keras could not save {lost}")
         return
     config = dict(config)
@@ -193,5 +194,5 @@ def _serialize(values):
         try:
             found[name] = keras.saving.serialize_keras_object(value)
         except (TypeError, ValueError, NotImplementedError) as error:
-            lost[name] = f"{type(value).__name__}: {error}"
+            lost[name] = [type(value).__name__, str(error)]
     return found, lost

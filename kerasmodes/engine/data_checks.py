@@ -41,10 +41,15 @@ def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> No
     x, y, sample_weight = (arguments[name] for name in ("x", "y", "sample_weight"))
     check_length(x, arguments["steps"], "validation_steps", "validation_data")
     if isinstance(x, tf.data.Dataset):
-        _check_spec(model, x.element_spec, "evaluate")
+        spec = x.element_spec
     elif all(map(_is_array, keras.tree.flatten((x, y, sample_weight)))):
-        to_spec = _make_spec_of_array
-        _check_spec(model, tf.nest.map_structure(to_spec, (x, y, sample_weight)), "evaluate")
+        spec = tf.nest.map_structure(_make_spec_of_array, (x, y, sample_weight))
+    else:
+        return
+    try:
+        _check_spec(model, spec, "evaluate")
+    except ValueError as error:
+        raise ValueError(f"In `validation_data`: {error}") from error
 
 
 def check_length(x: Any, steps: int | None, steps_name: str, name: str = "x") -> None:

@@ -1,5 +1,7 @@
 """Keras models with modes: `Model` and `Sequential`, and `with_modes` for a model of others."""
 
+import functools
+
 import keras
 
 from kerasmodes.engine import compile_config, compiled_loss, keras_private
@@ -58,6 +60,19 @@ class Sequential(ModesMixin, keras.Sequential):
     ```
     """
 
+    def add(self, layer, rebuild=True):
+        super().add(layer, rebuild)
+        self._drop_functions()
+
+    def pop(self, rebuild=True):
+        layer = super().pop(rebuild)
+        self._drop_functions()
+        return layer
+
+    def _drop_functions(self):
+        # What was traced has the layers of before; a step that runs in Python has the present ones.
+        self.train_function = self.test_function = self.predict_function = None
+
 
 def with_modes(model: keras.Model) -> keras.Model:
     """Returns the same model, its class extended by the modes.
@@ -86,8 +101,12 @@ def with_modes(model: keras.Model) -> keras.Model:
         cls, steps_per_execution = type(model), model.steps_per_execution
         arguments = keras_private.find_compile_arguments(model)
         del model.steps_per_execution  # From here on a property of the class.
-        # A file names a class by its module: it finds the one that everybody knows.
-        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        # A file or a pickle names a class by its module: it finds the one that everybody knows.
+        names = {
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "__reduce__": functools.partialmethod(_reduce_as, cls),
+        }
         model.__class__ = type(cls.__name__, (cls, Model), names)
         model.steps_per_execution = steps_per_execution
         model.train_function = model.test_function = model.predict_function = None
@@ -95,3 +114,9 @@ def with_modes(model: keras.Model) -> keras.Model:
         if arguments is not None and compile_config.compiles_as_keras(model):
             model.keep_compile_arguments((), arguments)
     return model
+
+
+def _reduce_as(model, cls):
+    """Returns what `pickle` keeps of a model: it is loaded by another class."""
+    load, *rest = cls.__reduce__(model)
+    return getattr(cls, load.__name__), *rest

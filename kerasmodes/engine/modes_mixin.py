@@ -32,10 +32,11 @@ def _check_order_of_bases(cls):
             continue
         hidden = [name for name in ("fit", "evaluate", "predict") if name in vars(owner)]
         if hidden:
+            base = "Sequential" if issubclass(cls, keras.Sequential) else "Model"
             raise TypeError(
                 f"`ModesMixin` must stand behind a class that overrides {', '.join(hidden)}. "
                 f"Received: {cls.__name__} with {owner.__name__} behind it. Write "
-                f"class {cls.__name__}({owner.__name__}, km.Model)."
+                f"class {cls.__name__}({owner.__name__}, km.{base})."
             )
 
 

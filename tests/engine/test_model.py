@@ -1,5 +1,7 @@
 """Tests of `km.Model` and `km.ModesMixin`: choosing a mode, debugging in it."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -261,6 +263,26 @@ def test_a_compiled_model_gets_another_mode_and_keeps_its_optimizer():
     model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0)
     assert model.mode == "fused"
     assert int(model.optimizer.iterations.numpy()) == 2
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep), "fused"])
+def test_a_stack_of_layers_may_grow_and_shrink(mode):
+    x = np.ones((4, 3), "float32")
+    model = km.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", mode=mode)
+    assert model.predict(x, verbose=0).shape == (4, 1)
+    model.pop()
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x), rtol=1e-6)
+    model.add(keras.layers.Dense(4))
+    np.testing.assert_allclose(model.predict(x, verbose=0), model(x), rtol=1e-6)
+
+
+def test_a_pickle_of_a_model_that_was_given_modes_has_the_class_of_before():
+    model = km.with_modes(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
+    model.compile("sgd", "mse", mode="fused")
+    copied = pickle.loads(pickle.dumps(model))
+    assert type(copied) is keras.Sequential
+    np.testing.assert_array_equal(copied.get_weights()[0], model.get_weights()[0])
 
 
 class SetMode(keras.callbacks.Callback):

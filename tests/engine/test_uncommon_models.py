@@ -115,9 +115,9 @@ def test_what_a_class_overrides_is_called_with_modes():
     fit(model, callbacks=[note])
     assert model.has_fit
     assert ends == [2]
-    with pytest.raises(TypeError, match=r"class Wrong\(Own, km.Model\)"):
+    with pytest.raises(TypeError, match=r"class Wrong\(Own, km.Sequential\)"):
         type("Wrong", (km.ModesMixin, Own), {})
-    right = make_sequential(type("Right", (Own, km.Model), {}))
+    right = make_sequential(type("Right", (Own, km.Sequential), {}))
     right.compile("sgd", "mse", mode="fused")
     assert fit(right).has_fit
 
