@@ -20,8 +20,10 @@ TINY_GAN = [
     "--generator-filters=2",
     "--discriminator-filters=2",
     "--num-scales=2",
-    "--split=train[:32]",
-    "--batch-size=32",
+    "--split=train[:8]",
+    "--batch-size=8",
+    "--generator-optimizer=sgd",
+    "--discriminator-optimizer=sgd",
     "--mode=eager",
 ]
 

@@ -20,29 +20,30 @@ def _few_directions():
 
 
 @pytest.mark.slow
-def test_an_evaluation_is_shown_and_written(run, capsys):
-    assert cli.main(["evaluate", str(run), "--num-images=64", "--seed=2"]) == 0
+def test_an_evaluation_of_a_chosen_split_is_shown_and_written(run, capsys):
+    words = ["--split=test[:128]", "--num-images=64", "--seed=2"]
+    assert cli.main(["evaluate", str(run), *words]) == 0
     evaluation = json.loads((run / "evaluation.json").read_text())
     generated = keras.models.load_model(run / "model.keras").generate(64, seed=2)[-1]
-    (real,) = [images.numpy() for images in km.data.images(split="test", batch_size=256)]
+    (real,) = [images.numpy() for images in km.data.images(split="test[:128]", batch_size=128)]
     judge = image_evaluator.ImageEvaluator(real, num_images=64)
     assert evaluation["results"] == pytest.approx(judge.results(generated))
     assert evaluation["baselines"] == pytest.approx(judge.baselines())
     sizes = [evaluation[name] for name in ("num_real", "num_images", "num_equal")]
-    assert sizes == [256, 64, 64]
+    assert sizes == [128, 64, 64]
     shares = evaluation["class_shares"]
     assert [sum(side.values()) for side in shares.values()] == pytest.approx([1, 1])
     assert max(shares["real"].values()) < 0.2
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("frechet", "64 / 256", "coverage", "swd_28", "sneaker"))
+    assert all(name in shown for name in ("frechet", "64 / 128", "coverage", "swd_28", "sneaker"))
 
 
 @pytest.mark.slow
-def test_chosen_metrics_of_a_chosen_split(run):
-    words = ["--metrics=swd", "--split=train[:32]", "--num-images=16"]
+def test_chosen_metrics_of_all_test_images(run):
+    words = ["--metrics=swd", "--num-images=16"]
     assert cli.main(["evaluate", str(run), *words]) == 0
     evaluation = json.loads((run / "evaluation.json").read_text())
-    assert evaluation["num_real"] == 32
+    assert evaluation["num_real"] == 256
     assert list(evaluation["results"]) == ["swd_7", "swd_14", "swd_28", "swd"]
     assert np.isfinite([*evaluation["results"].values()]).all()
 

@@ -78,7 +78,9 @@ def test_a_limit_holds_for_each_epoch(model, flag, number, expected, monkeypatch
 
 
 @pytest.mark.slow
-def test_overfitting_learns_a_few_batches_by_heart(own_folder):
+def test_overfitting_learns_a_few_batches_by_heart(own_folder, monkeypatch):
+    # A picture takes longer than an epoch.
+    monkeypatch.setattr(km.callbacks.LossCurves, "on_epoch_end", lambda *_, **__: None)
     words = ["train", "sum", "--num-samples=640", "--batch-size=8", "--seed=1", "--mode=eager"]
     words += ["--overfit-batches=2", "--epochs=12", "--learning-rate=0.05", "--run=run"]
     assert cli.main(words) == 0
