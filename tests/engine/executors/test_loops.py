@@ -186,6 +186,7 @@ def test_nothing_is_compiled_again_after_the_first_epoch():
 @pytest.mark.slow
 def test_a_callback_can_stop_between_executions():
     model = Counting()
+    model.dense.build((None, 3))
     model.compile("sgd", "mse", mode="fused", steps_per_execution=4)
     stop = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda end, logs: setattr(model, "stop_training", True)
@@ -274,8 +275,9 @@ def test_fused_convolutions_on_a_cpu_have_the_numbers_of_graph_mode_to_the_bit()
 
 def test_fused_steps_without_convolutions_are_one_loop_of_xla():
     model = Counting()
+    model.dense.build((None, 3))
     model.compile("sgd", "mse", mode="fused")
-    assert model.fit(X, Y, verbose=0).params["loop"] == "fused"
+    assert model.fit(X, Y, batch_size=11, verbose=0).params["loop"] == "fused"
 
 
 @pytest.mark.slow
@@ -389,6 +391,7 @@ class Tail(Counting):
 @pytest.mark.parametrize("mode", ["graph", "fused"])
 def test_logs_may_have_shapes_that_follow_from_the_data(mode):
     model = Tail()
+    model.dense.build((None, 3))
     model.compile("sgd", "mse", mode=mode)
     history = model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
     for found in history["tail"]:
