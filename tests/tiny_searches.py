@@ -65,7 +65,7 @@ def make_sum_tuner(directory, **values):
 
 def make_gan_tuner(tuner, directory, **options):
     space = make_space(
-        generator_filters=2, discriminator_filters=2, latent_dim=[2, 3, 4], batch_size=[2, 4]
+        generator_filters=2, discriminator_filters=2, latent_dim=[2, 3, 4], batch_size=4
     )
     hypermodel = km.tuning.MSGGANHyperModel((4, 4, 1), 1, "eager", penalties=("none",))
     return make_tuner(tuner, hypermodel, directory, space, G_LOSS, **options)

@@ -104,6 +104,8 @@ def test_the_objective_is_drawn_over_time(panels):
 def test_time_has_a_unit_that_fits(seconds, unit, valley, monkeypatch):
     times = dict.fromkeys(valley.oracle.trials, (0, seconds))
     monkeypatch.setattr(pictures.trial_records, "find_times", lambda tuner: times)
+    known = {"learning_rate": (1.0, 0.1)}, 0.9
+    monkeypatch.setattr(pictures.importance, "measure_importance", lambda tuner: known)
     axes = find_panels(pictures.draw_search(valley))["Objective over time"]
     assert axes.get_xlabel().endswith(unit)
     assert find_line(axes, "trial")[0][0] == {"seconds": 60, "minutes": 10, "hours": 10}[unit]
