@@ -53,7 +53,8 @@ def read_scalars(log_dir):
         reader = EventAccumulator(str(folder), {"tensors": 0}).Reload()
         for tag in reader.Tags()["tensors"]:
             pairs = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in reader.Tensors(tag)]
-            found[folder.name, tag] = pairs
+            # Files that were made in one second are read in the order of their numbers' digits.
+            found[folder.name, tag] = sorted(pairs)
     return found
 
 

@@ -138,7 +138,7 @@ def arguments_with(name):
 
 # In a loop two that do not do the same in each step, eagerly one of the others; the sweep has the
 # rest. A schedule is in the test of added losses.
-FIRST_WAYS = [("ema", "fused"), ("accumulation", "fused"), ("Adagrad", "eager")]
+FIRST_WAYS = [("accumulation", "fused"), ("Adagrad", "eager")]
 OPTIMIZER_WAYS = [
     pytest.param(name, mode, marks=[] if (name, mode) in FIRST_WAYS else pytest.mark.sweep)
     for name in SETTINGS

@@ -53,7 +53,8 @@ def test_a_fault_is_named(name):
 @pytest.mark.parametrize(
     "name",
     [
-        *("layers", "two optimizers"),
+        "two optimizers",
+        pytest.param("layers", marks=pytest.mark.sweep),
         pytest.param("recurrent layer first", marks=pytest.mark.sweep),
         pytest.param("data set with a schedule and weights", marks=pytest.mark.sweep),
     ],

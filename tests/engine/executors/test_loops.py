@@ -388,7 +388,7 @@ class Tail(Counting):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_logs_may_have_shapes_that_follow_from_the_data(mode):
     model = Tail()
     model.dense.build((None, 3))
