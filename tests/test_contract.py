@@ -154,7 +154,7 @@ def check_logs(logs, expected, mode, tolerance):
         assert values == pytest.approx(expected[step], rel=tolerance), step
 
 
-# By default SumRegressor and MSGGAN; classes in eager and graph are in `engine/test_replication.py`.
+# SumRegressor and MSGGAN; `engine/test_replication.py` has classes in eager and in graph mode.
 WAYS = [
     *(("SumRegressor", mode) for mode in ("eager", "xla", "fused")),
     pytest.param("MSGGAN", "fused", marks=pytest.mark.slow),
