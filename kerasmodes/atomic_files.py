@@ -8,6 +8,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from kerasmodes import arguments
+
 MARK = ".part."
 TEMPORARY = "kerasmodes_"  # Begins the names of temporary folders that no path is given for.
 _BEGIN = time.time()  # Of this program.
@@ -102,7 +104,7 @@ def temporary_folder() -> Iterator[pathlib.Path]:
 
 
 def prepare_folder(name: str, path: str | os.PathLike) -> None:
-    """Makes a folder, removes what killed programs have left in it, and tries to write to it.
+    """Makes a folder to write to, and removes what killed programs have left in it.
 
     Args:
         name: The user's name for the argument.
@@ -111,16 +113,15 @@ def prepare_folder(name: str, path: str | os.PathLike) -> None:
     Raises:
         ValueError: If nothing can be written there.
     """
+    check_writable(name, path)
     with _explain_error(name, path):
         pathlib.Path(path).mkdir(parents=True, exist_ok=True)
-    check_writable(name, path)
 
 
 def check_writable(name: str, path: str | os.PathLike) -> None:
-    """Checks that files can be written to a folder, and makes none.
+    """Checks that files can be written to a folder, as `arguments.check_folder`.
 
-    What killed programs have left in it is removed. Of a folder that is not there, the first one
-    above it that is there is tried.
+    What killed programs have left in it is removed.
 
     Args:
         name: The user's name for the argument.
@@ -129,13 +130,10 @@ def check_writable(name: str, path: str | os.PathLike) -> None:
     Raises:
         ValueError: If nothing can be written there.
     """
-    folder = pathlib.Path(path).absolute()
+    arguments.check_folder(name, path)
     with _explain_error(name, path):
-        if folder.exists():
-            remove_parts(folder)
-        first = next(one for one in (folder, *folder.parents) if one.exists())
-        with tempfile.TemporaryFile(dir=first):
-            pass
+        if pathlib.Path(path).exists():
+            remove_parts(path)
 
 
 @contextlib.contextmanager

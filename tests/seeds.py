@@ -1,17 +1,19 @@
 """Seeds for tests that use models which others have compiled."""
 
-from unittest import mock
+import random
 
-import keras
-from tensorflow.python import pywrap_tfe
+import numpy as np
+
+from kerasmodes.engine import keras_private
 
 
 def set_seed(seed):
-    """Sets the seeds that `keras.utils.set_random_seed` sets; TensorFlow keeps its kernels.
+    """Sets the seeds from which weights, orders of arrays and Keras's draws follow.
 
-    Otherwise it prepares each compiled function again at its next call: 0.15 s for a small fit.
-    What tests draw does not need it: kernels with a state are those of `tf.random.normal` and the
-    like.
+    `keras.utils.set_random_seed` sets that of TensorFlow's own draws, too, of which tests have few.
+    With it, TensorFlow prepares each compiled function again at its next call: 0.15 s for a small
+    fit.
     """
-    with mock.patch.object(pywrap_tfe, "TFE_ContextClearCaches"):
-        keras.utils.set_random_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    keras_private.set_global_seeds(None)

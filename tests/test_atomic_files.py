@@ -56,7 +56,9 @@ def test_a_folder_is_tried_and_not_made(tmp_path):
     atomic_files.check_writable("directory", tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received: "):
+    with pytest.raises(
+        ValueError, match=r"`directory` must be a folder. Received: .*file. is a file"
+    ):
         atomic_files.check_writable("directory", tmp_path / "file" / "b")
 
 

@@ -13,8 +13,8 @@ import kerasmodes
 # From the bottom up. A room is a module or folder of the package; it may import from the rungs
 # below its own, and from itself. `__init__` is what `import kerasmodes` gives.
 LADDER = (
-    ("arguments", "atomic_files", "figure_style", "log_panels", "quiet_start", "replicas"),
-    ("modes", "random", "averaging"),
+    ("arguments", "figure_style", "log_panels", "quiet_start", "replicas"),
+    ("atomic_files", "modes", "random", "averaging"),
     ("engine",),
     ("models", "data", "metrics", "strategies", "launching", "comparison_files"),
     ("callbacks", "comparing", "reporting", "tuning"),

@@ -30,7 +30,7 @@ class MLflow(run_logger.RunLogger):
 
     A server has about half a minute to answer, unless MLflow's variables for its requests are set:
     `MLFLOW_HTTP_REQUEST_MAX_RETRIES` and `MLFLOW_HTTP_REQUEST_TIMEOUT`. If it stops answering, the
-    fit goes on with a warning. The numbers of its epochs wait in memory, and are sent when the
+    fit continues with a warning. The numbers of its epochs wait in memory, and are sent when the
     server answers again; a second warning tells of what it has not received at the end.
 
     Args:
@@ -129,7 +129,7 @@ class MLflow(run_logger.RunLogger):
 
     @contextlib.contextmanager
     def _allow_silence(self, is_end=False):
-        """Warns of a server that does not answer in the block; lets the fit go on.
+        """Warns of a server that does not answer in the block; lets the fit continue.
 
         Args:
             is_end: Whether there is no later time to send what was not sent.
@@ -152,7 +152,7 @@ class MLflow(run_logger.RunLogger):
     def _describe_silence(self, is_end):
         words = f"MLflow: no answer from {self._client.tracking_uri}. "
         if not is_end:
-            return words + "The fit goes on; its numbers are sent when the server answers again."
+            return words + "The fit continues; its numbers are sent when the server answers again."
         epochs = sorted({1 + one.step for one in self._unsent})
         missing = f"epochs {epochs[0]} to {epochs[-1]}, " if epochs else ""
         return words + f"Its run {self._run_id} lacks {missing}files and the end. {TO_WAIT}"

@@ -1,6 +1,7 @@
 """Keras models with modes: `Model` and `Sequential`, and `with_modes` for a model of others."""
 
 import functools
+import types
 
 import keras
 
@@ -119,4 +120,6 @@ def with_modes(model: keras.Model) -> keras.Model:
 def _reduce_as(model, cls):
     """Returns what `pickle` keeps of a model: it is loaded by another class."""
     load, *rest = cls.__reduce__(model)
-    return getattr(cls, load.__name__), *rest
+    if getattr(load, "__self__", None) is type(model):  # Which only this program knows.
+        load = types.MethodType(load.__func__, cls)
+    return load, *rest

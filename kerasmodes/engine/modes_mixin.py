@@ -155,7 +155,7 @@ class ModesMixin(Trainer):
     ) -> None:
         """Lets a compiled model run in a mode, with everything else as it is.
 
-        A callback may call it: the next execution runs in that mode.
+        A callback may call it, but for `"auto"`: the next execution runs in that mode.
 
         Args:
             mode, run_eagerly, jit_compile, steps_per_execution: As in `compile`.

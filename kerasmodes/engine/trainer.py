@@ -255,6 +255,7 @@ class Trainer:
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)
                 if self.train_function is None:  # A callback has set another mode.
+                    self._check_mode_within_fit()
                     self.make_train_function()
                 logs = self.train_function(progress.begin_execution(read()))
                 callbacks.on_train_batch_end(last, logs)
@@ -300,6 +301,14 @@ class Trainer:
     def _has_modes_to_try(self):
         selector = self.mode_selector
         return selector is not None and not self.run_eagerly and bool(selector.untried)
+
+    def _check_mode_within_fit(self):
+        """Raises if a mode was set that has to see the data from their beginning."""
+        if self._has_modes_to_try():
+            raise ValueError(
+                '`mode` must be set to "auto" before a fit, not by a callback within one. '
+                f"Received: mode={self.mode!r}"
+            )
 
     def _note_mode(self):
         """Ends the selection of mode "auto"; the history tells what has run."""

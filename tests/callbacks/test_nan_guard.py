@@ -715,7 +715,9 @@ def test_a_sound_fit_leaves_no_folder(tmp_path):
 
 def test_a_folder_below_a_file_is_refused_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="`directory` must be a folder to write to. Received: "):
+    with pytest.raises(
+        ValueError, match=r"`directory` must be a folder. Received: .*file. is a file"
+    ):
         fit(renew_plain(), X, Y, guard=km.callbacks.NaNGuard(tmp_path / "file" / "nan"))
 
 

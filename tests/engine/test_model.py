@@ -309,6 +309,26 @@ def test_a_callback_may_set_another_mode():
     assert fitted.params["mode"] == model.mode == model.train_function.mode == "graph"
 
 
+def test_a_callback_may_not_set_the_mode_that_tries_others():
+    class SetAuto(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.set_mode("auto")
+
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode="eager")
+    with pytest.raises(ValueError, match='`mode` must be set to "auto" before a fit'):
+        model.fit(np.ones((4, 3)), np.ones((4, 1)), batch_size=2, verbose=0, callbacks=[SetAuto()])
+
+
+def test_a_class_that_pickles_its_models_in_its_own_way_still_does():
+    class Own(keras.Sequential):
+        def __reduce__(self):
+            return keras.Sequential.from_config, (self.get_config(),)
+
+    model = km.with_modes(Own([keras.Input((3,)), keras.layers.Dense(1)]))
+    assert type(pickle.loads(pickle.dumps(model))) is keras.Sequential
+
+
 def test_what_a_compile_of_ones_own_has_resolved_is_saved():
     @keras.saving.register_keras_serializable(package="test_model")
     class Own(km.Model):
