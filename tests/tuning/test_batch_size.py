@@ -76,8 +76,8 @@ def test_a_promoted_trial_sees_the_orders_of_an_uninterrupted_one(length, mode):
         return model.get_weights()
 
     hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode)
-    data = make_shuffled_sums(length)
     keras.utils.set_random_seed(0)
+    data = make_shuffled_sums(length)
     uninterrupted = fit(hypermodel, data, 4)
     keras.utils.set_random_seed(0)
     first = fit(hypermodel, data, 2)
