@@ -3,6 +3,7 @@
 The layers are in `networks/`, the training step in `model.py`.
 """
 
+import inspect
 from typing import Any
 
 import keras
@@ -298,3 +299,14 @@ def get(preset: Any):
         return preset
     arguments.check_choice("preset", preset, PRESETS, ", or a preset of km.presets")
     return PRESETS[preset]()
+
+
+def check_not_misplaced(preset: Preset, given: dict[str, Any]) -> None:
+    """Raises a `ValueError` if a model was given arguments, by name, that its preset takes."""
+    cls = type(preset)
+    room = "km.presets." if cls in PRESETS.values() else ""
+    for name in given.keys() & inspect.signature(cls).parameters.keys():
+        raise ValueError(
+            f"`{name}` must be given to the preset, not to the model. Received: "
+            f"{name}={given[name]!r}. Use preset={room}{cls.__name__}({name}={given[name]!r})."
+        )

@@ -121,3 +121,10 @@ def test_half_lives_must_be_positive(half_life):
 def test_combinations_are_named():
     with pytest.raises(ValueError, match="one of 'simple', 'lin_cat', 'cat_lin'. Received: comb"):
         presets.Paper(combination="cat")
+
+
+def test_settings_of_a_preset_are_refused_by_the_model_with_their_place():
+    with pytest.raises(
+        ValueError, match=r"`half_life` must .* Use preset=km.presets.Paper\(half_life=9\)."
+    ):
+        km.MSGGAN(preset="paper", half_life=9)

@@ -40,6 +40,7 @@ class MultiScaleNetworks(Model):
         **kwargs,
     ):
         preset = presets.get(preset)
+        presets.check_not_misplaced(preset, kwargs)
         latent_dim = preset.latent_dim if latent_dim is None else latent_dim
         arguments.check_image_shape(image_shape)
         arguments.check_positive_integers(num_scales=num_scales, latent_dim=latent_dim)
