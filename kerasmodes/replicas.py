@@ -187,6 +187,17 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
     return sum(map(len, resolver.cluster_spec().as_dict().values())) if resolver else 1
 
 
+def own_shards(strategy: tf.distribute.Strategy) -> range:
+    """Returns the numbers of the shards of a global batch that this process's replicas hold."""
+    number, resolver = strategy.num_replicas_in_sync, strategy.cluster_resolver
+    if num_workers(strategy) == 1:
+        return range(number)
+    chiefs = resolver.cluster_spec().as_dict().get("chief", ())
+    worker = resolver.task_id + (len(chiefs) if resolver.task_type == "worker" else 0)
+    own = number // num_workers(strategy)
+    return range(worker * own, (worker + 1) * own)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether this process is the one that writes files."""
     return is_chief_task(strategy.cluster_resolver)

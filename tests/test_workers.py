@@ -23,6 +23,10 @@ def assert_equal_numbers(numbers, expected, tolerance):
         np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=name)
 
 
+def read_pickle(path):
+    return pickle.loads(path.read_bytes())
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("workers")
@@ -81,7 +85,7 @@ def test_workers_find_each_other_by_the_variables_of_slurm_and_by_tf_config(fold
 @pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_without_a_seed_stay_in_step(folder):
-    first, second = (pickle.loads(path.read_bytes()) for path in folder.glob("own-*.pkl"))
+    first, second = map(read_pickle, folder.glob("own-*.pkl"))
     np.testing.assert_array_equal(first, second)
 
 
@@ -93,10 +97,22 @@ def test_a_job_whose_worker_was_killed_has_the_numbers_of_one_that_was_not(found
 
 
 @pytest.mark.slow
+def test_each_worker_prepares_its_own_examples_only(found, folder, tmp_path):
+    expected = worker_program.train_on_prepared(ONE_DEVICE, tmp_path / "one.pkl")
+    assert_equal_numbers(found["prepared"], expected, 1e-6)
+    (alone,) = map(read_pickle, tmp_path.glob("prepared-*.pkl"))
+    both = list(map(read_pickle, folder.glob("prepared-*.pkl")))
+    assert len(alone) == 2 * 27
+    # 24 examples are shared out, and the last batch of three is prepared by both, in both epochs.
+    assert [len(own) for own in both] == 2 * [2 * (24 // 2 + 3)]
+    assert set(sum(both, [])) == set(range(27))
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_with_different_data_are_stopped(folder):
     errors = [path.read_text() for path in folder.glob("error-*.txt")]
-    assert len(errors) == 2
+    assert len(errors) == 4
     assert all("must be given the same batches" in error for error in errors)
 
 

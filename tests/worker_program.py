@@ -16,6 +16,7 @@ import sys
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import kerasmodes as km
 
@@ -43,6 +44,7 @@ def train_all(strategy, path):
         "killed": train_with_a_killed_worker(strategy, path),
         "sums, graph": train_sums(strategy, path, "graph", 4, **WHOLE_BATCHES),
         "sums, eager": train_sums(strategy, path, "eager", 4),
+        "prepared": train_on_prepared(strategy, path),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
         "missing": [name for name in HEAVY if not can_be_imported(name)],
     }
@@ -132,15 +134,49 @@ class DieOnce(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def train_on_prepared(strategy, path):
+    """Returns the weights of a fit on examples that are prepared where they are used.
+
+    Writes the indices of those that this worker has prepared.
+    """
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=())
+        model.compile("sgd", mode="eager")
+    prepared = []
+    model.fit(make_prepared(strategy, prepared, seed=1), epochs=2, verbose=0)
+    path.with_name(f"prepared-{km.is_chief()}.pkl").write_bytes(pickle.dumps(prepared))
+    return {"weights": weights_of(model)}
+
+
+def make_prepared(strategy, prepared, seed):
+    """Returns a data set of the sums; `prepared` is told the indices of the examples read."""
+
+    def read(index):
+        prepared.append(int(index))
+        return X[index], Y[index]
+
+    def load(index):
+        x, y = tf.numpy_function(read, [index], [tf.float32, tf.float32], stateful=False)
+        return tf.ensure_shape(x, [3]), tf.ensure_shape(y, [1])
+
+    indices = tf.data.Dataset.range(len(X)).shuffle(len(X), seed).batch(4)
+    return km.data.map_shard(indices, load, strategy)
+
+
 def train_on_different_data(strategy, path):
-    """Writes the error of a program whose workers read other data, a file for each worker."""
+    """Writes the errors of programs whose workers read other data, a file for each worker."""
     with strategy.scope():
         model = km.SumRegressor(units=())
         model.compile("sgd")
-    try:
-        model.fit(X + os.getpid(), Y, batch_size=4, verbose=0)
-    except ValueError as error:
-        path.with_name(f"error-{km.is_chief()}.txt").write_text(str(error))
+    for name, data in {
+        "arrays": {"x": X + os.getpid(), "y": Y, "batch_size": 4},
+        "prepared": {"x": make_prepared(strategy, [], seed=os.getpid())},
+    }.items():
+        try:
+            model.fit(**data, verbose=0)
+        except ValueError as error:
+            path.with_name(f"error-{name}-{km.is_chief()}.txt").write_text(str(error))
 
 
 def train_without_seed(strategy, path):

@@ -6,12 +6,14 @@ Nothing here depends on a model or a strategy: the caller brings them together.
 from kerasmodes.data.fashion_mnist import prepare
 from kerasmodes.data.image_grid import image_grid, label_rows, plot_batch, save_gif, save_image
 from kerasmodes.data.image_pipeline import images
+from kerasmodes.data.shards import map_shard
 from kerasmodes.data.synthetic import sums
 
 __all__ = [
     "image_grid",
     "images",
     "label_rows",
+    "map_shard",
     "plot_batch",
     "prepare",
     "save_gif",

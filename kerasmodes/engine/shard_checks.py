@@ -9,6 +9,9 @@ import tensorflow as tf
 from kerasmodes import arguments, replicas
 from kerasmodes.engine import keras_private, super_batches
 
+# In the place of a number that follows from a batch.
+NOT_MARKED = -1
+
 
 class ShardCheck:
     """Watches a pass over the data: whether its batches can be cut into equal shards.
@@ -67,19 +70,41 @@ def _raise_size_error(size, num_replicas):
 
 def _check_same_data(strategy, batch):
     """Raises on every worker if the workers do not begin a pass with the same global batch."""
-    parts = [tf.io.serialize_tensor(part) for part in tf.nest.flatten(batch) if part is not None]
-    digest = tf.strings.to_hash_bucket_fast(tf.strings.join(parts), 2**62)
+    parts = [part for part in tf.nest.flatten(batch) if part is not None]
+    marks = _find_marks(parts, strategy)
+    numbers = tf.stack([_hash(parts), NOT_MARKED if marks is None else _hash(marks)])
     num_replicas = strategy.num_replicas_in_sync
 
     def on_replica():
         replica = tf.distribute.get_replica_context()
         place = tf.one_hot(replicas.replica_id(replica), num_replicas, dtype=tf.int64)
-        return replica.all_reduce("sum", place * digest)
+        return replica.all_reduce("sum", place[:, tf.newaxis] * numbers)
 
-    digests = replicas.run_once(strategy, on_replica)
-    if len(set(digests)) > 1:
+    batches, marks = map(set, zip(*replicas.run_once(strategy, on_replica).tolist(), strict=True))
+    if len(batches) > 1 and (len(marks) > 1 or NOT_MARKED in marks):
         raise ValueError(
             "Each worker must be given the same batches in the same order, of which it takes its "
-            f"shard. Received: {len(set(digests))} different first batches. Shuffle with a seed, "
+            f"shard. Received: {len(batches)} different first batches. Shuffle with a seed, "
             "or call keras.utils.set_random_seed first."
         )
+
+
+def _find_marks(parts, strategy):
+    """Returns, of each part of a batch, what the rows of other workers are filled with.
+
+    `None` if they hold more than that, as all do that `km.data.map_shard` has not made.
+    """
+    shards, size = replicas.own_shards(strategy), len(parts[0]) // strategy.num_replicas_in_sync
+    marks = []
+    for part in parts:
+        others = tf.concat([part[: shards.start * size], part[shards.stop * size :]], 0)
+        values = tf.reshape(others, [-1])
+        if not tf.reduce_all(tf.equal(values, values[:1])):
+            return None
+        marks.append(values[:1])
+    return marks
+
+
+def _hash(tensors):
+    parts = [tf.io.serialize_tensor(tensor) for tensor in tensors]
+    return tf.strings.to_hash_bucket_fast(tf.strings.join(parts), 2**62)
