@@ -89,6 +89,16 @@ def test_a_grid_has_the_names_of_classes_above_its_columns(tmp_path):
     assert all(column.min() < 128 for column in columns)
 
 
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_names_must_be_those_of_the_classes(tmp_path, num_classes):
+    painter = Painter()
+    painter.num_classes = num_classes
+    callback = km.callbacks.SampleGrid(tmp_path, 2, class_names=["i", "j"])
+    callback.set_model(painter)
+    with pytest.raises(ValueError, match=f"Received: 2 names, num_classes={num_classes}"):
+        callback.on_train_begin()
+
+
 def test_a_legend_touches_neither_lines_nor_words():
     names = ("val_swd", "val_swd_28", "val_swd_14", "val_swd_7")
     points = [(1, 1.0), (2, 9.0), (3, 2.0), (4, 8.0)]
