@@ -146,6 +146,27 @@ def check_no_file(name: str, path: str | os.PathLike) -> None:
         )
 
 
+def check_file(name: str, path: str | os.PathLike, suffix: str = "") -> None:
+    """Raises a `ValueError` if a path cannot be that of a file to write; makes none.
+
+    Args:
+        name: Name of the argument.
+        path: The argument.
+        suffix: What its name must end in, such as `".png"`.
+    """
+    path = pathlib.Path(path)
+    received = f"Received: {name}={str(path)!r}"
+    if path.suffix.lower() != (suffix or path.suffix.lower()):
+        raise ValueError(f"`{name}` must end in {suffix!r}. {received}")
+    if path.is_dir():
+        raise ValueError(f"`{name}` must be the path of a file. {received}, a folder")
+    taken = next((part for part in path.parents if part.is_file()), None)
+    if taken is not None:
+        raise ValueError(
+            f"`{name}` must be a path in a folder. {received}, where {str(taken)!r} is a file"
+        )
+
+
 def check_places(
     name: str,
     path: str | os.PathLike,

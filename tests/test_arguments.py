@@ -75,6 +75,21 @@ def test_what_is_no_choice_is_named(value):
         arguments.check_choice("mode", value, ("eager", "xla"), otherwise=", or None")
 
 
+def test_a_file_to_write_is_in_a_folder_and_is_none(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for path in ("file", "missing/a.json"):
+        arguments.check_file("path", tmp_path / path)
+    arguments.check_file("path", tmp_path / "missing" / "A.PNG", ".png")
+    for path, words in (
+        ("folder.png", "must be the path of a file. Received: path=.*folder.png', a folder"),
+        ("a.txt", "must end in '.png'. Received: path=.*a.txt'"),
+        ("file/b/a.png", "must be a path in a folder. Received: path=.*where .*file' is a file"),
+    ):
+        with pytest.raises(ValueError, match=f"`path` {words}$"):
+            arguments.check_file("path", tmp_path / path, ".png")
+
+
 def test_what_a_folder_already_has_may_be_replaced_by_its_kind_only(tmp_path):
     (tmp_path / "a.json").touch()
     (tmp_path / "events").mkdir()

@@ -77,9 +77,8 @@ class SampleGrid(keras.callbacks.Callback):
     ):
         super().__init__()
         arguments.check_positive_integers(num_images=num_images)
+        arguments.check_no_file("directory", directory)
         self.directory = pathlib.Path(directory)
-        if self.directory.exists() and not self.directory.is_dir():
-            raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
         self.averaged = averaged
         self.num_images = num_images
         self.seed = seed
@@ -125,6 +124,9 @@ class LossCurves(keras.callbacks.Callback):
     Args:
         path: PNG file to write; its folder is made if missing.
 
+    Raises:
+        ValueError: If `path` does not end in `.png`, is a folder, or is in a file.
+
     Example:
 
     ```python
@@ -139,6 +141,7 @@ class LossCurves(keras.callbacks.Callback):
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()
+        arguments.check_file("path", path, ".png")
         self.path = pathlib.Path(path)
         self.curves = {}
         self._is_drawn, self._due = True, 0.0

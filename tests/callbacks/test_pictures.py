@@ -155,9 +155,19 @@ def test_a_grid_may_show_the_trained_weights(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "epoch_001.png"), expected[..., 0])
 
 
+def test_curves_are_in_a_png_file(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(ValueError, match="`path` must be the path of a file. Received: path="):
+        km.callbacks.LossCurves(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="`path` must end in '.png'. Received: path='a.svg'"):
+        km.callbacks.LossCurves("a.svg")
+
+
 def test_a_file_is_no_folder_for_pictures(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
+    with pytest.raises(
+        ValueError, match="`directory` must be a folder. Received: .*file' is a file"
+    ):
         km.callbacks.SampleGrid(tmp_path / "file")
 
 
