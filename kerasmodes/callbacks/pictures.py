@@ -276,6 +276,8 @@ def _draw_panel(axes, panel):
     is_log = log_panels.has_log_axis(panel)
     if is_log:
         axes.set_yscale("log")
+    else:
+        _leave_out_negatives(axes, [value for line in panel.lines for _, value in line.points])
     axes.set_ylabel(f"{panel.unit}, log axis" if is_log else panel.unit)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -284,6 +286,14 @@ def _draw_panel(axes, panel):
     if len(panel.lines) > 1:  # Below the panel: within, it would lie on lines.
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, LEGEND_TOP), "ncols": 2}
         axes.legend(frameon=False, fontsize=figure_style.SMALL, **below)
+
+
+def _leave_out_negatives(axes, values):
+    """Lets an axis begin at 0 that would have numbers below it beside values that have not."""
+    values = [value for value in values if math.isfinite(value)]
+    low, high = axes.get_ylim()
+    if values and low < 0 <= min(values):
+        axes.set_ylim(0, high if max(values) > 0 else 1)
 
 
 def _read_curves(path, num_epochs):

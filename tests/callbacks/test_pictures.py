@@ -113,6 +113,22 @@ def test_a_legend_touches_neither_lines_nor_words():
     assert legend.y0 >= 0
 
 
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ((0.0, 0.0), 0, 1),
+        ((0.0, 2.0), 0, 2.1),
+        ((0.0, float("nan")), 0, 1),
+        ((-1.0, 1.0), -1.1, 1.1),
+    ],
+)
+def test_an_axis_has_numbers_below_zero_only_for_such_values(values, low, high):
+    (panel,) = log_panels.list_panels({"val_recall": [*enumerate(values, start=1)]})
+    axes = figure_style.make_figure(4, 3).add_subplot()
+    pictures._draw_panel(axes, panel)
+    assert axes.get_ylim() == pytest.approx((low, high))
+
+
 def test_names_that_have_no_room_become_labels():
     grid = np.zeros((8, 3 * 32 + 2 * GAP, 3), "uint8")
     found = pictures._write_names(grid, [0, 1, 0], ["a name that is long", "another"])
