@@ -123,14 +123,8 @@ def check_folder(name: str, path: str | os.PathLike) -> None:
         name: Name of the argument.
         path: The argument.
     """
-    path = pathlib.Path(path)
-    taken = next((part for part in (path, *path.parents) if part.is_file()), None)
-    if taken is not None:
-        raise ValueError(
-            f"`{name}` must be a folder. Received: {name}={str(path)!r}, where {str(taken)!r} is a "
-            "file"
-        )
-    folder = path.absolute()
+    check_no_file(name, path)
+    folder = pathlib.Path(path).absolute()
     try:
         first = next(one for one in (folder, *folder.parents) if one.exists())
         with tempfile.TemporaryFile(dir=first):
@@ -139,6 +133,67 @@ def check_folder(name: str, path: str | os.PathLike) -> None:
         raise ValueError(
             f"`{name}` must be a folder to write to. Received: {name}={str(path)!r}, {error}"
         ) from error
+
+
+def check_no_file(name: str, path: str | os.PathLike) -> None:
+    """Raises a `ValueError` if the path of a folder, or of one that it is in, is that of a file."""
+    path = pathlib.Path(path)
+    taken = next((part for part in (path, *path.parents) if part.is_file()), None)
+    if taken is not None:
+        raise ValueError(
+            f"`{name}` must be a folder. Received: {name}={str(path)!r}, where {str(taken)!r} is a "
+            "file"
+        )
+
+
+def check_file(name: str, path: str | os.PathLike, suffix: str = "") -> None:
+    """Raises a `ValueError` if a path cannot be that of a file to write; makes none.
+
+    Args:
+        name: Name of the argument.
+        path: The argument.
+        suffix: What its name must end in, such as `".png"`.
+    """
+    path = pathlib.Path(path)
+    received = f"Received: {name}={str(path)!r}"
+    if path.suffix.lower() != (suffix or path.suffix.lower()):
+        raise ValueError(f"`{name}` must end in {suffix!r}. {received}")
+    if path.is_dir():
+        raise ValueError(f"`{name}` must be the path of a file. {received}, a folder")
+    taken = next((part for part in path.parents if part.is_file()), None)
+    if taken is not None:
+        raise ValueError(
+            f"`{name}` must be a path in a folder. {received}, where {str(taken)!r} is a file"
+        )
+
+
+def check_places(
+    name: str,
+    path: str | os.PathLike,
+    files: Iterable[str] = (),
+    folders: Iterable[str] = (),
+    purpose: str = "",
+) -> None:
+    """Checks that what is to be written into a folder does not meet its opposite there.
+
+    Args:
+        name: Name of the argument.
+        path: The argument: the folder, which may be missing.
+        files: Names of files in it, of which none may be a folder.
+        folders: Names of folders in it, of which none may be a file.
+        purpose: What the folder is needed for, the end of a sentence such as `", to be resumed"`.
+
+    Raises:
+        ValueError: If one is; the first of these is named.
+    """
+    path = pathlib.Path(path)
+    wrong = [(one, "file", "folder") for one in files if (path / one).is_dir()]
+    wrong += [(one, "folder", "file") for one in folders if (path / one).is_file()]
+    for one, expected, found in wrong:
+        raise ValueError(
+            f"`{name}` must be a folder in which {one} is a {expected}, or missing{purpose}. "
+            f"Received: {name}={str(path)!r}, where it is a {found}"
+        )
 
 
 def check_image_shape(image_shape: object) -> None:

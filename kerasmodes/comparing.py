@@ -72,7 +72,7 @@ def compare_modes(
     """
     _check_arguments(build_model, modes, steps, repeats, batch_size)
     if directory is not None:
-        arguments.check_folder("directory", directory)
+        comparison_files.check_directory(directory)
     fit_arguments = fix_batches(data, steps, batch_size)
     runs = {}
     with rich.progress.Progress(transient=True) as progress:

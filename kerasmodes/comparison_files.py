@@ -9,9 +9,9 @@ import pathlib
 
 import tensorflow as tf
 
-from kerasmodes import atomic_files, figure_style
+from kerasmodes import arguments, atomic_files, figure_style
 
-FILES = ("modes.png", "modes.json", "modes_events")
+PICTURE, ROWS, EVENTS = FILES = ("modes.png", "modes.json", "modes_events")
 # Grey is stock Keras in all pictures, as red is fused.
 COLORS = {"keras": figure_style.GREY, "fused": figure_style.RED}
 SCALARS = (
@@ -21,6 +21,12 @@ SCALARS = (
     "loss",
     "difference_from_graph",
 )
+
+
+def check_directory(directory: str | os.PathLike) -> None:
+    """Raises a `ValueError` if `save_comparison` could not write to a folder; makes none."""
+    arguments.check_folder("directory", directory)
+    arguments.check_places("directory", directory, (PICTURE, ROWS), (EVENTS,))
 
 
 def save_comparison(rows: list[dict], directory: str | os.PathLike) -> None:
@@ -34,11 +40,11 @@ def save_comparison(rows: list[dict], directory: str | os.PathLike) -> None:
         directory: The folder; made if missing.
     """
     directory = pathlib.Path(directory)
-    with atomic_files.atomic_write(directory / "modes.json") as temporary:
+    with atomic_files.atomic_write(directory / ROWS) as temporary:
         temporary.write_text(json.dumps(rows, indent=2) + "\n")
-    with atomic_files.atomic_write(directory / "modes.png") as temporary:
+    with atomic_files.atomic_write(directory / PICTURE) as temporary:
         draw_comparison(rows).savefig(temporary)
-    with atomic_files.atomic_folder(directory / "modes_events") as temporary:
+    with atomic_files.atomic_folder(directory / EVENTS) as temporary:
         for row in rows:
             _write_events(row, temporary / row["mode"])
 

@@ -75,6 +75,33 @@ def test_what_is_no_choice_is_named(value):
         arguments.check_choice("mode", value, ("eager", "xla"), otherwise=", or None")
 
 
+def test_a_file_to_write_is_in_a_folder_and_is_none(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for path in ("file", "missing/a.json"):
+        arguments.check_file("path", tmp_path / path)
+    arguments.check_file("path", tmp_path / "missing" / "A.PNG", ".png")
+    for path, words in (
+        ("folder.png", "must be the path of a file. Received: path=.*folder.png', a folder"),
+        ("a.txt", "must end in '.png'. Received: path=.*a.txt'"),
+        ("file/b/a.png", "must be a path in a folder. Received: path=.*where .*file' is a file"),
+    ):
+        with pytest.raises(ValueError, match=f"`path` {words}$"):
+            arguments.check_file("path", tmp_path / path, ".png")
+
+
+def test_what_a_folder_already_has_may_be_replaced_by_its_kind_only(tmp_path):
+    (tmp_path / "a.json").touch()
+    (tmp_path / "events").mkdir()
+    arguments.check_places("out", tmp_path, ("a.json", "missing"), ("events", "missing"))
+    arguments.check_places("out", tmp_path / "missing", ("a.json",), ("events",))
+    words = "`out` must be a folder in which events is a file, or missing, at all. Received: out="
+    with pytest.raises(ValueError, match=f"{words}.*, where it is a folder"):
+        arguments.check_places("out", tmp_path, ("events",), purpose=", at all")
+    with pytest.raises(ValueError, match="in which a.json is a folder, .* where it is a file"):
+        arguments.check_places("out", tmp_path, folders=("a.json",))
+
+
 @pytest.mark.parametrize("shape", [(28, 14, 1), [4, 4, np.int64(3)]])
 def test_an_image_shape_passes(shape):
     arguments.check_image_shape(shape)

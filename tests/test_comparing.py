@@ -52,6 +52,24 @@ def test_the_loss_is_that_of_the_first_steps():
     assert row["loss"] == pytest.approx(history["loss"][0], rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("modes.json", "file"), ("modes.png", "file"), ("modes_events", "folder")],
+)
+def test_files_that_cannot_be_written_are_noticed_before_the_timing(tmp_path, name, expected):
+    if expected == "file":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).touch()
+
+    def build_model():
+        pytest.fail("It was built.")
+
+    with pytest.raises(ValueError, match=f"`directory` must be .* in which {name} is a {expected}"):
+        compare(build_model, modes=("eager",), directory=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_what_cannot_be_compared_is_none():
     (row,) = compare(modes=("eager",))
     assert row["times_faster"] is None

@@ -91,6 +91,21 @@ def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatc
     assert model.evaluate(x, y[:, 0], verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["Accelerator(", "fast_dev_run", "a breakpoint() here"])
+def test_the_steps_of_the_guides_compute_and_learn_in_float16(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = run("classes", find_block(words).partition("\nx, y = ")[0])
+    km, keras = program["km"], program["keras"]
+    keras.utils.set_random_seed(0)
+    model = program["Regressor"](dtype="mixed_float16")
+    model.compile(keras.optimizers.SGD(1e-2), mode="graph")
+    losses = model.fit(*km.data.sums(320, seed=0), epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 2
+    if hasattr(model, "net"):
+        assert [layer.compute_dtype for layer in model.net.layers] == ["float16", "float32"]
+
+
 def test_the_users_gan_is_loaded_with_both_optimizers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = run("gan", find_block("class PointGAN"))

@@ -147,7 +147,8 @@ class MLflow(run_logger.RunLogger):
             self._due = end + (end - start) / WAITING_SHARE
             if is_end or not self._has_warned:
                 self._has_warned = True
-                warnings.warn(self._describe_silence(is_end), UserWarning, stacklevel=2)
+                # Of this file, not of Python's `contextlib`.
+                warnings.warn(self._describe_silence(is_end), UserWarning, stacklevel=3)
 
     def _describe_silence(self, is_end):
         words = f"MLflow: no answer from {self._client.tracking_uri}. "

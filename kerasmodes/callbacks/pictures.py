@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from kerasmodes import (
     arguments,
@@ -50,7 +51,8 @@ class SampleGrid(keras.callbacks.Callback):
             model that generates by class; `None` writes none.
 
     Raises:
-        ValueError: If `num_images` is not positive, or `directory` is a file.
+        ValueError: If `num_images` is not positive, or `directory` is a file; at the start of
+            training, if `class_names` are not those of the model's `num_classes`.
         TypeError: At the start of training, if the model has no `latent_dim`.
 
     Example:
@@ -75,9 +77,8 @@ class SampleGrid(keras.callbacks.Callback):
     ):
         super().__init__()
         arguments.check_positive_integers(num_images=num_images)
+        arguments.check_no_file("directory", directory)
         self.directory = pathlib.Path(directory)
-        if self.directory.exists() and not self.directory.is_dir():
-            raise ValueError(f"`directory` must be a folder. Received: the file {directory!r}")
         self.averaged = averaged
         self.num_images = num_images
         self.seed = seed
@@ -86,6 +87,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         check_latents(self.model, "SampleGrid")
+        check_class_names(self.model, self.class_names)
         self.paths = []
 
     def on_epoch_end(self, epoch, logs=None):
@@ -93,11 +95,7 @@ class SampleGrid(keras.callbacks.Callback):
             return
         path = self._make_path(epoch)
         scales = draw_samples(self.model, self.num_images, self.seed, self.averaged)
-        grid = data.image_grid(scales, self.num_images, zoom=ZOOM, gap=GAP)
-        if self.class_names:
-            labels = [number % len(self.class_names) for number in range(self.num_images)]
-            grid = _write_names(grid, labels, self.class_names)
-        data.save_image(grid, path)
+        data.save_image(draw_grid(scales, ZOOM, self.class_names), path)
         self.paths.append(path)
 
     def on_train_end(self, logs=None):
@@ -126,6 +124,9 @@ class LossCurves(keras.callbacks.Callback):
     Args:
         path: PNG file to write; its folder is made if missing.
 
+    Raises:
+        ValueError: If `path` does not end in `.png`, is a folder, or is in a file.
+
     Example:
 
     ```python
@@ -140,6 +141,7 @@ class LossCurves(keras.callbacks.Callback):
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()
+        arguments.check_file("path", path, ".png")
         self.path = pathlib.Path(path)
         self.curves = {}
         self._is_drawn, self._due = True, 0.0
@@ -187,6 +189,18 @@ def check_latents(model: keras.Model, name: str) -> None:
         )
 
 
+def check_class_names(model: keras.Model, class_names: Sequence[str] | None) -> None:
+    """Raises a `ValueError` unless a model that tells its number of classes has as many names."""
+    if not class_names:
+        return
+    num_classes = getattr(model, "num_classes", len(class_names))
+    if len(class_names) != num_classes:
+        raise ValueError(
+            f"`class_names` must be left out, or name each class of a model with `num_classes`. "
+            f"Received: {len(class_names)} names, num_classes={num_classes}"
+        )
+
+
 def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool) -> list:
     """Returns what a model makes of the same latents each time, a batch of images for each scale.
 
@@ -200,6 +214,23 @@ def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool)
     own_weights = {} if averaged else {"averaged": False}
     scales = model(latents, training=False, **own_weights)
     return list(scales) if isinstance(scales, (list, tuple)) else [scales]
+
+
+def draw_grid(
+    scales: Sequence[npt.ArrayLike], zoom: int, class_names: Sequence[str] | None
+) -> np.ndarray:
+    """Returns samples as one picture, uint8 `[height, width, 1 or 3]`: a row for each scale.
+
+    Args:
+        scales: What `draw_samples` returns, or some of it.
+        zoom: Pixels of the picture, in width and height, for one of the largest scale.
+        class_names: The names of the classes, which the columns are of in turn; `None` writes none.
+    """
+    count = len(scales[-1])
+    grid = data.image_grid(scales, count, zoom=zoom, gap=GAP)
+    if not class_names:
+        return grid
+    return _write_names(grid, [n % len(class_names) for n in range(count)], class_names)
 
 
 def _write_names(grid, labels, names):
@@ -245,6 +276,8 @@ def _draw_panel(axes, panel):
     is_log = log_panels.has_log_axis(panel)
     if is_log:
         axes.set_yscale("log")
+    else:
+        _leave_out_negatives(axes, [value for line in panel.lines for _, value in line.points])
     axes.set_ylabel(f"{panel.unit}, log axis" if is_log else panel.unit)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -253,6 +286,14 @@ def _draw_panel(axes, panel):
     if len(panel.lines) > 1:  # Below the panel: within, it would lie on lines.
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, LEGEND_TOP), "ncols": 2}
         axes.legend(frameon=False, fontsize=figure_style.SMALL, **below)
+
+
+def _leave_out_negatives(axes, values):
+    """Lets an axis begin at 0 that would have numbers below it beside values that have not."""
+    values = [value for value in values if math.isfinite(value)]
+    low, high = axes.get_ylim()
+    if values and low < 0 <= min(values):
+        axes.set_ylim(0, high if max(values) > 0 else 1)
 
 
 def _read_curves(path, num_epochs):

@@ -14,7 +14,7 @@ import time
 import keras
 import tensorflow as tf
 
-from kerasmodes import atomic_files, replicas
+from kerasmodes import arguments, atomic_files, replicas
 from kerasmodes.engine import optimizers
 
 PACKAGES = ("kerasmodes", "keras", "tensorflow", "numpy")
@@ -47,7 +47,8 @@ class RunRecord(keras.callbacks.Callback):
         path: JSON file to write; its folder is made if missing.
 
     Raises:
-        ValueError: When a fit starts at a later epoch, if the file is there and cannot be read.
+        ValueError: If `path` is a folder, or is in a file; when a fit starts at a later epoch, if
+            the file is there and cannot be read.
 
     Example:
 
@@ -65,6 +66,7 @@ class RunRecord(keras.callbacks.Callback):
 
     def __init__(self, path: str | os.PathLike):
         super().__init__()
+        arguments.check_file("path", path)
         self.path = pathlib.Path(path)
         self.record = {}
         self._has_epoch = False

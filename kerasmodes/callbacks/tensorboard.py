@@ -1,17 +1,17 @@
 """`TensorBoard`: Keras's own, with grids of samples and the settings of a run.
 
 Losses, metrics and the learning rates of all optimizers are Keras's part; `engine/optimizer_views`
-shows it the optimizers. How a grid is drawn is in `data/image_grid.py`.
+shows it the optimizers. How a grid is drawn is in `pictures.py`.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasmodes import arguments, data, replicas
+from kerasmodes import arguments, replicas
 from kerasmodes.callbacks import pictures
 from kerasmodes.engine import event_files
 
@@ -38,10 +38,12 @@ class TensorBoard(keras.callbacks.TensorBoard):
         num_images: Positive int, images in a row; `None` draws none.
         seed: Int, at least 0, that fixes the latents.
         averaged: Bool, whether the averaged weights make the images, if the model has an average.
+        class_names: List of the names of the classes, by label, as those of `SampleGrid`.
         **kwargs: Other arguments of `keras.callbacks.TensorBoard`.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range; at the start of training, if `class_names` are
+            not those of the model's `num_classes`.
         TypeError: If `hparams` is no dict; at the start of training, if images are asked for and
             the model has no `latent_dim`.
 
@@ -63,6 +65,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         num_images: int | None = None,
         seed: int = 0,
         averaged: bool = True,
+        class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         arguments.check_folder("log_dir", log_dir)
@@ -75,7 +78,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
         arguments.check_seed(seed)
         super().__init__(log_dir=log_dir, **kwargs)
         self.hparams, self.num_images = hparams, num_images
-        self.seed, self.averaged = seed, averaged
+        self.seed, self.averaged, self.class_names = seed, averaged, class_names
         self._is_chief = True
         self._own_writers, self._last, self._has_epoch = {}, None, False
 
@@ -91,6 +94,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     def on_train_begin(self, logs=None):
         if self.num_images is not None:
             pictures.check_latents(self.model, "TensorBoard with `num_images`")
+            pictures.check_class_names(self.model, self.class_names)
         super().on_train_begin(logs)
         self._own_writers, self._last, self._has_epoch = {}, None, False
         if self.hparams is not None:
@@ -152,7 +156,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
             for scale in scales:
                 # All scales get the same size: an image of 7×7 would be a speck.
                 zoom = pictures.ZOOM * height // scale.shape[1]
-                grid = data.image_grid(scale, self.num_images, zoom=zoom, gap=pictures.GAP)
+                grid = pictures.draw_grid([scale], zoom, self.class_names)
                 self.summary.image(f"samples/{scale.shape[1]}x{scale.shape[2]}", grid[None])
 
     def _write_hparams(self):

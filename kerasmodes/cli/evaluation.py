@@ -10,6 +10,8 @@ from kerasmodes import arguments, atomic_files
 from kerasmodes.cli import declared, kinds, runs
 from kerasmodes.cli.flags import Command, add_arguments, add_flag, console, pick
 
+RESULTS = "evaluation.json"
+
 
 def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
     """Compare the images of a trained GAN with real ones.
@@ -32,6 +34,7 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
             arguments.check_folder("cache_dir", flags.cache_dir)
         gan = runs.load_gan(flags.run)
         arguments.check_folder("run", flags.run)
+        arguments.check_places("run", flags.run, (RESULTS,))
         images = runs.load_images(flags, flags.split, gan.image_shape)
         evaluator = km.callbacks.GenerationMetrics(
             images, **pick(flags, metric_flags)
@@ -53,7 +56,7 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
                 "generated": _measure_class_shares(generated),
                 "real": _measure_class_shares(images),
             }
-        path = pathlib.Path(flags.run) / "evaluation.json"
+        path = pathlib.Path(flags.run) / RESULTS
         with atomic_files.atomic_write(path) as temporary:
             temporary.write_text(json.dumps(evaluation, indent=2) + "\n")
         _print_metrics(evaluation)

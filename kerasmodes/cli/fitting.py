@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, atomic_files, callbacks, launching, replicas, strategies
-from kerasmodes.cli import progress, run_folders, short_runs, tracking
+from kerasmodes.cli import progress, run_folders, runs, short_runs, tracking
 from kerasmodes.cli.flags import console, name_flag
 from kerasmodes.engine import shard_checks
 
@@ -124,18 +124,16 @@ def _make_guards(folder, flags):
 
 def _make_board(model, folder, flags):
     """Returns what writes for TensorBoard: curves, the settings, and samples of a GAN."""
-    num_images = None
+    samples = {}
     if hasattr(model, "latent_dim"):
-        num_images = (
-            flags.num_classes
-            or inspect.signature(callbacks.SampleGrid).parameters["num_images"].default
-        )
+        default = inspect.signature(callbacks.SampleGrid).parameters["num_images"].default
+        samples = {"num_images": default, **runs.choose_samples(flags)}
     settings = {name: value for name, value in flags.as_dict().items() if name not in PLACES}
     return callbacks.TensorBoard(
         folder / run_folders.EVENTS,
         hparams={**settings, "mode": model.mode},
-        num_images=num_images,
         write_graph=False,
+        **samples,
     )
 
 

@@ -25,7 +25,7 @@ errors = rich.console.Console(**PLAIN, stderr=True)
 
 # For one line of the help; the docstrings of these arguments speak to programs.
 SHORT_HELP = {
-    "augmentation": "diff_augment or adaptive; without it, none.",
+    "augmentation": "One of {}; without it, none.",
     "averaged": "Whether averaged weights make the images.",
     "cache_dir": "Keeps the features of the real images here.",
     "chief": "Where to wait for workers of other machines.",
@@ -41,13 +41,21 @@ SHORT_HELP = {
     "mode": "How a step is run; without it, as in Keras.",
     "optimizer": "Keras's name, or the path of a class.",
     "overwrite": "Delete the search in the folder first.",
-    "penalties": "One or more of r1, r2, gradient_penalty.",
+    "losses": "One or more of {}.",
+    "penalties": "One or more of {}.",
     "repair": "Set damaged files of the search aside.",
     "run_eagerly": "As in Keras; must agree with --mode.",
     "seed": "Fixes the random numbers.",
     "split": "Part of the data set, such as train[:1000].",
     "steps_per_execution": "As in Keras; without it, by the mode.",
-    "tuner": "random, grid, hyperband or bayesian.",
+    "tuner": "One of {}.",
+}
+# The tables whose names stand in such a line.
+TABLES = {
+    "augmentation": lambda: declared.km.augmentation.NAMES,
+    "losses": lambda: declared.km.losses.LOSSES,
+    "penalties": lambda: declared.km.penalties.PENALTIES,
+    "tuner": lambda: declared.km.tuning.tuners.TUNERS,
 }
 FIT_HELP = {
     "batch_size": "Examples in the global batch; without it, 32.",
@@ -167,10 +175,16 @@ def add_arguments(
             if is_variadic or name in {"self", *skip, *names}:
                 continue
             kind = kinds.find_kind(parameter)
-            words = SHORT_HELP.get(name) or helps.get(name, "")
+            words = _write_short_help(name) or helps.get(name, "")
             add_flag(parser, title, name, kind, parameter.default, words)
             names.append(name)
     return names
+
+
+def _write_short_help(name):
+    """Returns the line of the help for an argument, `None` if it has none but its docstring."""
+    words = SHORT_HELP.get(name)
+    return words.format(", ".join(TABLES[name]())) if name in TABLES else words
 
 
 def read_help(function: Callable) -> dict[str, str]:

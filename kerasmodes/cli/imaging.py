@@ -19,6 +19,9 @@ from kerasmodes.cli.flags import (
     pick,
 )
 
+GENERATED, CLASSES = "generated.png", "classes.png"
+INTERPOLATION, NEIGHBOURS = "interpolation.gif", "neighbours.png"
+PICTURES = (GENERATED, CLASSES, INTERPOLATION, NEIGHBOURS)
 ZOOM = 4
 GAP = 4  # pixels between images
 STOPS, STEPS, FRAME_SECONDS = 5, 12, 0.1  # of the interpolation: 6 seconds
@@ -57,21 +60,22 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
 
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
         arguments.check_folder("run", folder)
+        arguments.check_places("run", folder, PICTURES)
         if flags.neighbours:  # Before the first picture is written.
             real = [runs.load_images(flags, s, gan.image_shape) for s in ("train", "test")]
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
         grid = km.data.image_grid(scales, flags.num_images, zoom=ZOOM, gap=GAP)
-        _write(grid, folder / "generated.png")
+        _write(grid, folder / GENERATED)
         if gan.num_classes is not None:
-            _write(_draw_classes(gan, flags), folder / "classes.png")
+            _write(_draw_classes(gan, flags), folder / CLASSES)
         if flags.interpolation:
-            path = folder / "interpolation.gif"
+            path = folder / INTERPOLATION
             km.data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
             console.print(f"Written: {path}")
         if flags.neighbours:
-            _write_neighbours(gan, scales[-1], *real, flags, folder / "neighbours.png")
+            _write_neighbours(gan, scales[-1], *real, flags, folder / NEIGHBOURS)
 
     return run
 

@@ -8,8 +8,11 @@ import pathlib
 import jsonargparse
 
 import kerasmodes
+from kerasmodes import arguments
 from kerasmodes.cli import run_folders
 from kerasmodes.cli.flags import Command, console
+
+PAGE, CARD = "report.html", "README.md"
 
 
 def report(parser: jsonargparse.ArgumentParser) -> Command:
@@ -22,13 +25,15 @@ def report(parser: jsonargparse.ArgumentParser) -> Command:
         folder = pathlib.Path(flags.run)
         # A link that leads out of the folder is not followed.
         files = reporting.RunFiles(folder)
+        arguments.check_folder("run", folder)
+        arguments.check_places("run", folder, (PAGE, CARD))
         config = run_folders.read_config(flags.run) if files.has(run_folders.CONFIG) else {}
         found = reporting.read_run(folder, config)
-        reporting.write_page(found, folder / "report.html", kerasmodes.__version__)
-        console.print(f"Written: {folder}/report.html")
-        if reporting.write_model_card(found, folder / "README.md"):
-            console.print(f"Written: {folder}/README.md")
+        reporting.write_page(found, folder / PAGE, kerasmodes.__version__)
+        console.print(f"Written: {folder / PAGE}")
+        if reporting.write_model_card(found, folder / CARD):
+            console.print(f"Written: {folder / CARD}")
         else:
-            console.print(f"Left as it is: {folder}/README.md, which was changed by hand")
+            console.print(f"Left as it is: {folder / CARD}, which was changed by hand")
 
     return run

@@ -126,12 +126,8 @@ def _check_records(folder):
     """Raises if a resumed run cannot read the files that it adds to, or not write what it has."""
     from PIL import Image
 
-    for name in (HISTORY, CURVES, RECORD, MODEL):
-        if (folder / name).is_dir():
-            raise _make_error(folder, name, "file", "folder")
-    for name in (EVENTS, SAMPLES, PROGRESS):
-        if (folder / name).is_file():
-            raise _make_error(folder, name, "folder", "file")
+    files, folders = (HISTORY, CURVES, RECORD, MODEL), (EVENTS, SAMPLES, PROGRESS)
+    arguments.check_places("run", folder, files, folders, purpose=", to be resumed")
     try:
         if (folder / RECORD).exists():
             record = json.loads((folder / RECORD).read_text("utf-8"))
@@ -147,13 +143,6 @@ def _check_records(folder):
             f"or none, to be resumed. Received: run={str(folder)!r}, {error}. Remove what is "
             "damaged."
         ) from error
-
-
-def _make_error(folder, name, expected, found):
-    return ValueError(
-        f"`run` must be a folder in which {name} is a {expected}, or missing, to be resumed. "
-        f"Received: run={str(folder)!r}, where it is a {found}"
-    )
 
 
 def find_path(run: str | os.PathLike, *names: str) -> pathlib.Path:

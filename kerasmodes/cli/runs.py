@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonargparse
 
@@ -152,6 +152,18 @@ def list_class_names(data: object, num_classes: int) -> list[str]:
     if str(data).startswith(SET_OF_CLASSES) and num_classes <= len(classes):
         return list(classes[:num_classes])
     return [f"class {label}" for label in range(num_classes)]
+
+
+def choose_samples(flags: jsonargparse.Namespace) -> dict[str, Any]:
+    """Returns arguments of callbacks that draw samples: one of each class, below its name.
+
+    Args:
+        flags: The flags of `train msggan`; without `num_classes`, nothing is chosen.
+    """
+    if flags.num_classes is None:
+        return {}
+    names = list_class_names(flags.data, flags.num_classes)
+    return {"num_images": flags.num_classes, "class_names": names}
 
 
 def load_images(

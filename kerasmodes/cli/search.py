@@ -32,6 +32,8 @@ from kerasmodes.cli.flags import (
 if TYPE_CHECKING:  # The command imports TensorFlow only to work.
     import keras_tuner
 
+TABLE, PICTURE, HPARAMS, MODEL = "trials.csv", "trials.png", "hparams", "best.keras"
+FILES = (TABLE, PICTURE, MODEL, run_folders.CONFIG)
 NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
 
 
@@ -157,7 +159,11 @@ def _add_processes(
 
 
 def _check_directory(directory):
-    """Raises for the folder of a run, whose config.yaml the search would replace with its own."""
+    """Raises for a folder in which the files of the search cannot be written.
+
+    And for that of a run, whose config.yaml the search would replace with its own.
+    """
+    arguments.check_places("directory", directory, FILES, (HPARAMS,))
     if pathlib.Path(directory, run_folders.HISTORY).exists():
         raise ValueError(
             "`directory` must not be the folder of a run. "
@@ -208,14 +214,14 @@ def _report(tuner, name, flags):
 
     directory = pathlib.Path(flags.directory)
     console.print(km.tuning.best_trials_table(tuner))
-    km.tuning.save_trials(tuner, directory / "trials.csv")
-    km.tuning.plot_search(tuner, directory / "trials.png")
-    km.tuning.write_hparams(tuner, directory / "hparams")
-    km.tuning.save_best_model(tuner, directory / "best.keras")
+    km.tuning.save_trials(tuner, directory / TABLE)
+    km.tuning.plot_search(tuner, directory / PICTURE)
+    km.tuning.write_hparams(tuner, directory / HPARAMS)
+    km.tuning.save_best_model(tuner, directory / MODEL)
     best_trial.write_config(tuner, name, flags)
     console.print(
-        f"In {directory}: the best model, best.keras; all trials, trials.csv and trials.png, and "
-        "for TensorBoard, hparams."
+        f"In {directory}: the best model, {MODEL}; all trials, {TABLE} and {PICTURE}, and "
+        f"for TensorBoard, {HPARAMS}."
     )
     path = directory / run_folders.CONFIG
     console.print(f"The best trial again: {_describe_training(name, path)}")

@@ -104,12 +104,8 @@ def train_msggan(parser: jsonargparse.ArgumentParser) -> Command:
         folder = run_folders.find_folder(flags, "msggan", strategy)
         if flags.data == inspect.signature(km.data.images).parameters["name"].default:
             console.print(SAMPLE_NOTE)  # Not above the error of a wrong flag.
-        one_of_each = {}
-        if flags.num_classes is not None:
-            names = runs.list_class_names(flags.data, flags.num_classes)
-            one_of_each = {"num_images": flags.num_classes, "class_names": names}
         watchers = [
-            km.callbacks.SampleGrid(folder / "samples", **one_of_each),
+            km.callbacks.SampleGrid(folder / "samples", **runs.choose_samples(flags)),
             # A data set of its own: reading that of the training would change its order.
             km.callbacks.HealthCheck(read_images(flags.data, **pick(flags, data_flags), seed=0)),
         ]

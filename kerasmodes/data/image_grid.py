@@ -4,7 +4,6 @@ The callbacks decide when to make a picture during training.
 """
 
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -128,7 +127,7 @@ def plot_batch(
     from matplotlib.figure import Figure
 
     if path is not None:
-        _check_suffix(path, ".png")
+        arguments.check_file("path", path, ".png")
     sizes = [scale.shape[1:3] for scale in _check_scales(scales)]
     rows, (height, width) = len(sizes), sizes[-1]
     gap = max(1, width // 28)
@@ -165,7 +164,7 @@ def save_image(array: np.ndarray, path: str | os.PathLike) -> None:
         >>> import kerasmodes as km
         >>> km.data.save_image(np.zeros((28, 28), "uint8"), "black.png")
     """
-    _check_suffix(path, ".png")
+    arguments.check_file("path", path, ".png")
     with atomic_files.atomic_write(path) as temporary:
         _make_picture(array).save(temporary, format="PNG")
 
@@ -192,7 +191,7 @@ def save_gif(frames: Sequence[np.ndarray], path: str | os.PathLike, seconds: flo
         raise ValueError(
             f"`frames` must be pictures of one shape. Received: shapes={sorted(shapes)}"
         )
-    _check_suffix(path, ".gif")
+    arguments.check_file("path", path, ".gif")
     first, *others = [_make_picture(frame).convert("P") for frame in frames]
     with atomic_files.atomic_write(path) as temporary:
         first.save(
@@ -263,8 +262,3 @@ def _join(pictures, gap, axis):
     shape[axis] = gap
     white = np.full(shape, 255, "uint8")
     return np.concatenate([part for one in pictures for part in (white, one)][1:], axis)
-
-
-def _check_suffix(path, suffix):
-    if pathlib.Path(path).suffix.lower() != suffix:
-        raise ValueError(f"`path` must end in {suffix!r}. Received: path={str(path)!r}")

@@ -170,6 +170,8 @@ def _open_builder(name, with_labels, data_dir, idx_dir):
         raise ValueError(
             f"`idx_dir` must be None unless name='fashion_mnist'. Received: idx_dir={idx_dir!r}"
         )
+    if data_dir is not None:
+        arguments.check_no_file("data_dir", data_dir)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:

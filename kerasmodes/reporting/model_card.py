@@ -26,7 +26,8 @@ CALLS = {
 }
 PLAIN_CALLS = {
     "msggan": "scales = plain.predict(latents)  # float32 [n, {latent_dim}]",
-    "msggan with classes": "scales = plain.predict([latents, labels])  # [n, {latent_dim}], [n]",
+    "msggan with classes": "scales = plain.predict([latents, labels])"
+    "  # float32 [n, {latent_dim}], int32 [n]",
     "sum": "outputs = plain.predict(x)",
 }
 

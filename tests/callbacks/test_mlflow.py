@@ -154,6 +154,7 @@ def test_a_server_that_stops_answering_gets_all_numbers_later(
         losses = fit(log, BreakAfterFirst(log, monkeypatch, closed_address, 2), epochs=5)
     (words,) = [str(one.message) for one in told]
     assert f"no answer from {tmp_path}" in words
+    assert told[0].filename.endswith("callbacks/mlflow.py")
     assert "The fit continues" in words
     client, (run,) = find_runs(tmp_path / "store")
     assert run.info.status == "FINISHED"

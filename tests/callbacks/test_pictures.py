@@ -89,6 +89,16 @@ def test_a_grid_has_the_names_of_classes_above_its_columns(tmp_path):
     assert all(column.min() < 128 for column in columns)
 
 
+@pytest.mark.parametrize("num_classes", [None, 3])
+def test_names_must_be_those_of_the_classes(tmp_path, num_classes):
+    painter = Painter()
+    painter.num_classes = num_classes
+    callback = km.callbacks.SampleGrid(tmp_path, 2, class_names=["i", "j"])
+    callback.set_model(painter)
+    with pytest.raises(ValueError, match=f"Received: 2 names, num_classes={num_classes}"):
+        callback.on_train_begin()
+
+
 def test_a_legend_touches_neither_lines_nor_words():
     names = ("val_swd", "val_swd_28", "val_swd_14", "val_swd_7")
     points = [(1, 1.0), (2, 9.0), (3, 2.0), (4, 8.0)]
@@ -101,6 +111,22 @@ def test_a_legend_touches_neither_lines_nor_words():
     assert not legend.overlaps(axes.get_window_extent())
     assert not legend.overlaps(axes.xaxis.label.get_window_extent())
     assert legend.y0 >= 0
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [
+        ((0.0, 0.0), 0, 1),
+        ((0.0, 2.0), 0, 2.1),
+        ((0.0, float("nan")), 0, 1),
+        ((-1.0, 1.0), -1.1, 1.1),
+    ],
+)
+def test_an_axis_has_numbers_below_zero_only_for_such_values(values, low, high):
+    (panel,) = log_panels.list_panels({"val_recall": [*enumerate(values, start=1)]})
+    axes = figure_style.make_figure(4, 3).add_subplot()
+    pictures._draw_panel(axes, panel)
+    assert axes.get_ylim() == pytest.approx((low, high))
 
 
 def test_names_that_have_no_room_become_labels():
@@ -145,9 +171,19 @@ def test_a_grid_may_show_the_trained_weights(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "epoch_001.png"), expected[..., 0])
 
 
+def test_curves_are_in_a_png_file(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(ValueError, match="`path` must be the path of a file. Received: path="):
+        km.callbacks.LossCurves(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="`path` must end in '.png'. Received: path='a.svg'"):
+        km.callbacks.LossCurves("a.svg")
+
+
 def test_a_file_is_no_folder_for_pictures(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="`directory` must be a folder. Received: the file"):
+    with pytest.raises(
+        ValueError, match="`directory` must be a folder. Received: .*file' is a file"
+    ):
         km.callbacks.SampleGrid(tmp_path / "file")
 
 

@@ -122,3 +122,8 @@ def test_a_damaged_record_is_named(content, tmp_path):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(ValueError, match="`path` must be the record of a run, or none"):
         train(tmp_path / "run.json", epochs=2, initial_epoch=1)
+
+
+def test_a_folder_is_no_file_of_a_record(tmp_path):
+    with pytest.raises(ValueError, match="`path` must be the path of a file. Received: path="):
+        km.callbacks.RunRecord(tmp_path)

@@ -81,6 +81,36 @@ def test_samples_of_each_scale_are_images_of_one_size(trained):
             np.testing.assert_array_equal(np.asarray(image), grid[..., 0])
 
 
+def test_samples_have_the_names_of_classes_above_them(tmp_path):
+    model = TwoRates()
+    for name, class_names in (("plain", None), ("named", ["i", "j"])):
+        folder = tmp_path / name
+        board = km.callbacks.TensorBoard(
+            folder, num_images=2, class_names=class_names, write_graph=False
+        )
+        board.set_model(model)
+        board.on_train_begin()
+        board.on_epoch_end(0)
+        board.on_train_end({})
+    plain, named = (read_images(tmp_path / name / "samples") for name in ("plain", "named"))
+    assert list(named) == list(plain) == ["samples/2x2", "samples/4x4"]
+    for name, image in named.items():
+        margin = len(image) - len(plain[name])
+        np.testing.assert_array_equal(image[margin:], plain[name])
+        columns = image[:margin, :16], image[:margin, 16 + pictures.GAP :]
+        assert all(column.min() < 128 for column in columns)
+        assert np.any(columns[0] != columns[1])
+
+
+def test_names_must_be_those_of_the_classes(tmp_path):
+    model = TwoRates()
+    model.num_classes = None
+    board = km.callbacks.TensorBoard(tmp_path, num_images=2, class_names=["i"], write_graph=False)
+    board.set_model(model)
+    with pytest.raises(ValueError, match="Received: 1 names, num_classes=None"):
+        board.on_train_begin()
+
+
 @pytest.mark.slow
 def test_settings_and_last_logs_are_a_session_that_has_ended(trained):
     _, history, client = trained
@@ -93,6 +123,17 @@ def test_settings_and_last_logs_are_a_session_that_has_ended(trained):
     }
     assert session["status"] == "STATUS_SUCCESS"
     assert session["values"]["loss"] == pytest.approx(history.history["loss"][-1])
+
+
+def read_images(folder):
+    """Returns the first picture of each name in a folder of events."""
+    found = {}
+    for path in folder.iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                content = value.tensor.string_val[2]
+                found[value.tag] = tf.io.decode_png(content)[..., 0].numpy()
+    return found
 
 
 def test_a_fit_that_is_cut_off_has_failed(tmp_path):

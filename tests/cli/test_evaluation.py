@@ -74,6 +74,31 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_the_work(
     assert "`run` must be a folder to write to. Received: run='" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "name"), [("evaluate", "evaluation.json"), ("generate", "generated.png")]
+)
+def test_a_folder_in_the_place_of_a_file_is_noticed_before_the_work(
+    command, name, run, capsys, monkeypatch
+):
+    monkeypatch.setattr(km.MSGGAN, "generate", lambda *args, **kwargs: pytest.fail("it worked"))
+    (run / name).mkdir()
+    assert cli.main([command, str(run)]) == 1
+    assert f"`run` must be a folder in which {name} is a file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+def test_a_file_is_no_folder_of_data(name, run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    words = [f"--data={name}", f"--data-dir={tmp_path / 'file'}"]
+    assert cli.main(["evaluate", str(run), *words]) == 1
+    error = capsys.readouterr().err
+    assert "error: `--data-dir` must be a folder. Received: --data-dir=" in error
+    assert len(error.splitlines()) == 1
+    assert not (run / "evaluation.json").exists()
+
+
 def test_a_cache_below_a_file_is_refused_before_the_model_is_read(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     words = ["evaluate", str(tmp_path / "run"), f"--cache-dir={tmp_path / 'file' / 'cache'}"]

@@ -2,8 +2,9 @@
 
 import pytest
 
+import kerasmodes as km
 from kerasmodes import cli
-from kerasmodes.cli import help
+from kerasmodes.cli import declared, flags, help
 
 COMMANDS = [row[0].split() for row in help._list_commands((), cli.COMMANDS)]
 
@@ -32,6 +33,32 @@ def test_help_shows_values_as_they_are_written(capsys):
     assert "(default: 20,10)" in text
     assert "--jit-compile {auto,true,false} As in Keras; must agree with --mode." in text
     assert "--model" not in text
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "names"),
+    [
+        ("train msggan", "augmentation", km.augmentation.NAMES),
+        ("train msggan", "penalties", km.penalties.PENALTIES),
+        ("train msggan", "preset", km.presets.PRESETS),
+        ("tune msggan", "losses", km.losses.LOSSES),
+        ("tune msggan", "tuner", km.tuning.tuners.TUNERS),
+    ],
+)
+def test_help_names_what_a_table_of_the_library_has(command, flag, names, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    text = " ".join(capsys.readouterr().out.replace(",", " ").split())
+    words = text.partition(f" --{flag} ")[2].partition(" --")[0]
+    assert all(name in words for name in names)
+
+
+def test_help_names_a_loss_that_is_new(capsys, monkeypatch):
+    table = {**declared.km.losses.LOSSES, "my_loss": None}
+    monkeypatch.setitem(flags.TABLES, "losses", lambda: table)
+    with pytest.raises(SystemExit):
+        cli.main(["tune", "msggan", "--help"])
+    assert "relativistic_pairing, my_loss." in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_shows_which_flag_is_required(capsys):

@@ -44,6 +44,20 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys, monkeypatch, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["report.html", "README.md"])
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_written(
+    tmp_path, capsys, name
+):
+    run = write_run(tmp_path / "run")
+    before = {path.name for path in run.iterdir()}
+    (run / name).mkdir()
+    assert cli.main(["report", str(run)]) == 1
+    error = capsys.readouterr().err
+    assert f"error: `run` must be a folder in which {name} is a file, or missing." in error
+    assert len(error.splitlines()) == 1
+    assert {path.name for path in run.iterdir()} == {*before, name}
+
+
 @pytest.mark.slow
 def test_a_run_that_was_trained_has_everything_in_its_report(tmp_path, monkeypatch):
     run = tmp_path / "run"

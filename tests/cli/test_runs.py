@@ -8,7 +8,8 @@ import jsonargparse
 import keras
 import pytest
 
-from kerasmodes.cli import runs
+import kerasmodes as km
+from kerasmodes.cli import fitting, runs
 
 
 def make_flags(run, config, **given):
@@ -32,6 +33,26 @@ def test_a_flag_may_name_any_data_set(tmp_path):
     assert runs.find_data_name(own) == "fashion_mnist_sample"
     with pytest.raises(ValueError, match="`data` must name a data set, since the run's config"):
         runs.find_data_name(make_flags(tmp_path, {"seed": 1}))
+
+
+def test_samples_are_one_of_each_class_below_its_name():
+    flags = jsonargparse.Namespace(data="fashion_mnist_sample", num_classes=2)
+    names = ["T-shirt/top", "trouser"]
+    assert runs.choose_samples(flags) == {"num_images": 2, "class_names": names}
+    flags.data = "mnist"
+    assert runs.choose_samples(flags)["class_names"] == ["class 0", "class 1"]
+    flags.num_classes = None
+    assert runs.choose_samples(flags) == {}
+
+
+@pytest.mark.parametrize("num_classes", [None, 2])
+def test_tensorboard_shows_the_samples_that_the_pictures_show(tmp_path, num_classes):
+    model = km.Model()
+    model.latent_dim = 3
+    flags = jsonargparse.Namespace(data="fashion_mnist_sample", num_classes=num_classes)
+    board = fitting._make_board(model, tmp_path, flags)
+    grid = km.callbacks.SampleGrid(tmp_path, **runs.choose_samples(flags))
+    assert (board.num_images, board.class_names) == (grid.num_images, grid.class_names)
 
 
 @pytest.mark.parametrize("name", ["data_dir", "idx_dir"])

@@ -216,6 +216,17 @@ def test_the_folder_of_a_run_is_not_searched_in(own_folder, capsys):
     assert len(list((own_folder / "search").iterdir())) == 1
 
 
+@pytest.mark.parametrize(("name", "kind"), [("best.keras", "file"), ("hparams", "folder")])
+def test_results_that_cannot_be_written_are_noticed_before_a_search(own_folder, capsys, name, kind):
+    path = own_folder / "search" / name
+    path.parent.mkdir()
+    path.mkdir() if kind == "file" else path.touch()
+    assert cli.main(SUM) == 1
+    words = f"error: `--directory` must be a folder in which {name} is a {kind}, or missing."
+    assert words in capsys.readouterr().err
+    assert list((own_folder / "search").iterdir()) == [path]
+
+
 @pytest.mark.parametrize("seed", [None, "a"])
 def test_a_search_that_names_no_seed_is_another_search(own_folder, _searched, capsys, seed):
     shutil.copytree(_searched[0], "search")

@@ -1,6 +1,7 @@
 """Tests of what a step of one's own returns: it reaches the history, whatever metrics there are."""
 
 import functools
+import inspect
 
 import keras
 import numpy as np
@@ -158,9 +159,9 @@ def test_a_metric_with_an_array_of_one_value_is_logged_as_in_keras(mode):
 
 
 def test_the_example_of_the_class_logs_its_loss():
-    source = km.Model.__doc__.split("```python")[1].split("```")[0]
+    source = inspect.getdoc(km.Model).split("```python")[1].split("```")[0]
     program = {"km": km, "tf": tf, "keras": keras}
-    exec("\n".join(line.removeprefix("    ") for line in source.splitlines()), program)
+    exec(source, program)
     layer = keras.layers.Dense(1)
     model = program["MyModel"](inputs := keras.Input((3,)), layer(inputs))
     model.compile(keras.optimizers.SGD(0.0), mode="graph")
