@@ -38,8 +38,6 @@ try:
         convert_to_sliceable,
         train_validation_split,
     )
-    from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
-    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
     from keras.src.utils import tf_utils
     from keras.src.utils.traceback_utils import filter_traceback
 
@@ -296,14 +294,6 @@ def find_compile_arguments(model: keras.Model):
 def has_all_weights(model: keras.Model) -> bool:
     """Returns whether the model and all layers in it have their weights."""
     return all(layer.built for layer in model._flatten_layers())
-
-
-def finds_specs_from_batches(adapter: Any) -> bool:
-    """Returns whether an adapter's specs are of its first batches: `None` where their sizes differ.
-
-    `None` of a `tf.data.Dataset` says only that a size is not known.
-    """
-    return isinstance(adapter, (GeneratorDataAdapter, PyDatasetAdapter))
 
 
 def find_arrays(adapter: Any):

@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasmodes import modes, replicas
 from kerasmodes.engine import (
     adapter_calls,
+    data_checks,
     datasets,
     execution_length,
     keras_private,
@@ -242,7 +243,7 @@ class Reader:
 
     @contextlib.contextmanager
     def catch_end(self):
-        """Ends an epoch where the data end, with Keras's warning."""
+        """Ends an epoch where the data end, with Keras's warning; explains what cannot be read."""
         try:
             yield
         except (StopIteration, tf.errors.OutOfRangeError):
@@ -251,6 +252,9 @@ class Reader:
             warnings.warn(RAN_OUT, stacklevel=2)
             self._pass = None
             self._calls.end_epoch()
+        except tf.errors.InvalidArgumentError as error:
+            data_checks.explain_uneven_batches(self.element_spec, error)
+            raise
 
     def executions(self, first_step: int = 0):
         """Yields, for each execution of an epoch, its first step, its last one, and a function.
