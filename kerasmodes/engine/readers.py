@@ -153,6 +153,16 @@ class Reader:
         if isinstance(dataset, tf.data.Dataset):
             self._source = self._make_batch_source(datasets.disable_autotuner(dataset))
 
+    def join_steps(self, callbacks: keras.callbacks.CallbackList, kind: str) -> None:
+        """Lets executions have several steps of arrays, as long as no callback asks for each.
+
+        Args:
+            callbacks: The callbacks.
+            kind: `"train"` or `"test"`.
+        """
+        if self.is_in_memory:
+            self.execution_length.follow_callbacks(callbacks, kind)
+
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
 

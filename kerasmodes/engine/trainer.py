@@ -110,7 +110,7 @@ class Trainer:
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
-        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
+        reader.join_steps(callbacks, "train")
         self.stop_training = False
         self._watch_outputs(callbacks, reader)  # Before the steps are made, which it changes.
         self.make_train_function()
@@ -170,7 +170,7 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
-        reader.execution_length.join_steps(callbacks, "test", reader.is_in_memory)
+        reader.join_steps(callbacks, "test")
         self.make_test_function()
         _match_reader(self.test_function, reader)
         self.stop_evaluating = False
@@ -249,8 +249,6 @@ class Trainer:
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""
         reader, callbacks = progress.reader, progress.callbacks
-        # Again: a callback may have begun to listen.
-        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
         with reader.catch_end():
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)
