@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.engine import keras_private, target_checks
+from kerasmodes.engine import batch_parts, keras_private, target_checks, value_ranges
 
 # What TensorFlow and Keras say of a generator's batch with other sizes than its specs.
 UNEVEN = re.compile(
@@ -27,8 +27,13 @@ def check_reader(model: keras.Model, reader: Any, method: str) -> None:
         reader: The `Reader` of the data.
         method: `"fit"`, `"evaluate"` or `"predict"`.
     """
-    if reader.element_spec is not None:
-        _check_spec(model, reader.element_spec, method)
+    if reader.element_spec is None:
+        return
+    _check_spec(model, reader.element_spec, method)
+    spec = keras_private.make_symbolic_batch(reader.element_spec)
+    if not isinstance(spec, (tuple, list)) or len(spec) <= 3:
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+        reader.check_values(value_ranges.find_ranges(model, x, None if method == "predict" else y))
 
 
 def check_failed_batch(model: keras.Model, spec: Any, method: str) -> None:
@@ -46,7 +51,7 @@ def check_failed_batch(model: keras.Model, spec: Any, method: str) -> None:
     if isinstance(spec, (tuple, list)) and len(spec) > 3:
         return
     x = keras.utils.unpack_x_y_sample_weight(keras_private.make_symbolic_batch(spec))[0]
-    _compare_sizes(x, [one.shape for one in _find_inputs(model, x)])
+    _compare_sizes(x, [one.shape for one in batch_parts.find_inputs(model, x)])
 
 
 def explain_uneven_batches(spec: Any, error: Exception) -> None:
@@ -65,26 +70,13 @@ def explain_uneven_batches(spec: Any, error: Exception) -> None:
     if found is None:
         return
     received, expected = (target_checks.show_shape(_read_shape(one)) for one in found.groups())
-    parts = label_parts(spec).items()
+    parts = batch_parts.label_parts(spec).items()
     names = [name for name, one in parts if target_checks.show_shape(one.shape) == expected]
     raise ValueError(
         f"`{'` or `'.join(names)}` must have shape {expected} in all batches. "
         f"Received: {' or '.join(names)} with shape={received}. Sizes that change must do so in "
         "the first two batches of a generator, or be None in the signature of a data set."
     ) from error
-
-
-def label_parts(batch: Any) -> dict[str, Any]:
-    """Returns the tensors or specs of a batch by what they are called: `x['words']`, `y`, say."""
-    names = ("x", "y", "sample_weight")
-    is_packed = isinstance(batch, (tuple, list)) and len(batch) <= len(names)
-    named = zip(names, batch, strict=False) if is_packed else [("x", batch)]
-    return {
-        name + "".join(f"[{key!r}]" for key in path): part
-        for name, parts in named
-        for path, part in keras.tree.flatten_with_path(parts)
-        if getattr(part, "shape", None) is not None
-    }
 
 
 def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> None:
@@ -106,6 +98,8 @@ def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> No
         return
     try:
         _check_spec(model, spec, "evaluate")
+        if not isinstance(x, tf.data.Dataset):
+            value_ranges.check_values(value_ranges.find_ranges(model, *spec[:2]), (x, y))
     except ValueError as error:
         raise ValueError(f"In `validation_data`: {error}") from error
 
@@ -215,27 +209,12 @@ def _check_real(inputs, part):
         )
 
 
-def _find_inputs(model, x):
-    """Returns the inputs of a model, one for each part of `x`; `[]` if its step or call is its own.
-
-    A dictionary names inputs; lists of them are in their order.
-    """
-    inputs = getattr(model, "inputs", None) or []
-    is_plain = type(model).call.__module__.startswith("keras.")
-    if not is_plain or not target_checks.has_plain_step(model):
-        return []
-    if isinstance(x, dict) and not isinstance(model.input, dict):
-        by_name = {one.name: one for one in inputs}
-        inputs = [by_name[name] for name in sorted(x) if name in by_name]
-    return inputs if len(inputs) == len(keras.tree.flatten(x)) else []
-
-
 def _find_needed_sizes(model, x):
     """Returns the shapes of the inputs that a model takes, `None` for sizes that may be others.
 
     A sequential model was built for those of the first batch; only its layers say what they need.
     """
-    shapes = [one.shape for one in _find_inputs(model, x)]
+    shapes = [one.shape for one in batch_parts.find_inputs(model, x)]
     if shapes and isinstance(model, keras.Sequential):
         (shape,), spec = shapes, model.layers[0].input_spec
         needed = {axis % len(shape) for axis in getattr(spec, "axes", None) or ()}
@@ -250,7 +229,7 @@ def _compare_sizes(x, shapes):
         x: Nested specs of the inputs.
         shapes: The shape of each of them, `None` for any size; `[]` if they are not known.
     """
-    parts = label_parts((x,))
+    parts = batch_parts.label_parts((x,))
     for (name, part), expected in zip(parts.items(), shapes, strict=False):
         received = tf.TensorShape(part.shape)
         if received.rank != len(expected):

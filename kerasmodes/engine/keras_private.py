@@ -98,7 +98,9 @@ ATTRIBUTES = {
     "a compiled model": "_compile_loss _compile_metrics _loss_tracker _initial_epoch "
     "_compile_config _distribute_strategy",
     "a built compiled loss": "_user_loss _user_loss_weights _flat_losses _metrics",
-    "a layer": "_losses",
+    "a functional model": "_nodes_by_depth",
+    "a layer": "_losses _outbound_nodes",
+    "a symbolic tensor": "_keras_history",
     "a metric": "_direction",
     "an optimizer": "_learning_rate _trainable_variables",
     "a loss": "_fn_kwargs",
@@ -228,6 +230,13 @@ def find_loss_trackers(model: keras.Model) -> list:
     """Returns the metrics in which a compiled model keeps its losses, first that of their sum."""
     compiled_loss = model._compile_loss
     return [model._loss_tracker, *(compiled_loss.metrics if compiled_loss is not None else [])]
+
+
+def find_consumers(model: keras.Model, tensor: Any) -> list:
+    """Returns the layers and operations of a functional model that take one of its inputs."""
+    nodes = {id(node) for some in model._nodes_by_depth.values() for node in some}
+    users = tensor._keras_history.operation._outbound_nodes
+    return [node.operation for node in users if id(node) in nodes]
 
 
 def find_all_metrics(model: keras.Model) -> list:

@@ -25,6 +25,7 @@ from kerasmodes.engine import (
     shard_checks,
     sources,
     super_batches,
+    value_ranges,
 )
 
 RAN_OUT = (
@@ -82,6 +83,7 @@ class Reader:
         self._pass, self._steps_seen = None, 0
         self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
+        self._ranges = []
         self._source = self._make_source()
 
     @property
@@ -162,6 +164,24 @@ class Reader:
         """
         if self.is_in_memory:
             self.execution_length.follow_callbacks(callbacks, kind)
+
+    def check_values(self, ranges: list) -> None:
+        """Raises if the data hold numbers that are out of range, or as soon as they do.
+
+        Arrays are looked at now; a data set while it is read, where XLA would not look.
+
+        Args:
+            ranges: List of `value_ranges.ValueRange`.
+
+        Raises:
+            ValueError: If a number is out of range.
+        """
+        mode = modes.MODES[self._model.mode]
+        if self.is_in_memory:
+            value_ranges.check_values(ranges, self.arrays)
+        elif ranges and self.is_dense and (mode.jit_compile or mode.is_chosen_by_time):
+            self.stack()
+            self._ranges = ranges
 
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
@@ -339,6 +359,8 @@ class Reader:
         data = self._pass.take(num_steps)
         if self._source.is_stacked:
             self._shards.check(data)
+            for super_batch, start, stop in data if self._ranges else ():
+                value_ranges.check_values(self._ranges, super_batch, start, stop)
         return data
 
     def _make_source(self):

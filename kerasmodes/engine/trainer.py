@@ -268,6 +268,7 @@ class Trainer:
             data = {**arguments, "steps_per_epoch": arguments["steps"]}
             del data["steps"]
             reader = arguments["_use_cached_eval_dataset"] = Reader(self, **data)
+            data_checks.check_reader(self, reader, "evaluate")
             progress.set_validation_reader(reader)
         logs = self.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
         return {f"val_{name}": value for name, value in logs.items()}

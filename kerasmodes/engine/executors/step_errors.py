@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import data_checks, target_checks
+from kerasmodes.engine import batch_parts, data_checks, target_checks
 
 METHODS = {"train": "fit", "test": "evaluate", "predict": "predict"}
 
@@ -81,7 +81,7 @@ class StepErrors:
 
     def _compare_with_first(self, specs):
         """Raises if sizes are others than those of a batch that has run."""
-        first, now = map(data_checks.label_parts, (self._first, specs))
+        first, now = map(batch_parts.label_parts, (self._first, specs))
         for name, spec in now.items():
             before = first.get(name)
             if before is not None and not _have_same_sizes(before, spec):
