@@ -52,6 +52,7 @@ def check_failed_batch(model: keras.Model, spec: Any, method: str) -> None:
         return
     x = keras.utils.unpack_x_y_sample_weight(keras_private.make_symbolic_batch(spec))[0]
     _compare_sizes(x, [one.shape for one in batch_parts.find_inputs(model, x)])
+    _check_numbers_of_examples(spec)
 
 
 def explain_uneven_batches(spec: Any, error: Exception) -> None:
@@ -232,13 +233,35 @@ def _compare_sizes(x, shapes):
     parts = batch_parts.label_parts((x,))
     for (name, part), expected in zip(parts.items(), shapes, strict=False):
         received = tf.TensorShape(part.shape)
-        if received.rank != len(expected):
-            continue  # Keras adapts or refuses it.
-        if not received[1:].is_compatible_with(expected[1:]):
-            raise ValueError(
-                f"`{name}` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
-                f"Received: {name} with shape={target_checks.show_shape(received)}"
-            )
+        if received.rank is None or _is_taken(received, expected):
+            continue
+        advice = ". The first axis is that of examples: a tf.data.Dataset needs `batch()`."
+        raise ValueError(
+            f"`{name}` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
+            f"Received: {name} with shape={target_checks.show_shape(received)}"
+            + (advice if received.rank < len(expected) else "")
+        )
+
+
+def _is_taken(received, expected):
+    """Returns whether Keras takes an input, or adds or removes a last axis of 1."""
+    if received.rank == len(expected):
+        return received[1:].is_compatible_with(expected[1:])
+    if received.rank == len(expected) + 1:
+        return received[-1] in (1, None)
+    return received.rank == len(expected) - 1 and expected[-1] in (1, None)
+
+
+def _check_numbers_of_examples(spec):
+    """Raises a `ValueError` if the parts of a batch have other numbers of examples."""
+    parts = batch_parts.label_parts(spec)
+    sizes = {name: part.shape[0] for name, part in parts.items() if part.shape.rank}
+    known = {name: size for name, size in sizes.items() if size is not None}
+    if len(set(known.values())) > 1:
+        raise ValueError(
+            f"{' and '.join(f'`{name}`' for name in known)} must have as many examples in a batch. "
+            f"Received: {', '.join(f'{size} in {name}' for name, size in known.items())}"
+        )
 
 
 def _read_shape(words):

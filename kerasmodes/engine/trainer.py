@@ -87,6 +87,7 @@ class Trainer:
         epochs = fit_arguments.limit_epochs(epochs)
         fit_arguments.check_batch_size(batch_size)
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
+        fit_arguments.check_validation_freq(validation_freq)
         fit_arguments.check_callbacks(callbacks)
         data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
         data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")

@@ -134,6 +134,11 @@ def test_a_py_dataset_without_end_needs_steps():
         ({"steps_per_epoch": 1.5}, "`steps_per_epoch` must be a positive integer"),
         ({"steps_per_epoch": -1}, "Received: steps_per_epoch=-1"),
         ({"validation_steps": -1}, "`validation_steps` must be a positive integer"),
+        (
+            {"validation_freq": 0},
+            "`validation_freq` must be a positive integer or a list of epochs",
+        ),
+        ({"validation_freq": 1.5}, "Received: validation_freq=1.5"),
         ({"validation_split": 1.5}, r"`validation_split` must be a number in \[0, 1\). Received"),
     ],
 )
@@ -309,6 +314,38 @@ def test_a_sequential_model_takes_sequences_of_other_lengths_than_its_first_ones
     assert model.predict(np.ones((4, 6, 1)), verbose=0).shape == (4, 1)
     with pytest.raises(ValueError, match=r"`x` must have shape .*, 1\]. Received: x .*, 5, 2\]"):
         model.predict(np.ones((4, 5, 2)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "make", [make_functional, lambda: km.Sequential([keras.Input((3,)), DENSE(1)])]
+)
+def test_examples_without_an_axis_for_them_are_refused(make):
+    model = make()
+    model.compile("sgd", "mse", mode="eager")
+    words = r"`x` must have shape \[batch, 3\]. Received: x with shape=\[batch\]. The first axis is"
+    for data in (batches(X, Y).unbatch(), tf.data.Dataset.from_tensors((X[0], Y[0]))):
+        with pytest.raises(ValueError, match=words):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=words):
+        model.predict(X[0], verbose=0)
+    with pytest.raises(ValueError, match=r"Received: x with shape=\[batch, 3, 2\]"):
+        model.predict(np.ones((4, 3, 2)), verbose=0)
+    assert model.predict(X[:, :, np.newaxis], verbose=0).shape == (12, 1)
+
+
+def test_inputs_of_one_number_need_no_axis_for_it():
+    inputs = keras.Input((1,))
+    model = km.Model(inputs, DENSE(1)(inputs))
+    model.compile("sgd", "mse", mode="eager")
+    assert model.predict(X[:, 0], verbose=0).shape == (12, 1)
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_parts_with_other_numbers_of_examples_are_named(mode):
+    model = make_regressor(mode)
+    words = "`x` and `y` must have as many examples in a batch. Received: 4 in x, 2 in y"
+    with pytest.raises(ValueError, match=words):
+        model.fit(((X[:4], Y[:2]) for _ in range(2)), verbose=0)
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
