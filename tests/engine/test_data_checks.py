@@ -340,7 +340,7 @@ def test_inputs_of_one_number_need_no_axis_for_it():
     assert model.predict(X[:, 0], verbose=0).shape == (12, 1)
 
 
-@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("mode", ["eager", "xla", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_parts_with_other_numbers_of_examples_are_named(mode):
     model = make_regressor(mode)
     words = "`x` and `y` must have as many examples in a batch. Received: 4 in x, 2 in y"
