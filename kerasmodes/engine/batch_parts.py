@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerasmodes.engine import target_checks
 
@@ -16,8 +17,20 @@ def label_parts(batch: Any) -> dict[str, Any]:
         name + "".join(f"[{key!r}]" for key in path): part
         for name, parts in named
         for path, part in keras.tree.flatten_with_path(parts)
-        if getattr(part, "shape", None) is not None
     }
+
+
+def label_shapes(batch: Any) -> dict[str, tf.TensorShape]:
+    """Returns the shapes of the parts of a batch of which something is known, by name."""
+    parts = label_parts(batch).items()
+    shapes = {name: tf.TensorShape(getattr(part, "shape", None)) for name, part in parts}
+    return {name: shape for name, shape in shapes.items() if shape.rank is not None}
+
+
+def hands_on_data(model: keras.Model) -> bool:
+    """Returns whether the steps and the call of a model are Keras's: they change no data."""
+    has_plain_call = type(model).call.__module__.startswith("keras.")
+    return has_plain_call and target_checks.has_plain_step(model)
 
 
 def find_inputs(model: keras.Model, x: Any) -> list:
@@ -31,10 +44,12 @@ def find_inputs(model: keras.Model, x: Any) -> list:
         x: Nested specs of the inputs.
     """
     inputs = getattr(model, "inputs", None) or []
-    is_plain = type(model).call.__module__.startswith("keras.")
-    if not is_plain or not target_checks.has_plain_step(model):
+    if not inputs or not hands_on_data(model):
         return []
-    if isinstance(x, dict) and not isinstance(model.input, dict):
-        by_name = {one.name: one for one in inputs}
-        inputs = [by_name[name] for name in sorted(x) if name in by_name]
+    if isinstance(x, dict):
+        is_named = isinstance(model.input, dict)
+        by_name = model.input if is_named else {one.name: one for one in inputs}
+        if set(x) != set(by_name):
+            return []
+        inputs = inputs if is_named else [by_name[name] for name in sorted(x)]
     return inputs if len(inputs) == len(keras.tree.flatten(x)) else []

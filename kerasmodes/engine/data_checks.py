@@ -71,8 +71,8 @@ def explain_uneven_batches(spec: Any, error: Exception) -> None:
     if found is None:
         return
     received, expected = (target_checks.show_shape(_read_shape(one)) for one in found.groups())
-    parts = batch_parts.label_parts(spec).items()
-    names = [name for name, one in parts if target_checks.show_shape(one.shape) == expected]
+    shapes = batch_parts.label_shapes(spec).items()
+    names = [name for name, one in shapes if target_checks.show_shape(one) == expected] or ["x"]
     raise ValueError(
         f"`{'` or `'.join(names)}` must have shape {expected} in all batches. "
         f"Received: {' or '.join(names)} with shape={received}. Sizes that change must do so in "
@@ -232,7 +232,7 @@ def _compare_sizes(x, shapes):
     """
     parts = batch_parts.label_parts((x,))
     for (name, part), expected in zip(parts.items(), shapes, strict=False):
-        received = tf.TensorShape(part.shape)
+        received = tf.TensorShape(getattr(part, "shape", None))
         if received.rank is None or _is_taken(received, expected):
             continue
         advice = ". The first axis is that of examples: a tf.data.Dataset needs `batch()`."
@@ -254,9 +254,8 @@ def _is_taken(received, expected):
 
 def _check_numbers_of_examples(spec):
     """Raises a `ValueError` if the parts of a batch have other numbers of examples."""
-    parts = batch_parts.label_parts(spec)
-    sizes = {name: part.shape[0] for name, part in parts.items() if part.shape.rank}
-    known = {name: size for name, size in sizes.items() if size is not None}
+    shapes = batch_parts.label_shapes(spec).items()
+    known = {name: one[0] for name, one in shapes if one.rank and one[0] is not None}
     if len(set(known.values())) > 1:
         raise ValueError(
             f"{' and '.join(f'`{name}`' for name in known)} must have as many examples in a batch. "

@@ -48,20 +48,23 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
             _check_loss(name, loss, output, target, weight)
 
 
-def pair_targets(model: keras.Model, y: Any, sample_weight: Any = None) -> list[tuple]:
+def pair_targets(
+    model: keras.Model, y: Any, sample_weight: Any = None, outputs: list | None = None
+) -> list[tuple]:
     """Returns the targets of a model whose step and losses are Keras's own, output by output.
 
     Args:
         model: A Keras model.
         y: Nested specs of targets, or `None`.
         sample_weight: Nested specs of weights, or `None`.
+        outputs: The shapes of the outputs, if the model does not know them yet.
 
     Returns:
         What the targets are called, their loss, the shape of the output, their spec, and that of
         the weights or `None`. A list without entries where outputs are not known, or not as many.
     """
     compiled_loss = keras_private.find_compiled_loss(model) if model.compiled else None
-    outputs = _find_outputs(model)
+    outputs = outputs or _find_outputs(model)
     if compiled_loss is None or y is None or not has_plain_step(model):
         return []
     names, given = _list_names(model), keras_private.find_given_losses(compiled_loss)[0]

@@ -48,7 +48,9 @@ def find_ranges(model: keras.Model, x: Any, y: Any) -> list[ValueRange]:
         if type(layer).call is keras.layers.Embedding.call:
             size, owner = layer.input_dim, f"the rows of the Embedding {layer.name!r}"
             ranges.append(ValueRange(name, -size, size, None, owner))  # -1 is the last row.
-    for name, loss, output, _, _ in target_checks.pair_targets(model, y):
+    for name, loss, output, _, _ in target_checks.pair_targets(
+        model, y, outputs=_find_outputs(model, x)
+    ):
         size, arguments = output[-1], _find_arguments(loss)
         if arguments is not None and size is not None and arguments.get("axis", -1) == -1:
             ignored, owner = arguments.get("ignore_class"), f"the {size} classes of the output"
@@ -73,7 +75,7 @@ def check_values(
     """
     parts = batch_parts.label_parts(data) if ranges else {}
     for one in ranges:
-        part = parts[one.name]
+        part = parts.get(one.name)
         if not isinstance(part, (np.ndarray, tf.Tensor)):
             continue
         values = np.asarray(part)[start:stop]
@@ -90,12 +92,27 @@ def check_values(
 def _list_first_layers(model, x):
     """Yields what each part of `x` is called, with each layer that takes it as it is."""
     parts = batch_parts.label_parts((x,))
-    if isinstance(model, keras.Sequential) and len(parts) == 1:  # It may not be built yet.
-        yield from zip(parts, model.layers, strict=False)
+    if isinstance(model, keras.Sequential):  # It may not be built yet.
+        if batch_parts.hands_on_data(model):
+            yield from zip(parts, model.layers, strict=False)
         return
     for name, tensor in zip(parts, batch_parts.find_inputs(model, x), strict=False):
         for layer in keras_private.find_consumers(model, tensor):
             yield name, layer
+
+
+def _find_outputs(model, x):
+    """Returns the shape of the output of a sequential model that is not built; `[]` of others."""
+    if (
+        model.built
+        or not isinstance(model, keras.Sequential)
+        or not batch_parts.hands_on_data(model)
+    ):
+        return []
+    try:
+        return [model.compute_output_shape(tuple(x.shape))]
+    except Exception:  # Not all layers tell; nor is what does not fit a matter of ranges.
+        return []
 
 
 def _find_arguments(loss):

@@ -380,3 +380,17 @@ def test_complex_inputs_are_refused_where_a_model_takes_real_ones():
     model.compile(mode="eager")
     predicted = model.predict((X + 1j).astype("complex64"), verbose=0)
     np.testing.assert_allclose(predicted, X, 1e-6)
+
+
+def test_an_input_may_be_left_out_and_others_are_still_checked():
+    inputs = [keras.Input((2,), optional=True, name="a"), keras.Input((3,), name="b")]
+
+    class Second(keras.layers.Layer):
+        def call(self, first, second):
+            return second
+
+    model = km.Model(inputs, DENSE(1)(Second()(*inputs)))
+    model.compile("sgd", "mse", mode="eager")
+    model.fit([None, X], Y, verbose=0)
+    with pytest.raises(ValueError, match=r"`x\[1\]` must have shape \[batch, 3\]"):
+        model.fit([None, X[:, :2]], Y, verbose=0)

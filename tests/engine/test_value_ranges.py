@@ -73,6 +73,32 @@ def test_a_label_that_the_outputs_have_not_is_refused_before_the_first_step(mode
     assert int(model.optimizer.iterations.numpy()) == 0
 
 
+def test_a_sequential_model_is_checked_before_it_is_built():
+    model = km.Sequential([keras.layers.Dense(2), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", SPARSE, mode="fused")
+    with pytest.raises(ValueError, match=LABEL_WORDS):
+        model.fit(X, WRONG_LABELS, verbose=0)
+    assert not model.built
+
+
+def test_layers_that_do_not_tell_their_shape_are_no_hindrance():
+    layers = [keras.layers.Lambda(lambda x: x[:, :2]), keras.layers.Dense(3, activation="softmax")]
+    model = km.Sequential(layers)
+    model.compile("sgd", SPARSE, mode="eager")
+    assert np.isfinite(model.fit(X, LABELS, verbose=0).history["loss"][0])
+
+
+def test_a_step_of_one_s_own_may_change_ids():
+    class Halving(km.Sequential):
+        def train_step(self, data):
+            x, y = data
+            return super().train_step((x // 100, y))
+
+    model = Halving([keras.layers.Embedding(10, 2), keras.layers.GlobalAveragePooling1D()])
+    model.compile("sgd", "mse", mode="eager")
+    model.fit(IDS * 100, X[:, :2], verbose=0)
+
+
 @pytest.mark.parametrize(
     ("mode", "steps_per_execution"),
     [

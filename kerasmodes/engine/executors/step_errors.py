@@ -81,14 +81,13 @@ class StepErrors:
 
     def _compare_with_first(self, specs):
         """Raises if sizes are others than those of a batch that has run."""
-        first, now = map(batch_parts.label_parts, (self._first, specs))
-        for name, spec in now.items():
-            before = first.get(name)
-            if before is not None and not _have_same_sizes(before, spec):
+        first, now = map(batch_parts.label_shapes, (self._first, specs))
+        for name, shape in now.items():
+            before = first.get(name, shape)
+            if before.rank != shape.rank or not before[1:].is_compatible_with(shape[1:]):
                 raise ValueError(
-                    f"`{name}` must have shape {target_checks.show_shape(before.shape)}, as a "
-                    "batch before it. "
-                    f"Received: {name} with shape={target_checks.show_shape(spec.shape)}"
+                    f"`{name}` must have shape {target_checks.show_shape(before)}, as a batch "
+                    f"before it. Received: {name} with shape={target_checks.show_shape(shape)}"
                 )
 
 
@@ -113,8 +112,3 @@ def _find_sentence(error):
     lines = (line.strip() for line in str(error).splitlines())
     lines = (line for line in lines if not line.startswith(PLACES))
     return next((line for line in lines if ABOUT_SIZES.search(line)), None)
-
-
-def _have_same_sizes(spec, other):
-    shape, other = tf.TensorShape(spec.shape), tf.TensorShape(other.shape)
-    return shape.rank == other.rank and (not shape.rank or shape[1:].is_compatible_with(other[1:]))
