@@ -159,6 +159,8 @@ def _check_names(model, losses, y):
     An output without a loss needs no targets.
     """
     names = _list_names(model)
+    if not isinstance(y, dict):
+        _check_number(model, losses, y)
     if not isinstance(y, dict) or not names:
         return
     if not keras.tree.is_nested(model.output):
@@ -171,6 +173,19 @@ def _check_names(model, losses, y):
         raise ValueError(
             f"`y` must have the names of the model's outputs, {sorted(names)}. "
             f"Received: y with names {sorted(y)}"
+        )
+
+
+def _check_number(model, losses, y):
+    """Raises if there are not as many targets as outputs, or as outputs with a loss."""
+    num_outputs, num_targets = len(_find_outputs(model)), len(keras.tree.flatten(y))
+    num_losses = num_outputs
+    if keras.tree.is_nested(losses):
+        num_losses = sum(loss is not None for loss in keras.tree.flatten(losses))
+    if num_outputs > 1 and num_targets not in (num_losses, num_outputs):
+        raise ValueError(
+            f"`y` must hold an array for each of the {num_outputs} outputs, {_list_names(model)}. "
+            f"Received: {num_targets}"
         )
 
 

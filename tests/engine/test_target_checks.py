@@ -132,6 +132,32 @@ def test_an_output_without_a_loss_needs_no_targets():
     assert alone == model.evaluate(X, {"a": Y, "b": THREE}, verbose=0)
 
 
+@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_weights_have_the_names_of_a_list_of_outputs_too(mode):
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)])
+    model.compile("sgd", {"b": "mse", "a": "mse"}, mode=mode)
+    y, weights = {"b": THREE, "a": Y}, {"b": np.arange(12.0), "a": np.ones(12)}
+    listed = model.evaluate(X, [THREE, Y], sample_weight=[*weights.values()], verbose=0)
+    named = model.evaluate(X, y, sample_weight=weights, verbose=0)
+    assert named == listed != model.evaluate(X, y, verbose=0)
+
+
+def test_there_are_as_many_targets_as_outputs():
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, [DENSE(1, name="b")(inputs), DENSE(1, name="a")(inputs)])
+    model.compile("sgd", "mse", mode="eager")
+    with pytest.raises(
+        ValueError, match=r"`y` must hold an array for .* 2 outputs, \['b', 'a'\]. .*: 1$"
+    ):
+        model.fit(X, Y, verbose=0)
+    model.compile("sgd", ["mse", None], mode="eager")
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    nested = km.Model(inputs, {"c": model.outputs, "d": DENSE(1)(inputs)})
+    nested.compile("sgd", "mse", mode="eager")
+    assert np.isfinite(nested.evaluate(X, {"c": [Y, Y], "d": Y}, verbose=0)).all()
+
+
 def test_targets_of_the_only_output_have_no_name():
     words = r"`y` must be an array: the model has one output. Received: y with names \['dense"
     with pytest.raises(ValueError, match=words):
