@@ -179,8 +179,7 @@ class Reader:
         mode = modes.MODES[self._model.mode]
         if self.is_in_memory:
             value_ranges.check_values(ranges, self.arrays)
-        elif ranges and self.is_dense and (mode.jit_compile or mode.is_chosen_by_time):
-            self.stack()
+        elif self.is_dense and (mode.jit_compile or mode.is_chosen_by_time):
             self._ranges = ranges
 
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
@@ -360,8 +359,14 @@ class Reader:
         if self._source.is_stacked:
             self._shards.check(data)
             for super_batch, start, stop in data if self._ranges else ():
-                value_ranges.check_values(self._ranges, super_batch, start, stop)
-        return data
+                value_ranges.check_values(self._ranges, super_batch, slice(start, stop))
+            return data
+        return self._check_batches(data) if self._ranges else data
+
+    def _check_batches(self, iterator):
+        for batch in iterator:
+            value_ranges.check_values(self._ranges, batch, is_batch=True)
+            yield batch
 
     def _make_source(self):
         arrays = keras_private.find_arrays(self.adapter)

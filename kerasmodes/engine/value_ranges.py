@@ -59,7 +59,7 @@ def find_ranges(model: keras.Model, x: Any, y: Any) -> list[ValueRange]:
 
 
 def check_values(
-    ranges: list[ValueRange], data: Any, start: int | None = None, stop: int | None = None
+    ranges: list[ValueRange], data: Any, batches: slice | None = None, is_batch: bool = False
 ) -> None:
     """Raises if parts of data hold numbers that are out of range.
 
@@ -68,7 +68,8 @@ def check_values(
     Args:
         ranges: The ranges of some of the parts.
         data: Nested arrays, or dense eager tensors, of inputs, targets and weights.
-        start, stop: Of a super-batch, the batches to look at.
+        batches: Of a super-batch, the batches to look at.
+        is_batch: Whether it is one batch of many.
 
     Raises:
         ValueError: If a number is out of range; the first one is named.
@@ -78,14 +79,16 @@ def check_values(
         part = parts.get(one.name)
         if not isinstance(part, (np.ndarray, tf.Tensor)):
             continue
-        values = np.asarray(part)[start:stop]
+        values = np.asarray(part)
+        values = values if batches is None else values[batches]
         place = _find_outside(values, one)
         if place is not None:
             ignored = "" if one.ignored is None else f", or ignore_class={one.ignored}"
-            where, of_batch = (place, "") if start is None else (place[1:], " in a batch")
+            where = place if batches is None else place[1:]
+            in_batch = " in a batch" if is_batch or batches is not None else ""
             raise ValueError(
                 f"`{one.name}` must be in [{one.low}, {one.high}), {one.owner}{ignored}. "
-                f"Received: {one.name}{list(where)}={values[place]}{of_batch}"
+                f"Received: {one.name}{list(where)}={values[place]}{in_batch}"
             )
 
 
