@@ -44,6 +44,14 @@ class CompileLoss(keras_private.CompileLoss):
                 for one, metric in zip(self._flat_losses, self._metrics, strict=True)
             ]
 
+    def call(self, y_true, y_pred, sample_weight=None):
+        # Keras sorts targets by name where outputs are a list, but not their weights.
+        names = self.output_names or ()
+        is_named = isinstance(sample_weight, dict) and set(sample_weight) == set(names)
+        if is_named and isinstance(y_pred, (list, tuple)):
+            sample_weight = [sample_weight[name] for name in names]
+        return super().call(y_true, y_pred, sample_weight)
+
     def replace_losses(self, replace: Callable) -> None:
         """Puts what a function makes of it in the place of each loss that `compile` was given."""
         for place, one in enumerate(self._flat_losses):

@@ -4,13 +4,19 @@ What several replicas ask of data is in `shard_checks.py`; targets against outpu
 `target_checks.py`; numbers and callbacks, in `fit_arguments.py`.
 """
 
+import re
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.engine import keras_private, target_checks
+from kerasmodes.engine import batch_parts, keras_private, target_checks, value_ranges
+
+# What TensorFlow and Keras say of a generator's batch with other sizes than its specs.
+UNEVEN = re.compile(
+    r"enerator`? yielded an element of shape (\(.*?\)) where an element of shape (\(.*?\)) was"
+)
 
 
 def check_reader(model: keras.Model, reader: Any, method: str) -> None:
@@ -24,9 +30,54 @@ def check_reader(model: keras.Model, reader: Any, method: str) -> None:
     if reader.element_spec is None:
         return
     _check_spec(model, reader.element_spec, method)
-    if keras_private.finds_specs_from_batches(reader.adapter):
-        x = keras.utils.unpack_x_y_sample_weight(reader.element_spec)[0]
-        _check_input(model, keras.tree.flatten(x), has_seen_sizes=True)
+    spec = keras_private.make_symbolic_batch(reader.element_spec)
+    if not isinstance(spec, (tuple, list)) or len(spec) <= 3:
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(spec)
+        reader.check_values(value_ranges.find_ranges(model, x, None if method == "predict" else y))
+
+
+def check_failed_batch(model: keras.Model, spec: Any, method: str) -> None:
+    """Raises if a batch on which a step has failed does not fit a model.
+
+    Its sizes are known now, and those that the model was built for may be the reason, also where
+    other models take others.
+
+    Args:
+        model: A Keras model with modes.
+        spec: Nested specs of the batch.
+        method: `"fit"`, `"evaluate"` or `"predict"`.
+    """
+    _check_spec(model, spec, method)
+    if isinstance(spec, (tuple, list)) and len(spec) > 3:
+        return
+    x = keras.utils.unpack_x_y_sample_weight(keras_private.make_symbolic_batch(spec))[0]
+    _compare_sizes(x, [one.shape for one in batch_parts.find_inputs(model, x)])
+    _check_numbers_of_examples(spec)
+
+
+def explain_uneven_batches(spec: Any, error: Exception) -> None:
+    """Raises if a batch of a generator has other sizes than its specs.
+
+    TensorFlow does not say which part of the batch it is.
+
+    Args:
+        spec: Nested specs of a batch.
+        error: What reading the batch has raised.
+
+    Raises:
+        ValueError: If that is the reason.
+    """
+    found = UNEVEN.search(str(error))
+    if found is None:
+        return
+    received, expected = (target_checks.show_shape(_read_shape(one)) for one in found.groups())
+    shapes = batch_parts.label_shapes(spec).items()
+    names = [name for name, one in shapes if target_checks.show_shape(one) == expected] or ["x"]
+    raise ValueError(
+        f"`{'` or `'.join(names)}` must have shape {expected} in all batches. "
+        f"Received: {' or '.join(names)} with shape={received}. Sizes that change must do so in "
+        "the first two batches of a generator, or be None in the signature of a data set."
+    ) from error
 
 
 def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> None:
@@ -48,6 +99,8 @@ def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> No
         return
     try:
         _check_spec(model, spec, "evaluate")
+        if not isinstance(x, tf.data.Dataset):
+            value_ranges.check_values(value_ranges.find_ranges(model, *spec[:2]), (x, y))
     except ValueError as error:
         raise ValueError(f"In `validation_data`: {error}") from error
 
@@ -144,7 +197,7 @@ def check_inputs(model: keras.Model, x: Any) -> None:
         for part in parts:
             target_checks.check_numbers("x", part)
             _check_real(inputs, part)
-    _check_input(model, parts)
+    _compare_sizes(x, _find_needed_sizes(model, x))
 
 
 def _check_real(inputs, part):
@@ -157,34 +210,62 @@ def _check_real(inputs, part):
         )
 
 
-def _check_input(model, parts, has_seen_sizes=False):
-    """Raises a `ValueError` if the only input has sizes that the model's `call` cannot take.
+def _find_needed_sizes(model, x):
+    """Returns the shapes of the inputs that a model takes, `None` for sizes that may be others.
+
+    A sequential model was built for those of the first batch; only its layers say what they need.
+    """
+    shapes = [one.shape for one in batch_parts.find_inputs(model, x)]
+    if shapes and isinstance(model, keras.Sequential):
+        (shape,), spec = shapes, model.layers[0].input_spec
+        needed = {axis % len(shape) for axis in getattr(spec, "axes", None) or ()}
+        return [[size if place in needed else None for place, size in enumerate(shape)]]
+    return shapes
+
+
+def _compare_sizes(x, shapes):
+    """Raises a `ValueError` if inputs have other sizes than these, as far as both are known.
 
     Args:
-        model: A Keras model.
-        parts: List of specs of the inputs.
-        has_seen_sizes: Whether `None` stands for sizes that differ, not for those not known.
+        x: Nested specs of the inputs.
+        shapes: The shape of each of them, `None` for any size; `[]` if they are not known.
     """
-    inputs = getattr(model, "inputs", None) or []
-    is_plain = type(model).call.__module__.startswith("keras.")
-    if not len(inputs) == len(parts) == 1:
-        return
-    if not is_plain or not target_checks.has_plain_step(model):
-        return
-    expected, received = inputs[0].shape, tf.TensorShape(parts[0].shape)
-    if received.rank != len(expected):
-        return  # Keras adapts or refuses it.
-    wrong = [
-        other
-        for size, other in zip(expected[1:], received[1:], strict=True)
-        if size not in (None, other) and (other is not None or has_seen_sizes)
-    ]
-    if wrong:
-        varies = ", where sizes of its batches differ" if None in wrong else ""
+    parts = batch_parts.label_parts((x,))
+    for (name, part), expected in zip(parts.items(), shapes, strict=False):
+        received = tf.TensorShape(getattr(part, "shape", None))
+        if received.rank is None or _is_taken(received, expected):
+            continue
+        advice = ". The first axis is that of examples: a tf.data.Dataset needs `batch()`."
         raise ValueError(
-            f"`x` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
-            f"Received: x with shape={target_checks.show_shape(received)}{varies}"
+            f"`{name}` must have shape {target_checks.show_shape((None, *expected[1:]))}. "
+            f"Received: {name} with shape={target_checks.show_shape(received)}"
+            + (advice if received.rank < len(expected) else "")
         )
+
+
+def _is_taken(received, expected):
+    """Returns whether Keras takes an input, or adds or removes a last axis of 1."""
+    if received.rank == len(expected):
+        return received[1:].is_compatible_with(expected[1:])
+    if received.rank == len(expected) + 1:
+        return received[-1] in (1, None)
+    return received.rank == len(expected) - 1 and expected[-1] in (1, None)
+
+
+def _check_numbers_of_examples(spec):
+    """Raises a `ValueError` if the parts of a batch have other numbers of examples."""
+    shapes = batch_parts.label_shapes(spec).items()
+    known = {name: one[0] for name, one in shapes if one.rank and one[0] is not None}
+    if len(set(known.values())) > 1:
+        raise ValueError(
+            f"{' and '.join(f'`{name}`' for name in known)} must have as many examples in a batch. "
+            f"Received: {', '.join(f'{size} in {name}' for name, size in known.items())}"
+        )
+
+
+def _read_shape(words):
+    """Returns the shape that is written as `(4, 5)`."""
+    return [None if one == "None" else int(one) for one in re.findall(r"\d+|None", words)]
 
 
 def _is_array(part):

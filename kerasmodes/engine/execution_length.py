@@ -45,6 +45,7 @@ class ExecutionLength:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._joiner = self._selector = self._most_steps = None
+        self._callbacks = self._kind = None
 
     @property
     def asked(self) -> int | None:
@@ -61,28 +62,17 @@ class ExecutionLength:
         """Whether an execution ends with the epoch; otherwise it has K steps, as in Keras."""
         return self.is_joined or self._model.fits_epochs
 
-    def join_steps(
-        self, callbacks: keras.callbacks.CallbackList, kind: str, is_in_memory: bool
-    ) -> None:
-        """Lets executions have several steps of arrays, if no callback asks for each.
+    def follow_callbacks(self, callbacks: keras.callbacks.CallbackList, kind: str) -> None:
+        """Lets executions have several steps, as long as no callback asks for each.
 
         That is for modes that join steps, on one device, where no number of steps was given.
 
         Args:
-            callbacks: The callbacks, as they are from here on.
+            callbacks: The callbacks. When an epoch begins, they are asked again.
             kind: `"train"` or `"test"`.
-            is_in_memory: Whether the data are arrays.
         """
-        model = self._model
-        is_alone = model.distribute_strategy.num_replicas_in_sync == 1
-        joins = model.given_mode is not None and modes.MODES[model.mode].joins_steps
-        joins = joins and is_alone and is_in_memory and not model.has_asked_steps
-        if not joins or has_listener(callbacks, kind):
-            self._joiner = None
-        elif self._joiner is None:
-            self._joiner = StepJoiner(
-                lambda: getattr(getattr(model, f"{kind}_function"), "operations", set())
-            )
+        self._callbacks, self._kind = callbacks, kind
+        self._find_joiner()
 
     def follow_selector(self, selector: Any) -> None:
         """Lets executions be as long as a selector of modes wants them.
@@ -97,7 +87,8 @@ class ExecutionLength:
         self._most_steps = num_steps
 
     def begin_epoch(self) -> None:
-        """Leaves out of what is timed what happens between two epochs."""
+        """Finds again whether steps are joined; what happens between two epochs is not timed."""
+        self._find_joiner()
         if self._joiner:
             self._joiner.begin_epoch()
 
@@ -111,6 +102,18 @@ class ExecutionLength:
         if self.asked:
             return self.asked
         return min(self._find_free(source, has_run), self._most_steps or source.length)
+
+    def _find_joiner(self):
+        model, kind = self._model, self._kind
+        is_alone = model.distribute_strategy.num_replicas_in_sync == 1
+        joins = model.given_mode is not None and modes.MODES[model.mode].joins_steps
+        joins = joins and is_alone and self._callbacks is not None and not model.has_asked_steps
+        if not joins or has_listener(self._callbacks, kind):
+            self._joiner = None
+        elif self._joiner is None:
+            self._joiner = StepJoiner(
+                lambda: getattr(getattr(model, f"{kind}_function"), "operations", set())
+            )
 
     def _find_free(self, source, has_run):
         if self._joiner:

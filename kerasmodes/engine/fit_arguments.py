@@ -26,12 +26,18 @@ def list_validation_arguments(
 
 def is_validated(epoch: int, validation_freq: Any) -> bool:
     """Returns whether a fit validates at the end of an epoch; the first one is 0."""
-    if isinstance(validation_freq, int):
-        return (epoch + 1) % validation_freq == 0
     if isinstance(validation_freq, (list, tuple, set)):
         return epoch + 1 in validation_freq
+    return (epoch + 1) % validation_freq == 0
+
+
+def check_validation_freq(validation_freq: Any) -> None:
+    """Raises a `ValueError` unless epochs of validation are a number of them or a list."""
+    is_list = isinstance(validation_freq, (list, tuple, set))
+    if is_list or arguments.is_positive_integer(validation_freq):
+        return
     raise ValueError(
-        "`validation_freq` must be an integer or a list of epochs, which count from 1. "
+        "`validation_freq` must be a positive integer or a list of epochs, which count from 1. "
         f"Received: validation_freq={validation_freq!r}"
     )
 

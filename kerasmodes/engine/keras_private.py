@@ -38,8 +38,6 @@ try:
         convert_to_sliceable,
         train_validation_split,
     )
-    from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
-    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
     from keras.src.utils import tf_utils
     from keras.src.utils.traceback_utils import filter_traceback
 
@@ -100,7 +98,9 @@ ATTRIBUTES = {
     "a compiled model": "_compile_loss _compile_metrics _loss_tracker _initial_epoch "
     "_compile_config _distribute_strategy",
     "a built compiled loss": "_user_loss _user_loss_weights _flat_losses _metrics",
-    "a layer": "_losses",
+    "a functional model": "_nodes_by_depth",
+    "a layer": "_losses _outbound_nodes",
+    "a symbolic tensor": "_keras_history",
     "a metric": "_direction",
     "an optimizer": "_learning_rate _trainable_variables",
     "a loss": "_fn_kwargs",
@@ -232,6 +232,13 @@ def find_loss_trackers(model: keras.Model) -> list:
     return [model._loss_tracker, *(compiled_loss.metrics if compiled_loss is not None else [])]
 
 
+def find_consumers(model: keras.Model, tensor: Any) -> list:
+    """Returns the layers and operations of a functional model that take one of its inputs."""
+    nodes = {id(node) for some in model._nodes_by_depth.values() for node in some}
+    users = tensor._keras_history.operation._outbound_nodes
+    return [node.operation for node in users if id(node) in nodes]
+
+
 def find_all_metrics(model: keras.Model) -> list:
     """Returns all metrics that Keras finds in a model, also those that `metrics` leaves out."""
     found = [*model.metrics, *keras.Model.metrics.fget(model)]
@@ -296,14 +303,6 @@ def find_compile_arguments(model: keras.Model):
 def has_all_weights(model: keras.Model) -> bool:
     """Returns whether the model and all layers in it have their weights."""
     return all(layer.built for layer in model._flatten_layers())
-
-
-def finds_specs_from_batches(adapter: Any) -> bool:
-    """Returns whether an adapter's specs are of its first batches: `None` where their sizes differ.
-
-    `None` of a `tf.data.Dataset` says only that a size is not known.
-    """
-    return isinstance(adapter, (GeneratorDataAdapter, PyDatasetAdapter))
 
 
 def find_arrays(adapter: Any):

@@ -241,6 +241,8 @@ class ModesMixin(Trainer):
     def check_batch(self, x: Any, y: Any, sample_weight: Any, method: str) -> None:
         """Called before data are read, to refuse in words what the model cannot learn from.
 
+        It is called once more where a step has failed on a batch, with the sizes of that batch.
+
         This one refuses text for numbers, and targets and weights that Keras's own losses would
         broadcast, where the shape of the outputs is known. A class overrides it to say what its
         step needs.

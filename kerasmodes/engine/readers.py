@@ -17,6 +17,7 @@ import tensorflow as tf
 from kerasmodes import modes, replicas
 from kerasmodes.engine import (
     adapter_calls,
+    data_checks,
     datasets,
     execution_length,
     keras_private,
@@ -24,6 +25,7 @@ from kerasmodes.engine import (
     shard_checks,
     sources,
     super_batches,
+    value_ranges,
 )
 
 RAN_OUT = (
@@ -81,6 +83,7 @@ class Reader:
         self._pass, self._steps_seen = None, 0
         self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
+        self._ranges = []
         self._source = self._make_source()
 
     @property
@@ -151,6 +154,33 @@ class Reader:
         dataset = self.adapter.get_tf_dataset()
         if isinstance(dataset, tf.data.Dataset):
             self._source = self._make_batch_source(datasets.disable_autotuner(dataset))
+
+    def join_steps(self, callbacks: keras.callbacks.CallbackList, kind: str) -> None:
+        """Lets executions have several steps of arrays, as long as no callback asks for each.
+
+        Args:
+            callbacks: The callbacks.
+            kind: `"train"` or `"test"`.
+        """
+        if self.is_in_memory:
+            self.execution_length.follow_callbacks(callbacks, kind)
+
+    def check_values(self, ranges: list) -> None:
+        """Raises if the data hold numbers that are out of range, or as soon as they do.
+
+        Arrays are looked at now; a data set while it is read, where XLA would not look.
+
+        Args:
+            ranges: List of `value_ranges.ValueRange`.
+
+        Raises:
+            ValueError: If a number is out of range.
+        """
+        mode = modes.MODES[self._model.mode]
+        if self.is_in_memory:
+            value_ranges.check_values(ranges, self.arrays)
+        elif self.is_dense and (mode.jit_compile or mode.is_chosen_by_time):
+            self._ranges = ranges
 
     def select_mode_with(self, selector: Any, num_epochs: int, verbose: Any):
         """Lets executions be as long as a selector of modes wants them.
@@ -242,7 +272,7 @@ class Reader:
 
     @contextlib.contextmanager
     def catch_end(self):
-        """Ends an epoch where the data end, with Keras's warning."""
+        """Ends an epoch where the data end, with Keras's warning; explains what cannot be read."""
         try:
             yield
         except (StopIteration, tf.errors.OutOfRangeError):
@@ -251,6 +281,9 @@ class Reader:
             warnings.warn(RAN_OUT, stacklevel=2)
             self._pass = None
             self._calls.end_epoch()
+        except tf.errors.InvalidArgumentError as error:
+            data_checks.explain_uneven_batches(self.element_spec, error)
+            raise
 
     def executions(self, first_step: int = 0):
         """Yields, for each execution of an epoch, its first step, its last one, and a function.
@@ -325,7 +358,15 @@ class Reader:
         data = self._pass.take(num_steps)
         if self._source.is_stacked:
             self._shards.check(data)
-        return data
+            for super_batch, start, stop in data if self._ranges else ():
+                value_ranges.check_values(self._ranges, super_batch, slice(start, stop))
+            return data
+        return self._check_batches(data) if self._ranges else data
+
+    def _check_batches(self, iterator):
+        for batch in iterator:
+            value_ranges.check_values(self._ranges, batch, is_batch=True)
+            yield batch
 
     def _make_source(self):
         arrays = keras_private.find_arrays(self.adapter)

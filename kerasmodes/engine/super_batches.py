@@ -194,6 +194,12 @@ def is_dense(structure: Any) -> bool:
     return not _list_unfit(structure)
 
 
+def has_known_sizes(structure: Any) -> bool:
+    """Returns whether nested specs tell all sizes of dense batches but the number of examples."""
+    shapes = [spec.shape for spec in _tensor_specs(structure)]
+    return all(shape.rank is not None and shape[1:].is_fully_defined() for shape in shapes)
+
+
 def _list_unfit(structure):
     return [
         spec

@@ -42,20 +42,42 @@ def check_plain_step(model: keras.Model, y: Any, sample_weight: Any) -> None:
         )
     for target in keras.tree.flatten(y):
         check_numbers("y", target)
-    given = keras_private.find_given_losses(compiled_loss)[0]
-    outputs = _find_outputs(model)
-    losses, targets = keras.tree.flatten(given), keras.tree.flatten(y)
-    if not len(outputs) == len(targets) == len(losses):
-        return
-    if len(outputs) > 1 and any(isinstance(one, dict) for one in (given, y, sample_weight)):
-        return  # Names have an order of their own.
-    weights = keras.tree.flatten(sample_weight)
+    _check_names(model, keras_private.find_given_losses(compiled_loss)[0], y)
+    for name, loss, output, target, weight in pair_targets(model, y, sample_weight):
+        if isinstance(target, tf.TensorSpec):
+            _check_loss(name, loss, output, target, weight)
+
+
+def pair_targets(
+    model: keras.Model, y: Any, sample_weight: Any = None, outputs: list | None = None
+) -> list[tuple]:
+    """Returns the targets of a model whose step and losses are Keras's own, output by output.
+
+    Args:
+        model: A Keras model.
+        y: Nested specs of targets, or `None`.
+        sample_weight: Nested specs of weights, or `None`.
+        outputs: The shapes of the outputs, if the model does not know them yet.
+
+    Returns:
+        What the targets are called, their loss, the shape of the output, their spec, and that of
+        the weights or `None`. A list without entries where outputs are not known, or not as many.
+    """
+    compiled_loss = keras_private.find_compiled_loss(model) if model.compiled else None
+    outputs = outputs or _find_outputs(model)
+    if compiled_loss is None or y is None or not has_plain_step(model):
+        return []
+    names, given = _list_names(model), keras_private.find_given_losses(compiled_loss)[0]
+    losses = [given] * len(outputs) if not keras.tree.is_nested(given) else _sort(given, names)
+    targets, weights = _sort(y, names), _sort(sample_weight, names)
     weights = weights * len(outputs) if len(weights) == 1 else weights
     weights = weights if len(weights) == len(outputs) else [None] * len(outputs)
-    for loss, output, *specs in zip(losses, outputs, targets, weights, strict=True):
-        target, weight = (one if isinstance(one, tf.TensorSpec) else None for one in specs)
-        if target is not None:
-            _check_loss(loss, output, target, weight)
+    if not len(outputs) == len(targets) == len(losses):
+        return []
+    keys = names if isinstance(y, dict) else range(len(targets))
+    called = [f"y[{key!r}]" for key in keys] if keras.tree.is_nested(y) else ["y"]
+    weights = [one if isinstance(one, tf.TensorSpec) else None for one in weights]
+    return list(zip(called, losses, outputs, targets, weights, strict=True))
 
 
 def check_outputs(model: keras.Model, y: Any, y_pred: Any) -> None:
@@ -131,15 +153,64 @@ def show_shape(shape: Any) -> str:
     return f"[{', '.join(['batch', *sizes])}]"
 
 
-def _check_loss(loss, output, target, weight):
+def _check_names(model, losses, y):
+    """Raises if targets that have names have not those of the outputs.
+
+    An output without a loss needs no targets.
+    """
+    names = _list_names(model)
+    if not isinstance(y, dict):
+        _check_number(model, losses, y)
+    if not isinstance(y, dict) or not names:
+        return
+    if not keras.tree.is_nested(model.output):
+        raise ValueError(
+            f"`y` must be an array: the model has one output. Received: y with names {sorted(y)}"
+        )
+    has_named_losses = isinstance(losses, dict)
+    needed = {name for name in names if not has_named_losses or losses.get(name) is not None}
+    if not needed <= set(y) <= set(names):
+        raise ValueError(
+            f"`y` must have the names of the model's outputs, {sorted(names)}. "
+            f"Received: y with names {sorted(y)}"
+        )
+
+
+def _check_number(model, losses, y):
+    """Raises if there are not as many targets as outputs, or as outputs with a loss."""
+    num_outputs, num_targets = len(_find_outputs(model)), len(keras.tree.flatten(y))
+    num_losses = num_outputs
+    if keras.tree.is_nested(losses):
+        num_losses = sum(loss is not None for loss in keras.tree.flatten(losses))
+    if num_outputs > 1 and num_targets not in (num_losses, num_outputs):
+        raise ValueError(
+            f"`y` must hold an array for each of the {num_outputs} outputs, {_list_names(model)}. "
+            f"Received: {num_targets}"
+        )
+
+
+def _list_names(model):
+    """Returns the names of a functional model's outputs; `[]` of another."""
+    names = list(getattr(model, "output_names", ()))
+    return sorted(model.output) if names and isinstance(model.output, dict) else names
+
+
+def _sort(values, names):
+    """Returns nested values in the order of the outputs; `[]` if they have other names."""
+    if not isinstance(values, dict):
+        return keras.tree.flatten(values)
+    return [values[name] for name in names] if set(values) == set(names) else []
+
+
+def _check_loss(name, loss, output, target, weight):
     """Raises if the loss of one output would compare a target with other examples' outputs."""
     if _is_elementwise(loss):
-        check_targets(target, weight, output)
+        check_targets(target, weight, output, name)
     elif target.shape.rank == 1 and output[1:] == (1,) and _broadcasts(loss):
         raise ValueError(
-            "`y` must have the shape of the model's output, [batch, 1]: "
+            f"`{name}` must have the shape of the model's output, [batch, 1]: "
             f"{type(loss).__name__} compares each target with each output otherwise. "
-            "Received: y with shape=[batch]"
+            f"Received: {name} with shape=[batch]"
         )
 
 

@@ -87,6 +87,7 @@ class Trainer:
         epochs = fit_arguments.limit_epochs(epochs)
         fit_arguments.check_batch_size(batch_size)
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
+        fit_arguments.check_validation_freq(validation_freq)
         fit_arguments.check_callbacks(callbacks)
         data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
         data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")
@@ -110,7 +111,7 @@ class Trainer:
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
-        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
+        reader.join_steps(callbacks, "train")
         self.stop_training = False
         self._watch_outputs(callbacks, reader)  # Before the steps are made, which it changes.
         self.make_train_function()
@@ -170,7 +171,7 @@ class Trainer:
         self._build_for(reader)
         reader.reset()
         callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
-        reader.execution_length.join_steps(callbacks, "test", reader.is_in_memory)
+        reader.join_steps(callbacks, "test")
         self.make_test_function()
         _match_reader(self.test_function, reader)
         self.stop_evaluating = False
@@ -249,8 +250,6 @@ class Trainer:
     def _train_epoch(self, progress):
         """Runs the executions of an epoch; those that are left, of one that is resumed."""
         reader, callbacks = progress.reader, progress.callbacks
-        # Again: a callback may have begun to listen.
-        reader.execution_length.join_steps(callbacks, "train", reader.is_in_memory)
         with reader.catch_end():
             for first, last, read in reader.executions(progress.step):
                 callbacks.on_train_batch_begin(first)
@@ -270,6 +269,7 @@ class Trainer:
             data = {**arguments, "steps_per_epoch": arguments["steps"]}
             del data["steps"]
             reader = arguments["_use_cached_eval_dataset"] = Reader(self, **data)
+            data_checks.check_reader(self, reader, "evaluate")
             progress.set_validation_reader(reader)
         logs = self.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
         return {f"val_{name}": value for name, value in logs.items()}

@@ -134,6 +134,11 @@ def test_a_py_dataset_without_end_needs_steps():
         ({"steps_per_epoch": 1.5}, "`steps_per_epoch` must be a positive integer"),
         ({"steps_per_epoch": -1}, "Received: steps_per_epoch=-1"),
         ({"validation_steps": -1}, "`validation_steps` must be a positive integer"),
+        (
+            {"validation_freq": 0},
+            "`validation_freq` must be a positive integer or a list of epochs",
+        ),
+        ({"validation_freq": 1.5}, "Received: validation_freq=1.5"),
         ({"validation_split": 1.5}, r"`validation_split` must be a number in \[0, 1\). Received"),
     ],
 )
@@ -243,13 +248,120 @@ class Widths(keras.utils.PyDataset):
 
 
 @pytest.mark.parametrize("form", ["generator", "PyDataset"])
-def test_batches_whose_widths_differ_are_refused_before_the_first_step(form):
+def test_the_batch_whose_width_differs_is_refused(form):
     model = make_functional()
     data = Widths() if form == "PyDataset" else ((X[:4, :width], Y[:4]) for width in (3, 2))
-    words = r"`x` must have shape \[batch, 3\]. Received: x with shape=\[batch, \?\], where sizes"
+    words = r"`x` must have shape \[batch, 3\]. Received: x with shape=\[batch, 2\]\n"
     with pytest.raises(ValueError, match=words):
         model.fit(data, verbose=0)
-    assert int(model.optimizer.iterations.numpy()) == 0
+    assert int(model.optimizer.iterations.numpy()) == 1
+
+
+class TwoParts(keras.utils.PyDataset):
+    """The third batch has other sizes than the two by which Keras knows them."""
+
+    num_batches = 3
+
+    def __init__(self, x=X[:4], y=Y[:4]):
+        super().__init__()
+        self.last = x, y
+
+    def __getitem__(self, index):
+        return self.last if index == 2 else (X[:4], Y[:4])
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"),
+    [
+        ("eager", "generator"),
+        ("graph", "PyDataset"),
+        *(
+            pytest.param(mode, form, marks=pytest.mark.sweep)
+            for mode in ("graph", "xla", "fused")
+            for form in ("generator", "PyDataset")
+            if (mode, form) != ("graph", "PyDataset")
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        ({"x": X[:4, :2]}, r"`x` must have shape \[batch, 3\] in all .* x with shape=\[batch, 2\]"),
+        ({"y": THREE[:4]}, r"`y` must have shape \[batch, 1\] in all .* y with shape=\[batch, 3\]"),
+    ],
+)
+def test_sizes_that_change_after_two_batches_are_named(mode, form, batch, words):
+    model, data = make_regressor(mode), TwoParts(**batch)
+    with pytest.raises(ValueError, match=words) as raised:
+        model.fit(data if form == "PyDataset" else (data[i] for i in range(3)), verbose=0)
+    assert "yielded an element of shape" in str(raised.value.__context__)
+
+
+def test_parts_of_one_shape_are_named_together():
+    inputs = keras.Input((1,))
+    model = km.Model(inputs, DENSE(1)(inputs))
+    model.compile("sgd", "mse", mode="eager")
+    with pytest.raises(
+        ValueError, match=r"`x` or `y` must .* Received: x or y with shape=\[batch, "
+    ):
+        model.fit(((Y[:2], THREE[:2] if i == 2 else Y[:2]) for i in range(3)), verbose=0)
+
+
+def test_a_sequential_model_takes_sequences_of_other_lengths_than_its_first_ones():
+    model = km.Sequential([keras.layers.SimpleRNN(2), DENSE(1)])
+    model.compile("sgd", "mse", mode="eager")
+    model.fit(np.ones((4, 5, 1)), Y[:4], verbose=0)
+    assert model.predict(np.ones((4, 6, 1)), verbose=0).shape == (4, 1)
+    with pytest.raises(ValueError, match=r"`x` must have shape .*, 1\]. Received: x .*, 5, 2\]"):
+        model.predict(np.ones((4, 5, 2)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "make", [make_functional, lambda: km.Sequential([keras.Input((3,)), DENSE(1)])]
+)
+def test_examples_without_an_axis_for_them_are_refused(make):
+    model = make()
+    model.compile("sgd", "mse", mode="eager")
+    words = r"`x` must have shape \[batch, 3\]. Received: x with shape=\[batch\]. The first axis is"
+    for data in (batches(X, Y).unbatch(), tf.data.Dataset.from_tensors((X[0], Y[0]))):
+        with pytest.raises(ValueError, match=words):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=words):
+        model.predict(X[0], verbose=0)
+    with pytest.raises(ValueError, match=r"Received: x with shape=\[batch, 3, 2\]"):
+        model.predict(np.ones((4, 3, 2)), verbose=0)
+    assert model.predict(X[:, :, np.newaxis], verbose=0).shape == (12, 1)
+
+
+def test_inputs_of_one_number_need_no_axis_for_it():
+    inputs = keras.Input((1,))
+    model = km.Model(inputs, DENSE(1)(inputs))
+    model.compile("sgd", "mse", mode="eager")
+    assert model.predict(X[:, 0], verbose=0).shape == (12, 1)
+
+
+@pytest.mark.parametrize("mode", ["eager", "xla", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_parts_with_other_numbers_of_examples_are_named(mode):
+    model = make_regressor(mode)
+    words = "`x` and `y` must have as many examples in a batch. Received: 4 in x, 2 in y"
+    with pytest.raises(ValueError, match=words):
+        model.fit(((X[:4], Y[:2]) for _ in range(2)), verbose=0)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_inputs_are_checked_one_by_one(names):
+    inputs = [keras.Input((3,), name=names[0]), keras.Input((2,), name=names[1])]
+    model = km.Model(inputs, DENSE(1)(keras.layers.Concatenate()(inputs)))
+    model.compile("sgd", "mse", mode="eager")
+    model.fit([X, X[:, :2]], Y, verbose=0)
+    model.fit(dict(zip(names, (X, X[:, :2]), strict=True)), Y, verbose=0)
+    with pytest.raises(
+        ValueError, match=r"`x\[1\]` must have shape \[batch, 2\]. Received: x\[1\] w"
+    ):
+        model.fit([X, X], Y, verbose=0)
+    words = rf"`x\['{names[1]}'\]` must have shape \[batch, 2\]. Received: x\['{names[1]}'\] with"
+    with pytest.raises(ValueError, match=words):
+        model.predict(dict.fromkeys(names, X), verbose=0)
 
 
 def test_a_data_set_of_unknown_width_trains():
@@ -268,3 +380,17 @@ def test_complex_inputs_are_refused_where_a_model_takes_real_ones():
     model.compile(mode="eager")
     predicted = model.predict((X + 1j).astype("complex64"), verbose=0)
     np.testing.assert_allclose(predicted, X, 1e-6)
+
+
+def test_an_input_may_be_left_out_and_others_are_still_checked():
+    inputs = [keras.Input((2,), optional=True, name="a"), keras.Input((3,), name="b")]
+
+    class Second(keras.layers.Layer):
+        def call(self, first, second):
+            return second
+
+    model = km.Model(inputs, DENSE(1)(Second()(*inputs)))
+    model.compile("sgd", "mse", mode="eager")
+    model.fit([None, X], Y, verbose=0)
+    with pytest.raises(ValueError, match=r"`x\[1\]` must have shape \[batch, 3\]"):
+        model.fit([None, X[:, :2]], Y, verbose=0)

@@ -101,16 +101,67 @@ def test_several_outputs_are_checked_one_by_one():
     model = km.Model(inputs, [DENSE(1)(inputs), DENSE(3)(inputs)])
     model.compile("sgd", ["mse", "mse"], mode="eager")
     model.fit(X, [Y, THREE], verbose=0)
-    with pytest.raises(ValueError, match=r"output, \[batch, 3\]. Received: y with .*\[batch, 1\]"):
+    with pytest.raises(
+        ValueError, match=r"output, \[batch, 3\]. Received: y\[1\] with .*\[batch, 1\]"
+    ):
         model.fit(X, [Y, Y], verbose=0)
 
 
-def test_outputs_by_name_are_left_to_keras():
+@pytest.mark.parametrize("form", [dict, list])
+def test_outputs_are_checked_by_name(form):
     inputs = keras.Input((3,))
     outputs = [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)]
-    model = km.Model(inputs, dict(zip("ba", outputs, strict=True)))
+    model = km.Model(inputs, outputs if form is list else dict(zip("ba", outputs, strict=True)))
     model.compile("sgd", {"b": "mse", "a": "mse"}, mode="eager")
     model.fit(X, {"b": THREE, "a": Y}, verbose=0)
+    with pytest.raises(
+        ValueError, match=r"`y\['b'\]` must have .* \[batch, 3\]. Received: y\['b'\] w"
+    ):
+        model.fit(X, {"b": Y, "a": Y}, verbose=0)
+    for y, names in (({"b": THREE, "c": Y}, "b', 'c"), ({"b": THREE}, "b"), ({}, "")):
+        words = r"`y` must have the names of the model's outputs, \['a', 'b'\]. Received: y with "
+        with pytest.raises(ValueError, match=words + rf"names \['?{names}'?\]"):
+            model.fit(X, y, verbose=0)
+
+
+def test_an_output_without_a_loss_needs_no_targets():
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, {"b": DENSE(3)(inputs), "a": DENSE(1)(inputs)})
+    model.compile("sgd", {"b": None, "a": "mse"}, mode="eager")
+    alone = model.evaluate(X, {"a": Y}, verbose=0)
+    assert alone == model.evaluate(X, {"a": Y, "b": THREE}, verbose=0)
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_weights_have_the_names_of_a_list_of_outputs_too(mode):
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, [DENSE(3, name="b")(inputs), DENSE(1, name="a")(inputs)])
+    model.compile("sgd", {"b": "mse", "a": "mse"}, mode=mode)
+    y, weights = {"b": THREE, "a": Y}, {"b": np.arange(12.0), "a": np.ones(12)}
+    listed = model.evaluate(X, [THREE, Y], sample_weight=[*weights.values()], verbose=0)
+    named = model.evaluate(X, y, sample_weight=weights, verbose=0)
+    assert named == listed != model.evaluate(X, y, verbose=0)
+
+
+def test_there_are_as_many_targets_as_outputs():
+    inputs = keras.Input((3,))
+    model = km.Model(inputs, [DENSE(1, name="b")(inputs), DENSE(1, name="a")(inputs)])
+    model.compile("sgd", "mse", mode="eager")
+    with pytest.raises(
+        ValueError, match=r"`y` must hold an array for .* 2 outputs, \['b', 'a'\]. .*: 1$"
+    ):
+        model.fit(X, Y, verbose=0)
+    model.compile("sgd", ["mse", None], mode="eager")
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    nested = km.Model(inputs, {"c": model.outputs, "d": DENSE(1)(inputs)})
+    nested.compile("sgd", "mse", mode="eager")
+    assert np.isfinite(nested.evaluate(X, {"c": [Y, Y], "d": Y}, verbose=0)).all()
+
+
+def test_targets_of_the_only_output_have_no_name():
+    words = r"`y` must be an array: the model has one output. Received: y with names \['dense"
+    with pytest.raises(ValueError, match=words):
+        make_functional().fit(X, {"dense": Y}, verbose=0)
 
 
 def test_a_step_of_the_user_s_own_knows_its_targets():

@@ -17,6 +17,7 @@ from kerasmodes.engine import (
     replication,
     super_batches,
 )
+from kerasmodes.engine.executors import step_errors
 
 
 class Executor:
@@ -34,14 +35,16 @@ class Executor:
     Attributes:
         step: The model's function of one batch.
         runner: What runs a function of one batch on the replicas.
+        errors: What explains the errors of the step.
     """
 
     def __init__(self, model: keras.Model, kind: str, mode: str) -> None:
         self.model, self.kind, self.mode = model, kind, mode
         self.step = getattr(model, f"{kind}_step")
         if kind != "predict":
-            self.step = _check_logs(_explain_unpacking(self.step, kind), kind)
+            self.step = _check_logs(self.step, kind)
         self.runner = replication.find_runner(model, kind)
+        self.errors = step_errors.StepErrors(model, kind)
         self._rates = optimizers.list_rates(model)
 
     @property
@@ -119,7 +122,8 @@ class Executor:
         return self.model.output_watch.take_logs(functools.reduce(merge, steps))
 
     def _run_batch(self, batch):
-        return self.run_watched_step(batch, self.watched)
+        with self.errors.explain(batch):
+            return self.run_watched_step(batch, self.watched)
 
     def _run_next(self, iterator):
         return self._run_batch(super_batches.convert_batch(next(iterator)))
@@ -160,24 +164,6 @@ class Executor:
         return tf.function(
             step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
         )
-
-
-def _explain_unpacking(step, kind):
-    """Returns the step, which says what it was given where that cannot be unpacked in a graph."""
-
-    def run_step(batch):
-        try:
-            return step(batch)
-        except tf.errors.OperatorNotAllowedInGraphError as error:
-            if not tf.is_tensor(batch) or "Iterating over" not in str(error):
-                raise
-            raise TypeError(
-                f"`{kind}_step` must not unpack or iterate over a batch of inputs alone. Received: "
-                f"a tensor with shape={tuple(batch.shape)}, since y=None. Give `y`, or use "
-                "keras.utils.unpack_x_y_sample_weight(data)."
-            ) from error
-
-    return run_step
 
 
 def _check_logs(step, kind):

@@ -6,6 +6,7 @@ steps of other data, as a function of the batch or of the iterator.
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,20 +55,32 @@ class GraphExecutor(executor.Executor):
         with xla_errors.explain_xla_error(self.mode):
             if not isinstance(batches, list):
                 return super().run(batches)
-            loops_of_ranges = ((self._find_loops(one), one) for one in batches)
-            return self.find_outputs(
-                output for loop, one in loops_of_ranges for output in loop.run(one)
-            )
+            return self.find_outputs(itertools.chain.from_iterable(map(self._run_range, batches)))
+
+    def _run_range(self, batch_range):
+        with self.errors.explain(batch_range.super_batch, is_stacked=True):
+            yield from self._find_loops(batch_range).run(batch_range)
 
     def _run_next(self, iterator):
         if not self.runner.is_alone:
             return self._run_as_range(next(iterator))
-        # Within a graph, a batch has no more shape than its data set tells; some layers need more.
-        # As in Keras, a prediction is traced with the batch itself.
-        if isinstance(iterator, tf.data.Iterator) and self.kind != "predict":
-            return self._step_on_iterator(iterator, self.watched)
+        if self._reads_in_graph(iterator):
+            with self.errors.explain(iterator.element_spec):
+                return self._step_on_iterator(iterator, self.watched)
         batch = super_batches.remove_optionals(next(iterator))
-        return self._step_on_batch(batch, self.watched)
+        with self.errors.explain(batch):
+            return self._step_on_batch(batch, self.watched)
+
+    def _reads_in_graph(self, iterator):
+        """Returns whether the graph of a step takes its batch itself.
+
+        There, a batch has no more shape than its data set tells. Some layers need more, and so does
+        an error that is to name it. XLA compiles for a batch's sizes, and as in Keras, a prediction
+        is traced with the batch itself.
+        """
+        is_of_data_set = isinstance(iterator, tf.data.Iterator) and self.kind != "predict"
+        has_known_sizes = is_of_data_set and super_batches.has_known_sizes(iterator.element_spec)
+        return has_known_sizes and not self._jit_compile
 
     def _run_as_range(self, batch):
         outputs = self.run(super_batches.make_range(batch, self.mode))

@@ -130,7 +130,7 @@ def test_a_step_that_returns_no_dictionary_is_told_so(mode, logs, received):
         model.evaluate(np.ones((2, 1)), verbose=0)
 
 
-@pytest.mark.parametrize("mode", ["graph", "fused"])
+@pytest.mark.parametrize("mode", ["eager", "graph", "fused"])
 def test_a_step_that_unpacks_inputs_alone_is_told_what_it_got(mode):
     class OwnStep(km.Model):
         def train_step(self, data):
@@ -144,7 +144,7 @@ def test_a_step_that_unpacks_inputs_alone_is_told_what_it_got(mode):
     for method, name in ((model.fit, "train_step"), (model.evaluate, "test_step")):
         words = f"`{name}` must not unpack .* Received: a tensor with shape=.*, 3., since y=None"
         with pytest.raises(TypeError, match=words):
-            method(np.ones((4, 3), "float32"), batch_size=2, verbose=0)
+            method(np.ones((6, 3), "float32"), batch_size=3, verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Tests of what is said of a batch that a step cannot take."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+X, Y = km.data.sums(num_samples=4, num_features=3, seed=1)
+WIDE = np.repeat(X, 2, axis=1)
+
+
+class Subclassed(km.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class OwnStep(Subclassed):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = km.average_loss(tf.square(self(x) - y)[:, 0])
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+def make_functional():
+    inputs = keras.Input((3,))
+    return km.Model(inputs, keras.layers.Dense(1)(inputs))
+
+
+def make_sequential():
+    return km.Sequential([keras.layers.Dense(1)])
+
+
+def read(*batches):
+    """Returns a data set that does not tell sizes."""
+    signature = tf.TensorSpec([None, None]), tf.TensorSpec([None, None])
+    return tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
+
+
+MODELS = (make_functional, make_sequential, Subclassed, OwnStep)
+FIRST = [("graph", OwnStep), ("graph", make_functional), ("fused", Subclassed)]
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize(
+    ("mode", "make"),
+    [
+        pytest.param(mode, make, marks=[] if (mode, make) in FIRST else pytest.mark.sweep)
+        for mode in ("eager", "graph", "xla", "fused", "auto")
+        for make in MODELS
+    ],
+)
+def test_a_width_that_changes_in_a_data_set_is_named(mode, make):
+    model = make()
+    model.compile("sgd", "mse", mode=mode)
+    words = r"`x` must have shape \[batch, 3\].* Received: x with shape=\[batch, 6\]"
+    with pytest.raises(ValueError, match=words) as raised:
+        model.fit(read((X, Y), (X, Y), (WIDE, Y)), verbose=0)
+    assert raised.value.__notes__[0].startswith("The step raised ")
+    assert raised.value.__context__ is not None  # The cause, of which Keras shows nothing.
+    if make is not OwnStep:
+        with pytest.raises(ValueError, match=words):
+            model.evaluate(read((X, Y), (WIDE, Y)), verbose=0)
+    with pytest.raises(ValueError, match=words):
+        model.predict(read((X, Y), (WIDE, Y)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "mode", ["graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "xla"))]
+)
+def test_a_loop_for_all_sizes_names_those_that_do_not_fit(mode):
+    model = make_functional()
+    model.compile("sgd", "mse", mode=mode, steps_per_execution=2)
+    batches = [(X[:size], Y[:size]) for size in (4, 4, 3, 3, 2, 2)]
+    with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 3\].*shape=\[batch, 6\]"):
+        model.fit(read(*batches, (WIDE, Y)), verbose=0)
+
+
+def test_a_sequence_that_fails_for_another_reason_keeps_its_error():
+    class Failing(Subclassed):
+        def call(self, x):
+            tf.debugging.assert_less(x, 1e6, "too large")
+            return self.dense(tf.reduce_mean(x, axis=1, keepdims=True))
+
+    model = Failing()
+    model.compile("sgd", "mse", mode="graph")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too large"):
+        model.fit(read((X, Y), (WIDE, Y), (1e7 * np.hstack([X, X, X]), Y)), verbose=0)
+
+
+def test_a_step_by_hand_is_told_the_same():
+    model = Subclassed()
+    model.compile("sgd", "mse", mode="graph")
+    model.train_on_batch(X, Y)
+    with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 3\], as a batch before it"):
+        model.train_on_batch(WIDE, Y)
+
+
+def test_an_error_of_python_s_in_a_function_of_the_step_stays():
+    def unpack(values):
+        first, second = values
+        return first + second
+
+    model = Subclassed()
+    model.train_step = lambda data: {"loss": unpack([1.0, 2.0, 3.0])}
+    model.compile("sgd", mode="eager")
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        model.fit(X, verbose=0)
