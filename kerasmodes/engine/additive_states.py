@@ -71,7 +71,7 @@ def has_example_values(wrapper: Any) -> bool:
     """Returns whether a loss or metric wraps a function of Keras with one value an example."""
     function, arguments = keras_private.find_wrapped_function(wrapper)
     is_keras = all(
-        getattr(one, "__module__", "").startswith("keras.") for one in (wrapper, function)
+        (getattr(one, "__module__", None) or "").startswith("keras.") for one in (wrapper, function)
     )
     is_listed = getattr(function, "__name__", None) in BY_EXAMPLE
     return is_keras and is_listed and arguments.get("axis", -1) == -1

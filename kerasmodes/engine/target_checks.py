@@ -220,7 +220,7 @@ def _is_elementwise(loss):
         loss = _get_loss(loss)
     if isinstance(loss, keras.losses.Loss):
         loss = keras_private.find_wrapped_function(loss)[0]
-    is_keras = getattr(loss, "__module__", "").startswith("keras.")
+    is_keras = (getattr(loss, "__module__", None) or "").startswith("keras.")
     return is_keras and getattr(loss, "__name__", None) in ELEMENTWISE
 
 

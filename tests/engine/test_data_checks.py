@@ -394,3 +394,17 @@ def test_an_input_may_be_left_out_and_others_are_still_checked():
     model.fit([None, X], Y, verbose=0)
     with pytest.raises(ValueError, match=r"`x\[1\]` must have shape \[batch, 3\]"):
         model.fit([None, X[:, :2]], Y, verbose=0)
+
+
+def test_a_class_of_a_program_without_a_name_is_trained():
+    program = """
+class Network(km.Model):
+    def call(self, x, training=None):
+        return super().call(x, training=training)
+"""
+    names = {"km": km, "__builtins__": __builtins__}
+    exec(program, names)
+    inputs = keras.Input((3,))
+    model = names["Network"](inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mean_squared_error", mode="eager")
+    assert model.fit(np.ones((4, 3)), np.ones((4, 1)), verbose=0).history["loss"]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from kerasmodes import modes
 from kerasmodes.engine import (
     keras_private,
+    loss_scaling,
     optimizers,
     output_watch,
     replication,
@@ -44,6 +45,8 @@ class Executor:
         if kind != "predict":
             self.step = _check_logs(self.step, kind)
         self.runner = replication.find_runner(model, kind)
+        if kind == "train" and self.runner.is_alone:
+            self.step = loss_scaling.warn_of_unscaled_loss(self.step, model)
         self.errors = step_errors.StepErrors(model, kind)
         self._rates = optimizers.list_rates(model)
 
