@@ -86,12 +86,12 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     def search(flags: jsonargparse.Namespace) -> "keras_tuner.Tuner":
         import keras_tuner
 
-        km.tuning.batch_size.check_sizes("batch_sizes", flags.batch_sizes)
+        sizes = km.tuning.ranges.read_sizes("batch_sizes", flags.batch_sizes)
         settings = {"name": flags.data, **pick(flags, data_flags)}
         # Each trial reads them from the first epoch on, as `train` does.
         make_images = functools.partial(km.data.images, **settings, seed=flags.seed)
         with name_flag("name", "data"):
-            images = make_images(batch_size=max(flags.batch_sizes))  # Raises if none is so large.
+            images = make_images(batch_size=max(sizes))  # Raises if none is so large.
             with name_flag("split", "test_split"):
                 test_images = km.data.images(**{**settings, "split": flags.test_split})
         metrics = km.callbacks.GenerationMetrics(
