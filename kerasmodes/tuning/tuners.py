@@ -8,11 +8,13 @@ import json
 import os
 import pathlib
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import tensorflow as tf
 from keras_tuner.errors import FatalValueError
 
@@ -28,6 +30,8 @@ from kerasmodes.tuning import (
     workers,
 )
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
+
+LARGEST_POINT = 1 - 1e-6  # In the interval [0, 1) of keras-tuner's hyperparameters.
 
 
 class _SearchTuner(shared_search.SharedSearch):
@@ -105,7 +109,20 @@ class _GridSearch(_SearchTuner, keras_tuner.GridSearch):
 
 
 class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
-    pass
+    """Bayesian optimization that keeps ints in their range, and its own advice to itself."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # At 1, keras-tuner's `Int` without a step is its largest value and 1.
+        self.oracle._get_hp_bounds = lambda: np.array(
+            [[0, LARGEST_POINT] for _ in self.oracle._nonfixed_space()]
+        )
+
+    def search(self, *args, **kwargs):
+        with warnings.catch_warnings():
+            # scikit-learn's advice on the range of a kernel, which is keras-tuner's.
+            warnings.filterwarnings("ignore", "The optimal value found for dimension")
+            super().search(*args, **kwargs)
 
 
 class _Hyperband(_SearchTuner, keras_tuner.Hyperband):

@@ -6,6 +6,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import scipy.optimize
 import tensorflow as tf
 from tiny_searches import (
     NUM_FEATURES,
@@ -343,6 +344,27 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
 def test_bayesian_search_finishes(tmp_path):
     # The third trial is the first that is not drawn at random.
     assert list_statuses(search_sums(tmp_path, "bayesian", epochs=1)) == ["COMPLETED"] * 3
+
+
+def test_bayesian_search_draws_no_int_above_its_range(tmp_path, monkeypatch):
+    class Widths(keras_tuner.HyperModel):
+        def build(self, hp):
+            hp.Int("width", 1, 80_000, sampling="log")
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+        def fit(self, hp, model, *args, **kwargs):
+            return -hp["width"]
+
+    minimize = scipy.optimize.minimize
+
+    def find_end(function, x0, bounds, **kwargs):
+        if "jac" in kwargs:  # It fits the model of the scores.
+            return minimize(function, x0, bounds=bounds, **kwargs)
+        return scipy.optimize.OptimizeResult(x=bounds[:, 1], fun=0.0)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", find_end)
+    tuner = km.tuning.search(Widths(), "bayesian", max_trials=3, epochs=1, directory=tmp_path)
+    assert tuner.get_best_hyperparameters()[0]["width"] == 80_000
 
 
 @pytest.mark.parametrize(
