@@ -83,10 +83,11 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
 
         Raises:
             ValueError: If `batch_size` is given, or two choices hold all examples.
-            TypeError: If `x` cannot be batched.
+            TypeError: If `x` cannot be batched, or the model has no modes to choose from.
         """
         batch_size = hp.Choice("batch_size", list(self.choices))
         if self.modes:
+            _check_has_modes(model)
             model.set_mode(hp.Choice("mode", list(self.modes)))
         # Keras's own signature: a model's `fit` may take anything and pass it to Keras.
         given = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
@@ -165,6 +166,14 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         # `rebatch` loses the length, and Keras warns when such a data set ends.
         length = tf.data.experimental.assert_cardinality(-(-count // batch_size))
         return batches.apply(length)
+
+
+def _check_has_modes(model):
+    if not hasattr(model, "set_mode"):
+        raise TypeError(
+            "`modes` needs a model with modes: build a km.Model, or return km.with_modes(model). "
+            f"Received: a {type(model).__name__}"
+        )
 
 
 def _count_examples(dataset):
