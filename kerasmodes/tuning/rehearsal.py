@@ -39,7 +39,7 @@ def rehearse(
     has_further_logs: bool,
     given: Collection[str] = (),
 ) -> None:
-    """Trains one step of a model of the search, in eager mode and without callbacks.
+    """Trains one step of a model of the search without callbacks; in eager mode on one device.
 
     A hypermodel's own `fit` that calls no `fit` is left out: it could not be ended after a step.
 
@@ -109,7 +109,8 @@ def _build(tuner, hp):
 
 
 def _run_step(tuner, hp, model, arguments):
-    model.run_eagerly = True
+    if tuner.distribution_strategy is None:  # Some strategies warn of eager steps.
+        model.run_eagerly = True
     with _limit_fit():
         results = tuner.hypermodel.fit(hp, model, **arguments)
     return getattr(results, "history", results)
@@ -133,6 +134,9 @@ def _limit_fit():
 def _check_objective(objective, logs, has_further_logs):
     is_found = not isinstance(logs, dict) or objective.has_value(logs)
     if not is_found and not has_further_logs:
+        is_missing = objective.name.startswith("val_") and not any(n[:4] == "val_" for n in logs)
+        hint = ". Give `validation_data` or `validation_split`" if is_missing else ""
         raise ValueError(
-            f"`objective` must be one of {', '.join(logs)}. Received: objective={objective.name!r}"
+            f"`objective` must be one of {', '.join(logs)}. "
+            f"Received: objective={objective.name!r}{hint}"
         )

@@ -4,6 +4,7 @@ Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search
 `results.py`.
 """
 
+import inspect
 import json
 import os
 import pathlib
@@ -242,7 +243,8 @@ def search(
     arguments.check_positive_numbers(worker_timeout=worker_timeout)
     arguments.check_seed(seed, can_be_none=True)
     arguments.check_folder("directory", directory)
-    search_arguments.check_fit_arguments(hypermodel, fit_arguments)
+    own_names = inspect.signature(search).parameters
+    search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
     objective = search_arguments.resolve_objective(objective, hypermodel)
     given = [] if hyperparameters is None else [one.name for one in hyperparameters.space]
     description = folders.describe_search(

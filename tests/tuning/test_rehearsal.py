@@ -58,3 +58,12 @@ def test_a_fit_of_ones_own_has_a_list_of_callbacks(tmp_path):
     assert [trial.score for trial in tuner.oracle.trials.values()] == [1, 2]
     # A loop of one's own cannot be ended after a step: it is not rehearsed.
     assert len(fits) == 2
+
+
+@pytest.mark.slow
+def test_on_replicas_nothing_is_warned_of(two_replicas, tmp_path, caplog):
+    space = make_space(optimizer="sgd", batch_size=4)
+    arguments = {"max_trials": 1, "epochs": 1, "hyperparameters": space, "mode": "graph"}
+    tuner = search_sums(tmp_path, distribution_strategy=two_replicas, **arguments)
+    assert list_statuses(tuner) == ["COMPLETED"]
+    assert "eagerly" not in caplog.text

@@ -91,9 +91,22 @@ def test_each_trial_writes_files_of_its_own(tmp_path):
 
 
 def test_an_unknown_argument_is_named_before_the_search(tmp_path):
-    with pytest.raises(ValueError, match="of `search` or of `fit`. Received: max_trails=int"):
+    words = "of `search` or of `fit`. Received: max_trails=int. Did you mean 'max_trials'"
+    with pytest.raises(ValueError, match=words):
         search_sums(tmp_path, max_trails=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_in_the_place_of_a_hypermodel_is_named_before_the_search(tmp_path):
+    with pytest.raises(TypeError, match="`hypermodel` must be a .*Received: a SumRegressor"):
+        km.tuning.search(km.SumRegressor(), directory=tmp_path, **make_sums())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_objective_on_validation_data_that_are_missing_says_so(tmp_path):
+    words = "`objective` must be one of loss.*'val_loss'. Give `validation_data` or `validation_spl"
+    with pytest.raises(ValueError, match=words):
+        search_sums(tmp_path, validation_split=0.0)
 
 
 class Refuse(km.SumRegressor):
