@@ -17,6 +17,7 @@ import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
+from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
@@ -110,14 +111,26 @@ class _GridSearch(_SearchTuner, keras_tuner.GridSearch):
 
 
 class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
-    """Bayesian optimization that keeps ints in their range, and its own advice to itself."""
+    """Bayesian optimization whose draws are within their ranges, and follow from the trials so far.
+
+    Checked with keras-tuner 1.4.8.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # At 1, keras-tuner's `Int` without a step is its largest value and 1.
-        self.oracle._get_hp_bounds = lambda: np.array(
-            [[0, LARGEST_POINT] for _ in self.oracle._nonfixed_space()]
-        )
+        oracle, populate_space = self.oracle, self.oracle.populate_space
+
+        def draw(trial_id):
+            # A process that resumes would begin its random numbers again.
+            oracle._random_state = np.random.RandomState(oracle.seed + len(oracle.trials))
+            return populate_space(trial_id)
+
+        def find_bounds():
+            # At 1, an `Int` without a step is 1 above its range.
+            space = oracle._nonfixed_space()
+            return np.array([[0, LARGEST_POINT if isinstance(hp, Int) else 1] for hp in space])
+
+        oracle.populate_space, oracle._get_hp_bounds = draw, find_bounds
 
     def search(self, *args, **kwargs):
         with warnings.catch_warnings():

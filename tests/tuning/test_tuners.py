@@ -1,5 +1,6 @@
 """Tests of `km.tuning.search`: what it runs, resumes and refuses."""
 
+import functools
 import shutil
 
 import keras
@@ -378,6 +379,35 @@ def test_bayesian_search_draws_no_int_above_its_range(tmp_path, monkeypatch):
     monkeypatch.setattr(scipy.optimize, "minimize", find_end)
     tuner = km.tuning.search(Widths(), "bayesian", max_trials=3, epochs=1, directory=tmp_path)
     assert tuner.get_best_hyperparameters()[0]["width"] == 80_000
+
+
+@pytest.mark.slow
+def test_an_interrupted_bayesian_search_draws_as_one_that_was_not(tmp_path):
+    class Ripples(keras_tuner.HyperModel):
+        """A function with many minima, one of which each search from a random point finds."""
+
+        def build(self, hp):
+            for name in ("one", "other"):
+                hp.Float(name, 0.0, 1.0)
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+        def fit(self, hp, model, *args, **kwargs):
+            calls.append(hp.values)
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+            return np.cos(40 * hp["one"]) + np.cos(30 * hp["other"])
+
+    arguments = {"max_trials": 4, "epochs": 1, "seed": 1, "verbose": 0}
+    drawn = []
+    for directory, stop in (("whole", None), ("halves", 4)):
+        calls = []
+        search = functools.partial(km.tuning.search, Ripples(), "bayesian", **arguments)
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                search(directory=tmp_path / directory)
+        tuner = search(directory=tmp_path / directory)
+        drawn.append([tuner.oracle.trials[n].hyperparameters.values for n in "0123"])
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize(
