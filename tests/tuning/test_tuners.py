@@ -381,7 +381,7 @@ def test_bayesian_search_draws_no_int_above_its_range(tmp_path, monkeypatch):
     assert tuner.get_best_hyperparameters()[0]["width"] == 80_000
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_an_interrupted_bayesian_search_draws_as_one_that_was_not(tmp_path):
     class Ripples(keras_tuner.HyperModel):
         """A function with many minima, one of which each search from a random point finds."""
@@ -397,16 +397,16 @@ def test_an_interrupted_bayesian_search_draws_as_one_that_was_not(tmp_path):
                 raise KeyboardInterrupt
             return np.cos(40 * hp["one"]) + np.cos(30 * hp["other"])
 
-    arguments = {"max_trials": 4, "epochs": 1, "seed": 1, "verbose": 0}
+    arguments = {"max_trials": 7, "epochs": 1, "seed": 1, "verbose": 0}
     drawn = []
-    for directory, stop in (("whole", None), ("halves", 4)):
+    for directory, stop in (("whole", None), ("halves", 6)):
         calls = []
         search = functools.partial(km.tuning.search, Ripples(), "bayesian", **arguments)
         if stop:
             with pytest.raises(KeyboardInterrupt):
                 search(directory=tmp_path / directory)
         tuner = search(directory=tmp_path / directory)
-        drawn.append([tuner.oracle.trials[n].hyperparameters.values for n in "0123"])
+        drawn.append([tuner.oracle.trials[n].hyperparameters.values for n in "0123456"])
     assert drawn[0] == drawn[1]
 
 
