@@ -85,4 +85,6 @@ def _read_optimizers(value):
         except ValueError:
             return False
 
-    return ranges.read_choices("optimizers", value, is_known, "names of Keras's optimizers")
+    return ranges.read_choices(
+        "optimizers", value, is_known, "names of Keras's optimizers, such as adam or sgd"
+    )

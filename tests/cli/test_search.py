@@ -184,7 +184,7 @@ def test_commands_that_join_need_a_seed(capsys):
         (["--num-workers=2", "--join=a:1"], "`--num-workers` must be left out with `--join`"),
         (
             ["--num-workers=-1"],
-            "`--num-workers` must be a positive integer. Received: --num-workers=-1",
+            "`--num-workers` must be an integer, at least 0. Received: --num-workers=-1",
         ),
         (
             ["--worker-id=a"],
