@@ -118,6 +118,8 @@ class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if workers.find_role() == "worker":  # Its oracle asks the chief's.
+            return
         oracle, populate_space = self.oracle, self.oracle.populate_space
 
         def draw(trial_id):
