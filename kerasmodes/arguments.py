@@ -8,7 +8,7 @@ import numbers
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 
 def is_integer(value: object, least: float = -math.inf) -> bool:
@@ -30,26 +30,6 @@ def is_positive_integer(value: object) -> bool:
 def is_positive_number(value: object) -> bool:
     """Returns whether a value is a finite number above 0."""
     return is_number(value) and value > 0
-
-
-def check_range(name: str, value: object, is_valid: Callable[[object], bool]) -> None:
-    """Checks that an argument is two positive numbers, the second no less than the first.
-
-    Args:
-        name: Name of the argument.
-        value: The argument.
-        is_valid: `is_positive_integer` or `is_positive_number`: what each must be.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    is_pair = isinstance(value, (tuple, list)) and len(value) == 2
-    if not is_pair or not all(map(is_valid, value)) or value[0] > value[1]:
-        kind = "integers" if is_valid is is_positive_integer else "numbers"
-        raise ValueError(
-            f"`{name}` must be two positive {kind}, the least and the most. "
-            f"Received: {name}={value!r}"
-        )
 
 
 def check_integers(least: int, **arguments: object) -> None:

@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial
 
 from kerasmodes import models
-from kerasmodes.cli import run_folders, training
+from kerasmodes.cli import compile_flags, run_folders, training
 from kerasmodes.cli.flags import pick
 from kerasmodes.models.msg_gan import losses, penalties, presets
 
@@ -50,14 +50,13 @@ def _describe_sum(flags: jsonargparse.Namespace, model: models.SumRegressor) -> 
     return {
         **pick(flags, ("num_samples", "num_features", "loss")),
         "units": list(model.units),
-        "optimizer": _describe_optimizer(model.optimizer),
+        **_describe_optimizers(model, "optimizer"),
     }
 
 
 def _describe_msggan(flags: jsonargparse.Namespace, gan: models.MSGGAN) -> dict[str, Any]:
     """Returns the flags of `train msggan` for a model of the search."""
     names = {cls: name for name, cls in presets.PRESETS.items()}
-    optimizers = ("generator_optimizer", "discriminator_optimizer")
     return {
         **pick(flags, ("data", "split", "data_dir", "idx_dir", "num_images", "test_split")),
         "metrics_every": flags.every,
@@ -67,7 +66,7 @@ def _describe_msggan(flags: jsonargparse.Namespace, gan: models.MSGGAN) -> dict[
         "preset": names[type(gan.preset)],
         **gan.preset.get_config(),
         "loss": _find_name(gan.adversarial_loss, losses.LOSSES),
-        **{name: _describe_optimizer(getattr(gan, name)) for name in optimizers},
+        **_describe_optimizers(gan, "generator_optimizer", "discriminator_optimizer"),
         **_describe_penalty(gan.penalties),
     }
 
@@ -78,14 +77,35 @@ def _describe_penalty(found):
         return {"penalties": None}
     (penalty,) = found
     name = _find_name(penalty, penalties.PENALTIES)
-    return {"penalties": name, "penalty_gamma": penalty.gamma, "penalty_every": penalty.every}
+    gamma, steps = _describe_fall(penalty.get_config()["gamma"])
+    return {
+        "penalties": name,
+        "penalty_gamma": gamma,
+        "penalty_gamma_decay_steps": steps,
+        "penalty_every": penalty.every,
+    }
 
 
-def _describe_optimizer(optimizer):
-    """Returns what Keras makes an optimizer from, without settings that are its defaults."""
-    defaults = type(optimizer)(name=optimizer.name).get_config()
-    config = {n: v for n, v in optimizer.get_config().items() if v != defaults[n]}
-    return {"class_name": type(optimizer).__name__, "config": config}
+def _describe_optimizers(model, *names):
+    """Returns the flags of a model's optimizers, without settings that are Keras's defaults."""
+    flags = {}
+    for name in names:
+        optimizer = getattr(model, name)
+        defaults = type(optimizer)(name=optimizer.name).get_config()
+        config = optimizer.get_config()
+        rate, steps = _describe_fall(config.pop("learning_rate"))
+        config = {name: value for name, value in config.items() if value != defaults[name]}
+        flags[name] = {"class_name": type(optimizer).__name__, "config": config}
+        flags[compile_flags.name_rate(name)] = rate
+        flags["learning_rate_decay_steps"] = steps  # The search has one for all.
+    return flags
+
+
+def _describe_fall(value):
+    """Returns the first value of a saved schedule, and the steps to its half; or a constant."""
+    if not isinstance(value, dict):
+        return value, None
+    return value["config"]["initial_learning_rate"], value["config"]["decay_steps"]
 
 
 def _find_name(made, classes):

@@ -15,10 +15,12 @@ from kerasmodes.cli.flags import add_arguments, add_flag, pick
 
 # Arguments of `compile` that `compare_modes` sets itself.
 MODE_ARGUMENTS = {"mode", "run_eagerly", "jit_compile", "steps_per_execution"}
+DECAY_HELP = "Steps after which learning rates have fallen to half; without it, as above."
 CLIPNORM_HELP = "Clip the gradients, together, to this norm."
 # Settings of the penalties, with kind and help.
 PENALTY_SETTINGS = {
     "gamma": (kinds.FLOAT, "Weight of the penalties; without it, their own."),
+    "gamma_decay_steps": (kinds.INT, "Steps after which that weight has fallen to half."),
     "every": (kinds.INT, "Steps from one penalty to the next."),
 }
 # They change nothing in a model with one output, no weights of examples, and no loop of its own.
@@ -31,8 +33,8 @@ def add_compile_arguments(
 ) -> Callable[..., dict[str, Any]]:
     """Adds the flags of a model's `compile`, those of the modes included.
 
-    Beside `optimizer` stands its learning rate, beside `generator_optimizer` that of the generator,
-    and `global_clipnorm` for all of them.
+    Beside `optimizer` stands its learning rate, beside `generator_optimizer` that of the generator;
+    for all of them, `learning_rate_decay_steps` and `global_clipnorm`.
 
     Args:
         parser: Parser of the command.
@@ -51,7 +53,8 @@ def add_compile_arguments(
     optimizers = [name for name in names if name.endswith("optimizer")]
     for name in optimizers:
         words = "Learning rate; without it, the optimizer's own."
-        add_flag(parser, "compile", _name_rate(name), kinds.FLOAT, help=words)
+        add_flag(parser, "compile", name_rate(name), kinds.FLOAT, help=words)
+    add_flag(parser, "compile", "learning_rate_decay_steps", kinds.INT, help=DECAY_HELP)
     add_flag(parser, "compile", "global_clipnorm", kinds.FLOAT, help=CLIPNORM_HELP)
     if "penalties" in names:
         for name, (kind, words) in PENALTY_SETTINGS.items():
@@ -73,26 +76,38 @@ def add_compile_arguments(
     return make
 
 
-def _name_rate(optimizer):
+def name_rate(optimizer):
     return optimizer.removesuffix("optimizer") + "learning_rate"
 
 
 def _make_optimizer(name, flags, default):
     """Returns the optimizer that the flags describe, or `None` if they say nothing."""
-    rate = _name_rate(name)
+    rate, steps = name_rate(name), flags.learning_rate_decay_steps
     settings = {"learning_rate": flags[rate], "global_clipnorm": flags.global_clipnorm}
     settings = {key: value for key, value in settings.items() if value is not None}
     for key, value in settings.items():
         arguments.check_positive_numbers(**{rate if key == "learning_rate" else key: value})
     has_default = flags[name] is None and default is not None
-    if has_default and not settings:
+    if has_default and not settings and steps is None:
         return None
     optimizer = default() if has_default else _find_optimizer(name, flags[name])
     if inspect.isclass(optimizer):
         optimizer = optimizer(**settings)
     elif settings:
         optimizer = type(optimizer).from_config({**optimizer.get_config(), **settings})
+    if steps is not None:
+        arguments.check_positive_integers(learning_rate_decay_steps=steps)
+        first = settings.get("learning_rate", float(optimizer.learning_rate))
+        falling = {"learning_rate": _make_falling_schedule(first, steps)}
+        optimizer = type(optimizer).from_config({**optimizer.get_config(), **falling})
     return optimizer
+
+
+def _make_falling_schedule(first, steps):
+    """Returns a schedule with no end: half of the first value after so many steps."""
+    import keras
+
+    return keras.optimizers.schedules.InverseTimeDecay(first, steps, decay_rate=1.0)
 
 
 def _make_penalties(flags, preset):
@@ -101,8 +116,8 @@ def _make_penalties(flags, preset):
     settings = {name: value for name, value in settings.items() if value is not None}
     if "gamma" in settings:
         arguments.check_positive_numbers(penalty_gamma=settings["gamma"])
-    if "every" in settings:
-        arguments.check_positive_integers(penalty_every=settings["every"])
+    for name in settings.keys() - {"gamma"}:
+        arguments.check_positive_integers(**{f"penalty_{name}": settings[name]})
     if not settings:
         return flags.penalties
     is_of_preset = flags.penalties == declared.km.models.msg_gan.model.OF_PRESET
@@ -113,7 +128,16 @@ def _make_penalties(flags, preset):
             f"`penalty_{name}` must be left out without penalties. "
             f"Received: penalty_{name}={value!r}, penalties={flags.penalties!r}"
         )
-    return [type(one).from_config({**one.get_config(), **settings}) for one in found]
+    return [_change_penalty(one, **settings) for one in found]
+
+
+def _change_penalty(penalty, gamma_decay_steps=None, **settings):
+    """Returns a penalty with these settings; its weight falls if it has steps for that."""
+    changed = type(penalty).from_config({**penalty.get_config(), **settings})
+    if gamma_decay_steps is not None:
+        first = changed.gamma if arguments.is_number(changed.gamma) else float(changed.gamma(0))
+        changed.gamma = _make_falling_schedule(first, gamma_decay_steps)
+    return changed
 
 
 def _list_optimizers():

@@ -88,12 +88,13 @@ def tune_msggan(parser: jsonargparse.ArgumentParser) -> Command:
     def search(flags: jsonargparse.Namespace) -> "keras_tuner.Tuner":
         import keras_tuner
 
-        km.tuning.batch_size.check_sizes("batch_sizes", flags.batch_sizes)
+        sizes = km.tuning.ranges.read_sizes("batch_sizes", flags.batch_sizes)
         settings = {"name": flags.data, **pick(flags, data_flags)}
         # Each trial reads them from the first epoch on, as `train` does.
         make_images = functools.partial(km.data.images, **settings, seed=flags.seed)
         with name_flag("name", "data"):
-            images = make_images(batch_size=max(flags.batch_sizes))  # Raises if none is so large.
+            with name_flag("batch_size", "batch_sizes"):
+                images = make_images(batch_size=max(sizes))  # Raises if none is so large.
             with name_flag("split", "test_split"):
                 test_images = km.data.images(**{**settings, "split": flags.test_split})
         metrics = km.callbacks.GenerationMetrics(
@@ -131,7 +132,7 @@ def _add_processes(
     max_restarts = parser.get_default("max_restarts")
 
     def run(flags: jsonargparse.Namespace) -> None:
-        arguments.check_integers(0, max_restarts=flags.max_restarts)
+        arguments.check_integers(0, num_workers=flags.num_workers, max_restarts=flags.max_restarts)
         if flags.max_restarts != max_restarts and not flags.num_workers:
             raise ValueError(
                 "`max_restarts` needs `num_workers`: without workers, none is started again. "

@@ -13,9 +13,9 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from kerasmodes import arguments, modes
 from kerasmodes.engine import datasets
-from kerasmodes.tuning import checked_hypermodel
+from kerasmodes.modes import MODES
+from kerasmodes.tuning import checked_hypermodel, ranges
 
 
 class BatchSize(checked_hypermodel.CheckedHyperModel):
@@ -53,12 +53,12 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
     def __init__(
         self,
         hypermodel: Callable | keras_tuner.HyperModel | None = None,
-        choices: Sequence[int] = (16, 32, 64, 128),
-        modes: Sequence[str] = (),
+        choices: int | Sequence[int] = (16, 32, 64, 128),
+        modes: str | Sequence[str] = (),
     ):
         super().__init__(hypermodel)
-        self.choices, self.modes = tuple(choices), tuple(modes)
-        _check_choices(self.choices, self.modes)
+        self.choices = ranges.read_sizes("choices", choices)
+        self.modes = ranges.read_names("modes", modes, MODES) if modes else ()
         self._counted = None, None  # A data set, and the examples in it.
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
@@ -83,10 +83,11 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
 
         Raises:
             ValueError: If `batch_size` is given, or two choices hold all examples.
-            TypeError: If `x` cannot be batched.
+            TypeError: If `x` cannot be batched, or the model has no modes to choose from.
         """
         batch_size = hp.Choice("batch_size", list(self.choices))
         if self.modes:
+            _check_has_modes(model)
             model.set_mode(hp.Choice("mode", list(self.modes)))
         # Keras's own signature: a model's `fit` may take anything and pass it to Keras.
         given = inspect.signature(keras.Model().fit).bind(*args, **kwargs).arguments
@@ -167,21 +168,12 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         return batches.apply(length)
 
 
-def check_sizes(name: str, sizes: Sequence[int]) -> None:
-    """Raises a `ValueError` unless sizes to choose from are one or more positive integers.
-
-    Args:
-        name: Name of the argument.
-        sizes: The argument.
-    """
-    if not sizes or not all(arguments.is_integer(size, 1) for size in sizes):
-        raise ValueError(f"`{name}` must be positive integers. Received: {name}={sizes!r}")
-
-
-def _check_choices(choices, chosen_modes):
-    check_sizes("choices", choices)
-    for mode in chosen_modes:
-        arguments.check_choice("modes", mode, modes.MODES)
+def _check_has_modes(model):
+    if not hasattr(model, "set_mode"):
+        raise TypeError(
+            "`modes` needs a model with modes: build a km.Model, or return km.with_modes(model). "
+            f"Received: a {type(model).__name__}"
+        )
 
 
 def _count_examples(dataset):

@@ -34,6 +34,12 @@ class CheckedHyperModel(keras_tuner.HyperModel):
         fit = getattr(type(self.hypermodel), "fit", None)
         return fit is not None and fit is not keras_tuner.HyperModel.fit
 
+    @property
+    def calls_fit(self) -> bool:
+        """Whether a trial calls a `fit`, as far as the code shows: a loop of one's own may not."""
+        code = getattr(getattr(type(self.hypermodel), "fit", None), "__code__", None)
+        return not self.has_own_results or code is None or "fit" in code.co_names
+
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         inner = self.hypermodel
         return inner.build(hp) if isinstance(inner, keras_tuner.HyperModel) else inner(hp)

@@ -39,7 +39,9 @@ def rehearse(
     has_further_logs: bool,
     given: Collection[str] = (),
 ) -> None:
-    """Trains one step of a model of the search, in eager mode and without callbacks.
+    """Trains one step of a model of the search without callbacks; in eager mode on one device.
+
+    A hypermodel's own `fit` that calls no `fit` is left out: it could not be ended after a step.
 
     Args:
         tuner: The tuner, before its search.
@@ -52,13 +54,16 @@ def rehearse(
         ValueError: If the objective is not in the logs, or a hyperparameter that is given was not
             asked for in several configurations.
     """
-    arguments = {name: value for name, value in fit_arguments.items() if name != "callbacks"}
-    arguments |= {"epochs": 1, "verbose": 0}
+    # keras-tuner, too, always gives a list of callbacks.
+    arguments = {**fit_arguments, "callbacks": [], "epochs": 1, "verbose": 0}
     first_error, has_run, asked = None, False, set()
     for draw in range(MOST_DRAWS):
         hp = _draw(tuner.oracle.get_space(), draw)
         try:
-            logs = _run_step(tuner, hp, arguments)
+            model = _build(tuner, hp)
+            if not tuner.hypermodel.calls_fit:
+                return
+            logs = _run_step(tuner, hp, model, arguments)
         except Exception as error:
             first_error = first_error or error
             if draw + 1 >= DRAWS and not has_run:
@@ -92,16 +97,21 @@ def _draw(space, draw):
     return space
 
 
-def _run_step(tuner, hp, arguments):
+def _build(tuner, hp):
     tuner.hypermodel.declare_hyperparameters(copy.copy(hp))
-    with _limit_fit():
-        # Its own `_build_hypermodel` would look for the trial that Hyperband promotes.
-        scope = tuner.distribution_strategy.scope if tuner.distribution_strategy else None
-        with scope() if scope else contextlib.nullcontext():
-            model = tuner.hypermodel.build(copy.copy(hp))
-        if not isinstance(model, keras.Model):
-            raise TypeError(f"`hypermodel` must build a Keras model. Received: {model!r}")
+    # Its own `_build_hypermodel` would look for the trial that Hyperband promotes.
+    scope = tuner.distribution_strategy.scope if tuner.distribution_strategy else None
+    with scope() if scope else contextlib.nullcontext():
+        model = tuner.hypermodel.build(copy.copy(hp))
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`hypermodel` must build a Keras model. Received: {model!r}")
+    return model
+
+
+def _run_step(tuner, hp, model, arguments):
+    if tuner.distribution_strategy is None:  # Some strategies warn of eager steps.
         model.run_eagerly = True
+    with _limit_fit():
         results = tuner.hypermodel.fit(hp, model, **arguments)
     return getattr(results, "history", results)
 
@@ -124,6 +134,9 @@ def _limit_fit():
 def _check_objective(objective, logs, has_further_logs):
     is_found = not isinstance(logs, dict) or objective.has_value(logs)
     if not is_found and not has_further_logs:
+        is_missing = objective.name.startswith("val_") and not any(n[:4] == "val_" for n in logs)
+        hint = ". Give `validation_data` or `validation_split`" if is_missing else ""
         raise ValueError(
-            f"`objective` must be one of {', '.join(logs)}. Received: objective={objective.name!r}"
+            f"`objective` must be one of {', '.join(logs)}. "
+            f"Received: objective={objective.name!r}{hint}"
         )

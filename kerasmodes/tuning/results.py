@@ -12,6 +12,7 @@ from collections.abc import Callable
 import keras
 import keras_tuner
 import rich.box
+import rich.console
 import rich.table
 import tensorflow as tf
 from keras_tuner.engine.trial import Trial
@@ -48,7 +49,26 @@ def best_trials_table(tuner: keras_tuner.Tuner, num_trials: int = 10) -> rich.ta
         values = [trial.hyperparameters.values.get(name, "-") for name in names]
         cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
         table.add_row(trial.trial_id, score, *cells)
+    _fold_headings(table)
     return table
+
+
+def _fold_headings(table):
+    """Folds headings as far as needed for cells to stay on one line."""
+    cells = [max(map(len, column.cells), default=0) for column in table.columns]
+    headings = [max(map(len, column.header.split("\n"))) for column in table.columns]
+    available = rich.console.Console().width - len(cells) - 1
+    for longest in range(max(headings), 0, -1):
+        pairs = zip(cells, headings, strict=True)
+        widths = [max(cell, min(heading, longest)) for cell, heading in pairs]
+        spare = available - sum(widths)
+        if spare < 0:
+            continue
+        for column, width, heading in zip(table.columns, widths, headings, strict=True):
+            is_wider = spare > 0 and width < heading
+            column.width = width + is_wider
+            spare -= is_wider
+        return
 
 
 def save_trials(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:

@@ -1,7 +1,9 @@
 """Checks of what `search` is given, before anything is built or written."""
 
 import copy
+import difflib
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -51,24 +53,34 @@ def resolve_objective(
     return found
 
 
-def check_fit_arguments(hypermodel: Any, fit_arguments: dict[str, Any]) -> None:
-    """Checks what `search` passes to `fit`.
+def check_fit_arguments(
+    hypermodel: Any, fit_arguments: dict[str, Any], own_names: Iterable[str] = ()
+) -> None:
+    """Checks the hypermodel, and what `search` passes to `fit`.
 
     Args:
         hypermodel: That of `search`.
         fit_arguments: The arguments by their names.
+        own_names: Names of the arguments of `search` itself.
 
     Raises:
         ValueError: If a name is unknown, or `x` is missing.
-        TypeError: If `callbacks` are no callbacks, or cannot be copied.
+        TypeError: If `hypermodel` is none, or `callbacks` are no callbacks or cannot be copied.
     """
+    if isinstance(hypermodel, keras.Model) or not (
+        callable(hypermodel) or isinstance(hypermodel, keras_tuner.HyperModel)
+    ):
+        raise TypeError(
+            "`hypermodel` must be a keras_tuner.HyperModel, or a function that makes a model of "
+            f"hyperparameters. Received: a {type(hypermodel).__name__}"
+        )
     known = set(inspect.signature(keras.Model().fit).parameters) - set(OF_SEARCH)
     known |= set(inspect.signature(getattr(hypermodel, "fit", hypermodel)).parameters)
     for name, value in fit_arguments.items():
         if name not in known:
             raise ValueError(
                 "Arguments must be those of `search` or of `fit`. "
-                f"Received: {name}={type(value).__name__}"
+                f"Received: {name}={type(value).__name__}{_suggest(name, {*known, *own_names})}"
             )
     is_own = isinstance(hypermodel, keras_tuner.HyperModel) and _has_own_fit(hypermodel)
     if fit_arguments.get("x") is None and not is_own:
@@ -88,6 +100,11 @@ def check_fit_arguments(hypermodel: Any, fit_arguments: dict[str, Any]) -> None:
                 "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
                 f"copies of its own. Received: {type(callback).__name__}, {error}"
             ) from error
+
+
+def _suggest(name, known):
+    close = difflib.get_close_matches(name, known, n=1)
+    return f". Did you mean {close[0]!r}?" if close else ""
 
 
 def _has_own_fit(hypermodel):

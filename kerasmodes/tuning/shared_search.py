@@ -170,6 +170,8 @@ def put_back_unfinished_trials(oracle: keras_tuner.Oracle) -> None:
     for name in set(oracle.trials) - set(oracle.start_order):
         # The process ended after it had written the trial, before the oracle: it is drawn again.
         del oracle.trials[name]
+    # keras-tuner reads them in the order of the file system; Bayesian search rounds by their order.
+    oracle.trials = {name: oracle.trials[name] for name in oracle.start_order}
     ended = {
         name
         for name in oracle.end_order

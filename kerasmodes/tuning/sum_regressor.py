@@ -7,7 +7,8 @@ import keras_tuner
 
 from kerasmodes import arguments
 from kerasmodes.models import SumRegressor
-from kerasmodes.tuning.batch_size import BatchSize, check_sizes
+from kerasmodes.tuning import ranges
+from kerasmodes.tuning.batch_size import BatchSize
 
 
 class SumRegressorHyperModel(BatchSize):
@@ -17,11 +18,11 @@ class SumRegressorHyperModel(BatchSize):
         num_features: Positive int, the width of `x`.
         mode: The `mode` of the model's `compile`.
         loss: The `loss` of the model's `compile`.
-        hidden_layers: Two positive ints, the fewest and the most hidden layers.
-        units: Two positive ints, the narrowest and the widest hidden layer.
+        hidden_layers: Two positive ints, the fewest and the most hidden layers; or one, fixed.
+        units: Two positive ints, the narrowest and the widest hidden layer; or one, fixed.
         optimizers: Names of Keras optimizers to choose from.
-        learning_rate: Two positive numbers, the lowest and the highest learning rate; drawn
-            evenly by its logarithm.
+        learning_rate: Two positive numbers, the lowest and the highest learning rate, drawn
+            evenly by its logarithm; or one, fixed.
         batch_sizes: Positive ints to choose from.
 
     Raises:
@@ -41,22 +42,22 @@ class SumRegressorHyperModel(BatchSize):
         num_features: int = 20,
         mode: str | None = None,
         loss: str | keras.losses.Loss = "mean_squared_error",
-        hidden_layers: Sequence[int] = (1, 3),
-        units: Sequence[int] = (8, 64),
-        optimizers: Sequence[str] = ("adam", "rmsprop", "sgd"),
-        learning_rate: Sequence[float] = (1e-4, 3e-2),
-        batch_sizes: Sequence[int] = (1, 8, 32, 128),
+        hidden_layers: int | Sequence[int] = (1, 3),
+        units: int | Sequence[int] = (8, 64),
+        optimizers: str | Sequence[str] = ("adam", "rmsprop", "sgd"),
+        learning_rate: float | Sequence[float] = (1e-4, 3e-2),
+        batch_sizes: int | Sequence[int] = (1, 8, 32, 128),
     ):
-        check_sizes("batch_sizes", batch_sizes)
-        super().__init__(choices=batch_sizes)
+        super().__init__(choices=ranges.read_sizes("batch_sizes", batch_sizes))
         arguments.check_positive_integers(num_features=num_features)
-        arguments.check_range("hidden_layers", hidden_layers, arguments.is_positive_integer)
-        arguments.check_range("units", units, arguments.is_positive_integer)
-        arguments.check_range("learning_rate", learning_rate, arguments.is_positive_number)
-        _check_optimizers(optimizers)
         self.num_features, self.mode, self.loss = num_features, mode, loss
-        self.hidden_layers, self.units = tuple(hidden_layers), tuple(units)
-        self.optimizers, self.learning_rate = tuple(optimizers), tuple(learning_rate)
+        is_size = arguments.is_positive_integer
+        self.hidden_layers = ranges.read_range("hidden_layers", hidden_layers, is_size)
+        self.units = ranges.read_range("units", units, is_size)
+        self.optimizers = _read_optimizers(optimizers)
+        self.learning_rate = ranges.read_range(
+            "learning_rate", learning_rate, arguments.is_positive_number
+        )
 
     def build(self, hp: keras_tuner.HyperParameters) -> SumRegressor:
         fewest, most = self.hidden_layers
@@ -75,14 +76,15 @@ class SumRegressorHyperModel(BatchSize):
         return model
 
 
-def _check_optimizers(names):
-    """Raises a `ValueError` unless all are names of Keras's optimizers."""
-    try:
-        known = [isinstance(name, str) and keras.optimizers.get(name) for name in names]
-    except ValueError:
-        known = []
-    if not known or not all(known):
-        raise ValueError(
-            "`optimizers` must be one or more names of Keras's optimizers. "
-            f"Received: optimizers={names!r}"
-        )
+def _read_optimizers(value):
+    """Returns a tuple of names of Keras's optimizers; raises if one is none."""
+
+    def is_known(name):
+        try:
+            return isinstance(name, str) and keras.optimizers.get(name) is not None
+        except ValueError:
+            return False
+
+    return ranges.read_choices(
+        "optimizers", value, is_known, "names of Keras's optimizers, such as adam or sgd"
+    )

@@ -4,16 +4,20 @@ Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search
 `results.py`.
 """
 
+import inspect
 import json
 import os
 import pathlib
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import tensorflow as tf
+from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.errors import FatalValueError
 
 from kerasmodes import arguments, atomic_files
@@ -28,6 +32,8 @@ from kerasmodes.tuning import (
     workers,
 )
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
+
+LARGEST_POINT = 1 - 1e-6  # In the interval [0, 1) of keras-tuner's hyperparameters.
 
 
 class _SearchTuner(shared_search.SharedSearch):
@@ -105,7 +111,34 @@ class _GridSearch(_SearchTuner, keras_tuner.GridSearch):
 
 
 class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
-    pass
+    """Bayesian optimization whose draws are within their ranges, and follow from the trials so far.
+
+    Checked with keras-tuner 1.4.8.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if workers.find_role() == "worker":  # Its oracle asks the chief's.
+            return
+        oracle, populate_space = self.oracle, self.oracle.populate_space
+
+        def draw(trial_id):
+            # A process that resumes would begin its random numbers again.
+            oracle._random_state = np.random.RandomState(oracle.seed + len(oracle.trials))
+            return populate_space(trial_id)
+
+        def find_bounds():
+            # At 1, an `Int` without a step is 1 above its range.
+            space = oracle._nonfixed_space()
+            return np.array([[0, LARGEST_POINT if isinstance(hp, Int) else 1] for hp in space])
+
+        oracle.populate_space, oracle._get_hp_bounds = draw, find_bounds
+
+    def search(self, *args, **kwargs):
+        with warnings.catch_warnings():
+            # scikit-learn's advice on the range of a kernel, which is keras-tuner's.
+            warnings.filterwarnings("ignore", "The optimal value found for dimension")
+            super().search(*args, **kwargs)
 
 
 class _Hyperband(_SearchTuner, keras_tuner.Hyperband):
@@ -225,7 +258,8 @@ def search(
     arguments.check_positive_numbers(worker_timeout=worker_timeout)
     arguments.check_seed(seed, can_be_none=True)
     arguments.check_folder("directory", directory)
-    search_arguments.check_fit_arguments(hypermodel, fit_arguments)
+    own_names = inspect.signature(search).parameters
+    search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
     objective = search_arguments.resolve_objective(objective, hypermodel)
     given = [] if hyperparameters is None else [one.name for one in hyperparameters.space]
     description = folders.describe_search(

@@ -6,10 +6,10 @@ Cost: about 5 hours on 2 idle cores: 40 trials of 5 minutes, and 6 runs of 10 mi
 stay in `tuning/msggan`, complete runs in the folder of the result; a second call resumes there.
 Result: scripts/results/study_msggan_search.md, with pictures of the trials and of samples.
 
-The preset `default` is in the middle of the space: widths, latents, rates and how they fall, the
-penalty and how it falls, the average, the batch size. A minute of two cores is two minutes of this
-process's processor time, in training: other programs on the machine do not shorten a run. To draw
-a trial, Bayesian search takes 20 seconds more.
+The preset `default` is in the middle of the space, that of `km.tuning.MSGGANHyperModel`: widths,
+latents, rates and how they fall, the penalty and how it falls, the average, the batch size. A
+minute of two cores is two minutes of this process's processor time, in training: other programs on
+the machine do not shorten a run. To draw a trial, Bayesian search takes 20 seconds more.
 """
 
 import argparse
@@ -33,22 +33,6 @@ SEEDS = (1, 2, 3)
 NUM_SAMPLES = 20
 FULL = {"name": "fashion_mnist", "split": "train"}
 QUICK = {"name": "fashion_mnist_sample", "split": "train[:256]"}
-FALL = keras.optimizers.schedules.InverseTimeDecay
-# The preset `default`, then the choices, or the factor by which a number is drawn below and above.
-SPACE = {
-    "generator_filters": (64, (32, 64, 96, 128)),
-    "discriminator_filters": (64, (32, 64, 96, 128)),
-    "latent_dim": (64, (32, 64, 128)),
-    "generator_rate": (2e-3, 4),
-    "discriminator_rate": (2e-3, 4),
-    "rate_half": (2_500.0, 8),
-    "beta_2": (0.99, (0.9, 0.99, 0.999)),
-    "gamma": (3.0, 10),
-    "gamma_half": (10_000.0, 8),
-    "half_life": (20_000, (5_000, 20_000, 80_000)),
-}
-BATCH_SIZES = (8, 16, 32, 64)
-DEFAULT = {name: default for name, (default, _) in SPACE.items()} | {"batch_size": 16}
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -66,23 +50,22 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def draw(hp, name):
-    default, range_ = SPACE[name]
-    if isinstance(range_, tuple):
-        return hp.Choice(name, list(range_), default=default)
-    return hp.Float(name, default / range_, default * range_, sampling="log", default=default)
+def make_hypermodel(seed=0):
+    return km.tuning.MSGGANHyperModel(
+        mode="graph",
+        latent_dims=(32, 64, 128),
+        filters=(32, 64, 96, 128),
+        beta_1=0.0,
+        batch_sizes=(8, 16, 32, 64),
+        seed=seed,
+    )
 
 
-def build_gan(hp, seed=0):
-    v = {name: draw(hp, name) for name in SPACE}
-    filters = [v["generator_filters"], v["discriminator_filters"]]
-    preset = km.presets.Default(*filters, half_life=v["half_life"])
-    gan = km.MSGGAN(latent_dim=v["latent_dim"], preset=preset, seed=seed)
-    rates = [FALL(v[f"{n}_rate"], v["rate_half"], 1.0) for n in ("generator", "discriminator")]
-    optimizers = [keras.optimizers.Adam(one, beta_1=0.0, beta_2=v["beta_2"]) for one in rates]
-    penalty = km.penalties.R1(FALL(v["gamma"], v["gamma_half"], 1.0), every=4)
-    gan.compile(*optimizers, penalties=penalty, mode="graph")
-    return gan
+def find_default():
+    """Returns the hyperparameters of the preset `default`, and the batch size that goes with it."""
+    hp = keras_tuner.HyperParameters()
+    make_hypermodel().build(hp)
+    return {**hp.values, "batch_size": 16}
 
 
 def repeat_images(batch_size, **arguments):
@@ -96,7 +79,7 @@ def make_metrics(data, names, num_images):
 
 def search(options):
     return km.tuning.search(
-        km.tuning.BatchSize(build_gan, choices=BATCH_SIZES),
+        make_hypermodel(),
         "bayesian",
         "val_frechet",
         max_trials=options.max_trials,
@@ -121,7 +104,7 @@ def run(name, values, seed, options):
     keras.utils.set_random_seed(seed)
     hp = keras_tuner.HyperParameters()
     hp.values = dict(values)
-    gan, start = build_gan(hp, seed), time.perf_counter()
+    gan, start = make_hypermodel(seed).build(hp), time.perf_counter()
     metrics = make_metrics(options.data, ("frechet", "precision_recall"), options.num_images)
     history = gan.fit(
         repeat_images(values["batch_size"], **options.data, seed=seed),
@@ -155,9 +138,9 @@ def describe(tuner, runs, options):
     better = sum(b["val_frechet"] < d["val_frechet"] for d, b in zip(*runs.values(), strict=True))
     ratio = medians["best"] / medians["default"]
     yield f"\nBest: {ratio:.2f} × the default's median; better for {better} of {len(SEEDS)} seeds."
-    values = runs["best"][0]["values"].items()
+    default, best = (runs[name][0]["values"] for name in ("default", "best"))
     yield "\nThe best of the search, and the default: " + ", ".join(
-        f"{name} {value:.4g} ({DEFAULT[name]:g})" for name, value in values
+        f"{name} {value:.4g} ({default[name]:g})" for name, value in best.items()
     )
     yield "\nThree rows of the default, and three of the best:\n"
     yield "![samples](study_msggan_search_samples.png)\n\n![trials](study_msggan_search.png)"
@@ -179,8 +162,8 @@ def main():
     tuner = search(options)
     rich.print(km.tuning.best_trials_table(tuner))
     km.tuning.plot_search(tuner, results / "study_msggan_search.png")
-    values = tuner.get_best_hyperparameters()[0].values
-    configurations = {"default": DEFAULT, "best": {name: values[name] for name in DEFAULT}}
+    default, values = find_default(), tuner.get_best_hyperparameters()[0].values
+    configurations = {"default": default, "best": {name: values[name] for name in default}}
     runs = {name: [] for name in configurations}
     for seed in SEEDS:
         for name, own in configurations.items():

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jsonargparse
 import keras
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ SUM += ["--tuner=hyperband", "--max-trials=4", "--epochs=3", "--optimizers=adam,
 # The last images of an epoch fill no batch.
 GAN = ["tune", "msggan", "--split=train[:20]", "--test-split=test[:16]", "--num-images=16"]
 GAN += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=8", "--mode=eager"]
+# The rates and the penalty fall fast enough to be seen.
+GAN += ["--learning-rate-decay-steps=2,3", "--gamma-decay-steps=1,4", "--half-lives=20,40"]
 GAN += ["--max-trials=1", "--epochs=2", "--seed=3"]
 
 
@@ -63,6 +66,21 @@ def test_train_repeats_the_best_trial_of_sums_also_one_that_was_promoted(own_fol
 def test_train_repeats_the_best_trial_of_a_gan(own_folder, capsys):
     score, values = search_and_repeat(GAN, own_folder, capsys)
     assert min(values) == score
+    if values[-1] == score:
+        assert_same_model("run/model.keras", "tuning/best.keras")
+
+
+def test_a_fall_is_described_by_the_flags_of_train():
+    flags = {"learning_rate_decay_steps": 700, "penalty_gamma_decay_steps": 900}
+    flags |= {"generator_learning_rate": 2e-3, "penalty_gamma": 0.5}
+    drawn = {name.removeprefix("penalty_"): value for name, value in flags.items()}
+    space = make_space(**drawn, generator_filters=2, discriminator_filters=2)
+    gan = km.tuning.MSGGANHyperModel((4, 4, 1), 1).build(space)
+    names = ("data", "split", "data_dir", "idx_dir", "num_images", "test_split", "every")
+    found = best_trial._describe_msggan(jsonargparse.Namespace(dict.fromkeys(names)), gan)
+    assert {name: found[name] for name in flags} == flags
+    adam = {"class_name": "Adam", "config": {"beta_1": 0.0, "beta_2": 0.99}}
+    assert found["generator_optimizer"] == found["discriminator_optimizer"] == adam
 
 
 def test_the_note_of_a_mean_says_so(tmp_path):

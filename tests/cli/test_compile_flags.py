@@ -104,11 +104,48 @@ def test_settings_of_penalties_change_those_of_the_preset_and_named_ones():
     assert falling.gamma.get_config() == km.presets.Default().penalties()[0].gamma.get_config()
 
 
+def find_fall(schedule):
+    """Returns the first value of a schedule, and the steps to its half."""
+    config = schedule["config"]
+    assert (schedule["class_name"], config["decay_rate"]) == ("InverseTimeDecay", 1)
+    return pytest.approx(config["initial_learning_rate"]), config["decay_steps"]
+
+
+def find_fall_of_rate(optimizer):
+    return find_fall(optimizer.get_config()["learning_rate"])
+
+
+def find_fall_of_gamma(penalty):
+    return find_fall(penalty.get_config()["gamma"])
+
+
+def test_decay_steps_let_the_rate_fall_from_the_given_one_or_the_optimizers_own():
+    words = ["--learning-rate-decay-steps=700"]
+    own = read(km.SumRegressor, "--optimizer=sgd", *words)["optimizer"]
+    assert find_fall_of_rate(own) == (0.01, 700)
+    words.append("--generator-learning-rate=4e-3")
+    found = read(km.MSGGAN, *words, preset=km.presets.Default())
+    assert find_fall_of_rate(found["generator_optimizer"]) == (4e-3, 700)
+    assert find_fall_of_rate(found["discriminator_optimizer"]) == (2e-3, 700)
+    assert found["generator_optimizer"].beta_2 == 0.99
+
+
+def test_decay_steps_let_the_penalty_fall_from_the_given_weight_or_its_own():
+    words = ["--penalty-gamma-decay-steps=700"]
+    (own,) = read(km.MSGGAN, *words, preset=km.presets.Default())["penalties"]
+    assert (find_fall_of_gamma(own), own.every) == ((3.0, 700), 4)
+    words += ["--penalty-gamma=0.5", "--penalties=r2"]
+    (named,) = read(km.MSGGAN, *words, preset=km.presets.Default())["penalties"]
+    assert (type(named), find_fall_of_gamma(named)) == (km.penalties.R2, (0.5, 700))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--penalty-gamma=0"], "`penalty_gamma` must be a positive number"),
         (["--penalty-every=0"], "`penalty_every` must be a positive integer"),
+        (["--penalty-gamma-decay-steps=0"], "`penalty_gamma_decay_steps` must be a positive int"),
+        (["--learning-rate-decay-steps=0"], "`learning_rate_decay_steps` must be a positive int"),
         (["--penalty-every=2", "--penalties=null"], "`penalty_every` must be left out without"),
     ],
 )

@@ -124,16 +124,18 @@ def read_scores(folder):
 
 @pytest.mark.sweep
 @pytest.mark.workers
-def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(capsys):
+@pytest.mark.parametrize("tuner", ["random", "bayesian"])
+def test_a_worker_joins_a_chief_and_both_find_what_one_process_does(tuner, capsys):
+    command = [*SUM, f"--tuner={tuner}"]
     address = f"127.0.0.1:{find_free_ports(1)[0]}"
-    with start(*SUM, f"--chief={address}") as chief:
-        status = cli.main([*SUM, f"--join={address}"])
+    with start(*command, f"--chief={address}") as chief:
+        status = cli.main([*command, f"--join={address}"])
         out, err = chief.communicate()
     assert (chief.returncode, status) == (0, 0), err
     assert "3 of 3 done" in out
     assert "In search: the best model, best.keras" in out
     assert "Best" not in capsys.readouterr().out
-    assert cli.main([word.replace("=search", "=alone") for word in SUM]) == 0
+    assert cli.main([word.replace("=search", "=alone") for word in command]) == 0
     assert read_scores("search") == pytest.approx(read_scores("alone"), rel=1e-4)
 
 
@@ -184,7 +186,7 @@ def test_commands_that_join_need_a_seed(capsys):
         (["--num-workers=2", "--join=a:1"], "`--num-workers` must be left out with `--join`"),
         (
             ["--num-workers=-1"],
-            "`--num-workers` must be a positive integer. Received: --num-workers=-1",
+            "`--num-workers` must be an integer, at least 0. Received: --num-workers=-1",
         ),
         (
             ["--worker-id=a"],

@@ -194,3 +194,15 @@ def test_batch_sizes_whose_trials_would_be_equal_are_refused(kind):
     with pytest.raises(ValueError, match=f"one choice of {count} or more.*choices=.8, 16, 32."):
         fit_sums([8, 16, 32], **arguments)
     fit_sums([8, 16], **arguments)
+
+
+def test_a_model_without_modes_is_refused_with_what_gives_it_some(tmp_path):
+    def build(hp):
+        model = keras.Sequential([keras.Input((NUM_FEATURES,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        return model
+
+    hypermodel = km.tuning.BatchSize(build, choices=(4,), modes=("graph", "fused"))
+    words = "`modes` needs a model with modes: .*km.with_modes.*Received: a Sequential"
+    with pytest.raises(TypeError, match=words):
+        km.tuning.search(hypermodel, directory=tmp_path, **make_sums())

@@ -49,20 +49,81 @@ def test_the_space_is_known_before_the_first_trial(tmp_path):
     assert {hp.name for hp in tuner.oracle.get_space().space} == names
 
 
+def describe_training(gan):
+    """Returns what decides how a GAN trains, beside its networks."""
+    optimizers = gan.generator_optimizer, gan.discriminator_optimizer
+    (penalty,) = gan.penalties
+    return {
+        "optimizers": [{**one.get_config(), "name": None} for one in optimizers],
+        "penalty": keras.saving.serialize_keras_object(penalty),
+        "preset": gan.preset.get_config(),
+        "latent_dim": gan.latent_dim,
+    }
+
+
 @pytest.mark.slow
-def test_the_gan_is_built_as_drawn():
+def test_the_defaults_of_the_space_are_the_preset():
+    hp = keras_tuner.HyperParameters()
+    found = km.tuning.MSGGANHyperModel((4, 4, 1), 1).build(hp)
+    expected = km.MSGGAN((4, 4, 1), 1)
+    expected.compile()
+    assert describe_training(found) == describe_training(expected)
+    assert len(hp.space) == 11
+    for one in hp.space:
+        values = getattr(one, "values", None) or (one.min_value, one.max_value)
+        # It is in the middle, not at an edge; no beta is below 0.
+        assert one.name == "beta_1" or min(values) < one.default < max(values)
+
+
+@pytest.mark.slow
+def test_the_gan_is_built_as_drawn_and_saved(tmp_path):
     drawn = {"latent_dim": 3, "generator_filters": 2, "discriminator_filters": 4, "gamma": 0.5}
     rates = {"generator_learning_rate": 0.002, "discriminator_learning_rate": 0.003}
+    falls = {"learning_rate_decay_steps": 700, "gamma_decay_steps": 900}
     hypermodel = km.tuning.MSGGANHyperModel((8, 8, 1), num_scales=2, mode="eager")
-    gan = hypermodel.build(make_space(**drawn, **rates, beta_1=0.5))
+    averaged = {"half_life": 5_000, "beta_1": 0.5, "beta_2": 0.9}
+    gan = hypermodel.build(make_space(**drawn, **rates, **falls, **averaged))
     preset, (penalty,) = gan.preset, gan.penalties
     assert (preset.generator_filters, preset.discriminator_filters) == (2, 4)
-    assert (gan.latent_dim, penalty.gamma) == (3, 0.5)
+    assert (gan.latent_dim, preset.half_life) == (3, 5_000)
     assert (gan.image_shape, gan.num_scales, gan.mode) == ((8, 8, 1), 2, "eager")
+    assert float(penalty.gamma(900)) == pytest.approx(0.25)
     for network in ("generator", "discriminator"):
-        optimizer = getattr(gan, f"{network}_optimizer")
-        assert float(optimizer.learning_rate) == pytest.approx(rates[f"{network}_learning_rate"])
-        assert optimizer.beta_1 == 0.5
+        optimizer, rate = getattr(gan, f"{network}_optimizer"), rates[f"{network}_learning_rate"]
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+        optimizer.iterations.assign(700)
+        assert float(optimizer.learning_rate) == pytest.approx(rate / 2)
+        assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.9)
+    gan.save(tmp_path / "gan.keras")
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert describe_training(loaded) == describe_training(gan)
+
+
+@pytest.mark.slow
+def test_what_is_fixed_makes_no_hyperparameter_and_rates_without_a_fall_are_constant():
+    hypermodel = km.tuning.MSGGANHyperModel(
+        (4, 4, 1),
+        1,
+        "eager",
+        latent_dims=3,
+        filters=[2],
+        half_lives=None,
+        losses="hinge",
+        gamma=2,
+        gamma_decay_steps=None,
+        learning_rate=[1e-2],
+        learning_rate_decay_steps=None,
+        beta_1=(0, 0.5),
+        beta_2=0.9,
+    )
+    hp = keras_tuner.HyperParameters()
+    gan = hypermodel.build(hp)
+    assert hp.values == {"beta_1": 0}
+    assert (gan.latent_dim, gan.preset.half_life, gan.penalties[0].gamma) == (3, None, 2)
+    assert isinstance(gan.adversarial_loss, km.losses.Hinge)
+    config = gan.discriminator_optimizer.get_config()
+    assert [config[name] for name in ("beta_1", "beta_2")] == [0, 0.9]
+    assert config["learning_rate"] == pytest.approx(1e-2)
 
 
 @pytest.mark.slow
@@ -118,6 +179,8 @@ def test_a_search_without_metrics_names_what_is_missing(tmp_path):
         *(("losses", ("hinges",)), ("penalties", ("r3",)), ("gamma", (2, 1))),
         *(("learning_rate", (0, 1)), ("beta_1", (1,)), ("beta_1", ()), ("filters", (2, "x"))),
         *(("latent_dims", ()), ("num_scales", (0, 1)), ("batch_sizes", (4, "x"))),
+        *(("losses", ()), ("half_lives", (0,)), ("half_lives", ()), ("beta_2", (0.9, 1))),
+        *(("gamma_decay_steps", (1, 2, 3)), ("learning_rate_decay_steps", (0.5, 2))),
     ],
 )
 def test_an_impossible_range_or_choice_is_named(name, value):

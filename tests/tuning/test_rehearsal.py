@@ -1,5 +1,6 @@
 """Tests of the step before a search: hyperparameters that no model asks for."""
 
+import keras
 import keras_tuner
 import pytest
 from tiny_searches import list_statuses, make_space, make_sums, search_sums
@@ -36,3 +37,33 @@ def test_a_hyperparameter_that_some_models_ask_for_is_accepted(tmp_path):
     arguments = {"max_trials": 1, "epochs": 1, "directory": tmp_path, "seed": 0, **make_sums()}
     tuner = km.tuning.search(Deep(), hyperparameters=space, **arguments)
     assert list_statuses(tuner) == ["COMPLETED"]
+
+
+def test_a_fit_of_ones_own_has_a_list_of_callbacks(tmp_path):
+    """As in keras-tuner's guide to training loops of one's own."""
+
+    class Own(keras_tuner.HyperModel):
+        def build(self, hp):
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(hp.Int("units", 1, 2))])
+
+        def fit(self, hp, model, callbacks=None, **kwargs):
+            for callback in callbacks:
+                callback.set_model(model)
+            fits.append(len(callbacks))
+            return hp["units"]
+
+    fits = []
+    arguments = {"max_trials": 2, "epochs": 1, "verbose": 0}
+    tuner = km.tuning.search(Own(), "grid", directory=tmp_path, **arguments)
+    assert [trial.score for trial in tuner.oracle.trials.values()] == [1, 2]
+    # A loop of one's own cannot be ended after a step: it is not rehearsed.
+    assert len(fits) == 2
+
+
+@pytest.mark.slow
+def test_on_replicas_nothing_is_warned_of(two_replicas, tmp_path, caplog):
+    space = make_space(optimizer="sgd", batch_size=4)
+    arguments = {"max_trials": 1, "epochs": 1, "hyperparameters": space, "mode": "graph"}
+    tuner = search_sums(tmp_path, distribution_strategy=two_replicas, **arguments)
+    assert list_statuses(tuner) == ["COMPLETED"]
+    assert "eagerly" not in caplog.text

@@ -69,6 +69,8 @@ def test_ten_hyperparameters_fit_80_columns(tmp_path):
     text = render(table, width=80)
     assert max(map(len, text.splitlines())) == 80
     assert "…" not in text  # What is too wide is folded, not cut.
+    for cell in (cell for column in table.columns for cell in column.cells):
+        assert f"{cell} " in f"{text} "  # A number is on one line.
 
 
 @pytest.mark.slow

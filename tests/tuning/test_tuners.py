@@ -1,11 +1,13 @@
 """Tests of `km.tuning.search`: what it runs, resumes and refuses."""
 
+import functools
 import shutil
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+import scipy.optimize
 import tensorflow as tf
 from tiny_searches import (
     NUM_FEATURES,
@@ -90,9 +92,22 @@ def test_each_trial_writes_files_of_its_own(tmp_path):
 
 
 def test_an_unknown_argument_is_named_before_the_search(tmp_path):
-    with pytest.raises(ValueError, match="of `search` or of `fit`. Received: max_trails=int"):
+    words = "of `search` or of `fit`. Received: max_trails=int. Did you mean 'max_trials'"
+    with pytest.raises(ValueError, match=words):
         search_sums(tmp_path, max_trails=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_in_the_place_of_a_hypermodel_is_named_before_the_search(tmp_path):
+    with pytest.raises(TypeError, match="`hypermodel` must be a .*Received: a SumRegressor"):
+        km.tuning.search(km.SumRegressor(), directory=tmp_path, **make_sums())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_objective_on_validation_data_that_are_missing_says_so(tmp_path):
+    words = "`objective` must be one of loss.*'val_loss'. Give `validation_data` or `validation_spl"
+    with pytest.raises(ValueError, match=words):
+        search_sums(tmp_path, validation_split=0.0)
 
 
 class Refuse(km.SumRegressor):
@@ -343,6 +358,56 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
 def test_bayesian_search_finishes(tmp_path):
     # The third trial is the first that is not drawn at random.
     assert list_statuses(search_sums(tmp_path, "bayesian", epochs=1)) == ["COMPLETED"] * 3
+
+
+def test_bayesian_search_draws_no_int_above_its_range(tmp_path, monkeypatch):
+    class Widths(keras_tuner.HyperModel):
+        def build(self, hp):
+            hp.Int("width", 1, 80_000, sampling="log")
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+        def fit(self, hp, model, *args, **kwargs):
+            return -hp["width"]
+
+    minimize = scipy.optimize.minimize
+
+    def find_end(function, x0, bounds, **kwargs):
+        if "jac" in kwargs:  # It fits the model of the scores.
+            return minimize(function, x0, bounds=bounds, **kwargs)
+        return scipy.optimize.OptimizeResult(x=bounds[:, 1], fun=0.0)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", find_end)
+    tuner = km.tuning.search(Widths(), "bayesian", max_trials=3, epochs=1, directory=tmp_path)
+    assert tuner.get_best_hyperparameters()[0]["width"] == 80_000
+
+
+@pytest.mark.sweep
+def test_an_interrupted_bayesian_search_draws_as_one_that_was_not(tmp_path):
+    class Ripples(keras_tuner.HyperModel):
+        """A function with many minima, one of which each search from a random point finds."""
+
+        def build(self, hp):
+            for name in ("one", "other"):
+                hp.Float(name, 0.0, 1.0)
+            return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+        def fit(self, hp, model, *args, **kwargs):
+            calls.append(hp.values)
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+            return np.cos(40 * hp["one"]) + np.cos(30 * hp["other"])
+
+    arguments = {"max_trials": 7, "epochs": 1, "seed": 1, "verbose": 0}
+    drawn = []
+    for directory, stop in (("whole", None), ("halves", 6)):
+        calls = []
+        search = functools.partial(km.tuning.search, Ripples(), "bayesian", **arguments)
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                search(directory=tmp_path / directory)
+        tuner = search(directory=tmp_path / directory)
+        drawn.append([tuner.oracle.trials[n].hyperparameters.values for n in "0123456"])
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize(
