@@ -11,11 +11,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import hypothesis
 import pytest
 
-# Python searches for garbage less often: imports and tracing make many objects that are none.
-gc.set_threshold(50_000, 20, 20)
+# Python searches for garbage less often: imports and tracing make many objects that are none. What
+# a file leaves behind is searched for at its end.
+gc.set_threshold(200_000, 20, 1_000)
 
 # The memory allocator of Linux keeps what is freed, unless it is asked: 0.2 GB a compiled GAN.
 trim_memory = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+# XLA compiles what runs a few steps, once: most of LLVM's work on it costs more than it saves.
+QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 # The files that take longest, in falling order: processes that take them first end together.
 LONGEST = (
@@ -49,7 +53,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Starts TensorFlow; tries fewer examples of a property, unless the sweeps run."""
+    """Starts TensorFlow; unless the sweeps run, XLA is quick and properties have fewer examples."""
+    if not config.getoption("--all"):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_XLA}".strip()
     if config.getoption("dist", "no") == "no":  # The process that hands out tests runs none.
         start_tensorflow()
     hypothesis.settings.register_profile("few", max_examples=40)

@@ -169,8 +169,11 @@ def train_outputs(strategy, mode):
 
 
 @pytest.mark.slow
-def test_the_losses_of_several_outputs_are_those_of_one_device_with_every_reduction(two_replicas):
-    assert_equal_on(two_replicas, train_outputs)
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
+def test_the_losses_of_several_outputs_are_those_of_one_device_with_every_reduction(
+    two_replicas, mode
+):
+    assert_equal_on(two_replicas, train_outputs, mode)
 
 
 class Adds(keras.layers.Layer):

@@ -9,7 +9,7 @@ import kerasmodes as km
 from kerasmodes.engine import validation_checks
 
 X, Y = km.data.sums(num_samples=240, num_features=3, seed=1)
-FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "eager", "auto"))]
+MODES = ["graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("fused", "eager", "auto"))]
 
 
 class Noisy(km.SumRegressor):
@@ -46,7 +46,7 @@ def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_numbers_stay(mode, monkeypatch):
     history, weights = fit(mode)
     monkeypatch.setattr(validation_checks, "LONG_STEPS", 1_000)
@@ -56,7 +56,7 @@ def test_the_numbers_stay(mode, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", MODES)
 def test_an_error_comes_after_the_first_execution(mode):
     model = Noisy()
     model.fails = True

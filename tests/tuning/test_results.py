@@ -83,7 +83,7 @@ def test_the_saved_model_is_the_best_with_its_optimizer(random_search, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [pytest.param("graph", marks=pytest.mark.sweep), "fused"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_the_saved_model_keeps_its_mode(mode, tmp_path):
     tuner = search_sums(tmp_path / "search", mode=mode, max_trials=1, epochs=1)
     km.tuning.save_best_model(tuner, tmp_path / "best.keras")
@@ -267,6 +267,8 @@ def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path)
     assert int(tuner.get_best_models()[0].optimizer.iterations) == best_step + 1
 
 
+# The best of `random_search` has one, too; the next has one that continues.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_an_optimizer_that_build_builds_keeps_its_state(tmp_path):
     space = make_space(optimizer="adam", hidden_layers=1, batch_size=8)

@@ -38,6 +38,8 @@ def stopped(random_search, tmp_path):
     return tmp_path
 
 
+# One trial that was left is in the two tests below.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_trials_that_were_left_are_run_once_in_their_order(stopped, random_search):
     resumed = search_sums(stopped)
