@@ -5,8 +5,10 @@ import functools
 import gc
 import os
 import socket
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # As of TensorFlow, below.
 
 import hypothesis
 import pytest
@@ -68,8 +70,10 @@ def start_tensorflow():
 
     Three processes test on two cores: threads that wait for work would take turns.
     """
+    sys.modules["jax"] = None  # Where it is, TensorFlow's converters import it: a second.
     import tensorflow as tf
 
+    del sys.modules["jax"]
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )

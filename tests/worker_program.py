@@ -14,13 +14,16 @@ import pickle
 import signal
 import sys
 
-import keras
-import numpy as np
-
-import kerasmodes as km
-
 HEAVY = ("matplotlib", "keras_tuner", "tensorflow_datasets")
-FOUND_BY_OTHERS = ("jax", "sklearn")  # Keras and TensorFlow import them where they are: 2 s.
+FOUND_BY_OTHERS = ("jax", "sklearn")  # TensorFlow and Keras import them where they are: seconds.
+if __name__ == "__main__":  # Importing them is an ImportError from here on.
+    sys.modules.update(dict.fromkeys([*HEAVY, *FOUND_BY_OTHERS]))
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import kerasmodes as km  # noqa: E402
+
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 WHOLE = 24  # Examples of whole batches: a smaller last one is a second step to trace.
 WHOLE_BATCHES = {"num_examples": 20}  # Of what is trained on, and of what is left for validation.
@@ -108,7 +111,7 @@ def train_with_a_killed_worker(strategy, path):
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
         model.build((None, 3))
-        model.compile(keras.optimizers.SGD(momentum=0.9), mode="eager")
+        model.compile(keras.optimizers.SGD(momentum=0.9))
     callbacks = [km.callbacks.Resume(path.with_name("progress"), every=2)]
     if not km.is_chief():
         callbacks.append(DieOnce(path.with_name("died")))
@@ -148,7 +151,7 @@ def train_without_seed(strategy, path):
     """Writes the weights of a program that sets no seed, a file for each worker."""
     with strategy.scope():
         model = km.SumRegressor(units=(4,))
-        model.compile("sgd", mode="eager")
+        model.compile("sgd")
     model.fit(X[:WHOLE], Y[:WHOLE], batch_size=4, epochs=2, verbose=0)
     own = weights_of(model)
     path.with_name(f"own-{km.is_chief()}.pkl").write_bytes(pickle.dumps(own))
@@ -168,8 +171,6 @@ def replace_tf_config():
 
 
 if __name__ == "__main__":
-    # Importing them is an ImportError from here on.
-    sys.modules.update(dict.fromkeys([*HEAVY, *FOUND_BY_OTHERS]))
     function, path = sys.argv[1], pathlib.Path(sys.argv[2])
     if not path.with_name("died").exists():
         replace_tf_config()  # Before a worker was killed; after that, `TF_CONFIG` is read.
