@@ -71,9 +71,8 @@ def test_a_step_on_a_single_batch_sees_tensors(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "mode", [pytest.param("eager", marks=pytest.mark.sweep), GRAPH, XLA, "fused"]
-)
+@pytest.mark.sweep  # In `test_exactness_fit.py`, logs of validations are compared with Keras's.
+@pytest.mark.parametrize("mode", MODES)
 def test_a_validation_step_runs_in_the_mode(mode):
     model = compiled(mode, metrics=["mae"])
     logs = fit(model, validation_data=(X, Y)).history
@@ -84,7 +83,7 @@ def test_a_validation_step_runs_in_the_mode(mode):
 @pytest.mark.parametrize(
     ("mode", "steps_per_epoch", "steps_per_execution"),
     [
-        ("graph", 5, 1),
+        pytest.param("graph", 5, 1, marks=pytest.mark.sweep),
         ("fused", 5, 2),
         *(
             pytest.param("fused", *n, marks=pytest.mark.sweep)
@@ -279,7 +278,10 @@ class OwnFunctions(OwnStep):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "wraps"), [("graph", False), ("fused", True), ("auto", False)])
+@pytest.mark.parametrize(
+    ("mode", "wraps"),
+    [("graph", False), ("fused", True), pytest.param("auto", False, marks=pytest.mark.sweep)],
+)
 def test_a_train_function_of_ones_own_takes_iterators(mode, wraps):
     weights = []
     for cls in (OwnStep, OwnFunctions):
