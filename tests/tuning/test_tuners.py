@@ -272,8 +272,8 @@ def test_another_search_in_the_same_folder_is_refused(changed, words, random_sea
 
 
 @pytest.mark.slow
-def test_overwrite_starts_again(tmp_path):
-    search_sums(tmp_path, max_trials=1, epochs=2)
+def test_overwrite_starts_again(random_search, tmp_path):
+    shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
     assert len(search_sums(tmp_path, max_trials=1, epochs=1, overwrite=True).oracle.trials) == 1
 
 
