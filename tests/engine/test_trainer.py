@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import shared_programs
@@ -161,7 +162,7 @@ def test_each_epoch_of_arrays_has_an_order_of_its_own_the_same_in_every_mode(mod
             return {"order": self.number}
 
     def orders(mode):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = Order()
         model.compile(mode=mode)
         epochs = model.fit(np.arange(4.0)[:, np.newaxis], batch_size=1, epochs=3, verbose=0)
@@ -285,7 +286,7 @@ class OwnFunctions(OwnStep):
 def test_a_train_function_of_ones_own_takes_iterators(mode, wraps):
     weights = []
     for cls in (OwnStep, OwnFunctions):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = cls()
         model.wraps = wraps
         model.compile("sgd", mode=mode)

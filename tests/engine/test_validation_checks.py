@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import validation_checks
@@ -36,7 +37,7 @@ class Noisy(km.SumRegressor):
 
 
 def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = model or Noisy()
     model.compile("sgd", mode=mode)
     arguments = {"validation_data": (X[:8], Y[:8]), "epochs": 2, **arguments}

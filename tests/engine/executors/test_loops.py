@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import programs
@@ -266,9 +267,9 @@ def fit_images(model):
 @pytest.mark.slow
 def test_fused_convolutions_on_a_cpu_have_the_numbers_of_graph_mode_to_the_bit():
     assert tf.config.list_physical_devices("GPU") == []
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     expected = fit_images(convolutional(mode="graph"))
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = convolutional(mode="fused", steps_per_execution=2)
     history = fit_images(model)
     assert (model.mode, history.params["mode"]) == ("fused", "fused")
