@@ -265,6 +265,8 @@ def test_compare_writes_table_and_picture(own_folder, capsys):
     assert "graph" in capsys.readouterr().out
 
 
+# A search of the command is in `cli/test_search.py`.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
     words = ["tune", "sum", "--tuner=random", "--max-trials=1", "--epochs=1", "--seed=0"]

@@ -21,6 +21,7 @@ SUMS = km.data.sums(num_samples=16, num_features=3, seed=1)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
 
 
+SWEEP = pytest.mark.sweep
 GAN_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
@@ -102,11 +103,6 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
-def name(request):
-    return request.param
-
-
 def make_compiled(name, mode, seed=0):
     make_model, _, settings = CASES[name]
     set_seed(seed)
@@ -156,7 +152,8 @@ def check_logs(logs, expected, mode, tolerance):
 
 # SumRegressor and MSGGAN; `engine/test_replication.py` has classes in eager and in graph mode.
 WAYS = [
-    *(("SumRegressor", mode) for mode in ("eager", "xla", "fused")),
+    ("SumRegressor", "fused"),  # The other modes are in `engine/test_exactness.py`.
+    *(pytest.param("SumRegressor", mode, marks=pytest.mark.sweep) for mode in ("eager", "xla")),
     pytest.param("MSGGAN", "fused", marks=pytest.mark.slow),
     *(pytest.param("MSGGAN", mode, marks=pytest.mark.sweep) for mode in ("eager", "xla")),
     *(pytest.param("paper", mode, marks=pytest.mark.sweep) for mode in ("eager", "xla", "fused")),
@@ -191,14 +188,17 @@ def test_every_adversarial_loss_agrees_with_graph_mode(loss, mode):
 
 
 # What is saved does not depend on the mode, so that each model has one here.
-SAVED_MODES = {"SumRegressor": "xla", "MSGGAN": "graph", "paper": "graph", "classes": "eager"}
+SAVED_MODES = {"SumRegressor": "fused", "MSGGAN": "graph", "paper": "graph", "classes": "eager"}
 SAVED = [
-    *(("SumRegressor", mode) for mode in ("eager", "xla")),
-    *(pytest.param("SumRegressor", mode, marks=pytest.mark.sweep) for mode in ("graph", "fused")),
-    pytest.param("MSGGAN", SAVED_MODES["MSGGAN"], marks=pytest.mark.slow),
+    ("SumRegressor", "fused"),
+    *(
+        pytest.param("SumRegressor", mode, marks=pytest.mark.sweep)
+        for mode in ("eager", "graph", "xla")
+    ),
+    pytest.param("classes", SAVED_MODES["classes"], marks=pytest.mark.slow),
     *(
         pytest.param(name, SAVED_MODES[name], marks=pytest.mark.sweep)
-        for name in ("paper", "classes")
+        for name in ("MSGGAN", "paper")
     ),
 ]
 
@@ -255,6 +255,11 @@ def test_a_loaded_model_validates_as_if_never_stopped(tmp_path, name):
     assert history == {key: pytest.approx(values, rel=1e-5) for key, values in expected.items()}
 
 
+@pytest.mark.parametrize(
+    "name",
+    # The others are made from their configs when they are loaded.
+    ["SumRegressor", "paper", *(pytest.param(n, marks=SWEEP) for n in ("MSGGAN", "classes"))],
+)
 def test_a_config_makes_the_same_model(name):
     model = CASES[name][0]()
     again = type(model).from_config(model.get_config())
@@ -267,8 +272,7 @@ def test_a_config_makes_the_same_model(name):
 
 TRAINED = [
     ("SumRegressor", "graph"),
-    ("MSGGAN", "graph"),
-    pytest.param("paper", "graph", marks=pytest.mark.sweep),
+    *(pytest.param(name, "graph", marks=pytest.mark.sweep) for name in ("MSGGAN", "paper")),
     ("classes", "eager"),
 ]
 

@@ -3,6 +3,9 @@
 Each block runs in a folder of its own. A comment on a page marks what takes long: it is a sweep.
 """
 
+import contextlib
+import functools
+import io
 import json
 import pathlib
 import re
@@ -46,6 +49,20 @@ def run(name, text):
     return program
 
 
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    """A function that runs a block, once: its names, what it prints, the folder of its files."""
+
+    @functools.cache
+    def run_once(text):
+        folder = tmp_path_factory.mktemp("block")
+        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as printed:
+            program = run("block", text)
+        return program, printed.getvalue(), folder
+
+    return run_once
+
+
 def find_block(words):
     (text,) = [text for _, text, _ in BLOCKS if words in text]
     return text
@@ -58,11 +75,10 @@ def test_there_are_blocks_on_every_page_but_that_of_the_command():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), PARAMETERS)
-def test_block_runs_and_prints_what_it_says(name, text, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    run(name, text)
+def test_block_runs_and_prints_what_it_says(name, text, run_once):
+    _, printed, _ = run_once(text)
     shown = [line.removeprefix("# ").split() for line in text.splitlines() if line[:3] == "# >"]
-    printed = [["", *line.split()] for line in capsys.readouterr().out.splitlines()]
+    printed = [["", *line.split()] for line in printed.splitlines()]
     for words, expected in zip(printed, shown, strict=False):
         assert words[1] == expected[1]
         # Another processor rounds in another way; batches of one example magnify that.
@@ -82,9 +98,8 @@ def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fused", pytest.param("graph", marks=pytest.mark.sweep)])
-def test_the_regressor_takes_targets_of_one_dimension(mode, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    program = run("regressor", find_block('model.save("regressor.keras")\nprint'))
+def test_the_regressor_takes_targets_of_one_dimension(mode, run_once):
+    program, _, _ = run_once(find_block('model.save("regressor.keras")\nprint'))
     model, x, y = program["model"], program["x"], program["y"]
     expected = model.evaluate(x, y, verbose=0)
     model.compile("adam", mode=mode)
@@ -106,10 +121,9 @@ def test_the_steps_of_the_guides_compute_and_learn_in_float16(words, tmp_path, m
         assert [layer.compute_dtype for layer in model.net.layers] == ["float16", "float32"]
 
 
-def test_the_users_gan_is_loaded_with_both_optimizers(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    program = run("gan", find_block("class PointGAN"))
-    loaded = program["keras"].models.load_model("gan.keras")
+def test_the_users_gan_is_loaded_with_both_optimizers(run_once):
+    program, _, folder = run_once(find_block("class PointGAN"))
+    loaded = program["keras"].models.load_model(folder / "gan.keras")
     steps = [int(one.iterations) for one in (loaded.d_optimizer, loaded.g_optimizer)]
     assert (loaded.mode, steps) == ("fused", [40, 40])
 

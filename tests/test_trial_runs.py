@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -36,14 +37,14 @@ class Noisy(km.SumRegressor):
 
 
 def make_regressor(mode="graph", cls=Noisy):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = cls()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), metrics=["mae"], mode=mode)
     return model
 
 
 def make_gan(mode="graph"):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     preset = km.presets.Default(4, 4)
     gan = km.MSGGAN((8, 8, 1), 1, 4, preset=preset, augmentation="adaptive", seed=1)
     slots = [keras.optimizers.SGD(0.01, momentum=0.9) for _ in range(2)]
@@ -119,7 +120,7 @@ def test_a_gan_is_as_before(mode):
 def test_models_of_keras_are_as_before(make):
     results = []
     for has_trial in (False, True):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = make()
         model.compile("sgd", "mse", mode="eager")
         if has_trial:

@@ -63,14 +63,6 @@ def make_sum_tuner(directory, **values):
     return make_tuner(keras_tuner.RandomSearch, hypermodel, directory, space)
 
 
-def make_gan_tuner(tuner, directory, **options):
-    space = make_space(
-        generator_filters=2, discriminator_filters=2, latent_dim=[2, 3, 4], batch_size=4
-    )
-    hypermodel = km.tuning.MSGGANHyperModel((4, 4, 1), 1, "eager", penalties=("none",))
-    return make_tuner(tuner, hypermodel, directory, space, G_LOSS, **options)
-
-
 def list_statuses(tuner):
     return [trial.status for trial in tuner.oracle.trials.values()]
 

@@ -14,13 +14,17 @@ import pickle
 import signal
 import sys
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-import kerasmodes as km
-
 HEAVY = ("matplotlib", "keras_tuner", "tensorflow_datasets")
+FOUND_BY_OTHERS = ("jax", "sklearn")  # TensorFlow and Keras import them where they are: seconds.
+if __name__ == "__main__":  # Importing them is an ImportError from here on.
+    sys.modules.update(dict.fromkeys([*HEAVY, *FOUND_BY_OTHERS]))
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+import kerasmodes as km  # noqa: E402
+
 X, Y = km.data.sums(num_samples=27, num_features=3, seed=1)
 WHOLE = 24  # Examples of whole batches: a smaller last one is a second step to trace.
 WHOLE_BATCHES = {"num_examples": 20}  # Of what is trained on, and of what is left for validation.
@@ -203,7 +207,6 @@ def replace_tf_config():
 
 
 if __name__ == "__main__":
-    sys.modules.update(dict.fromkeys(HEAVY))  # Importing them is an ImportError from here on.
     function, path = sys.argv[1], pathlib.Path(sys.argv[2])
     if not path.with_name("died").exists():
         replace_tf_config()  # Before a worker was killed; after that, `TF_CONFIG` is read.

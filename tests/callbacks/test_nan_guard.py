@@ -204,6 +204,7 @@ def test_a_number_in_the_data_is_found_by_its_place(mode):
     assert (report.step, report.stage, report.part) == (STEP, "data", "x")
     assert (report.example, report.feature) == (ROW, (3,))
     assert f"x[{ROW}, 3] of the batch is not finite" in message
+    assert dataclasses.asdict(report)["ranges"][0]["num_broken"] == 1  # It is plain data.
 
 
 @pytest.mark.slow
@@ -260,7 +261,18 @@ def test_two_replicas_are_searched_and_get_their_state_back(mode, two_replicas):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
+def test_which_of_two_optimizers_is_named():
+    model = make_model("graph", cls=OwnStep)
+    model.second.learning_rate = np.inf
+    report, _, _ = fit(model, X, Y)
+    assert (report.epoch, report.step, report.stage) == (0, 0, "variable")
+    assert report.variable.startswith("second: sgd")
+    assert len(report.variables) >= 2
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", ["eager", "graph"])
 def test_the_gan_and_which_of_its_optimizers(mode):
     images = np.random.default_rng(0).uniform(-1, 1, (8, 8, 8, 1)).astype("float32")
     gan = km.MSGGAN((8, 8, 1), 1, 4, preset=km.presets.Default(2, 2), seed=0)
@@ -520,12 +532,6 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
         km.callbacks.NaNGuard(tmp_path / "file")
 
 
-@pytest.mark.slow
-def test_a_report_is_plain_data():
-    report, _, _ = fit(renew_plain(), with_number(np.nan), Y)
-    assert dataclasses.asdict(report)["ranges"][0]["num_broken"] == 1
-
-
 class LogOfMetric(keras.metrics.Mean):
     """The mean of a logarithm, which not every target has."""
 
@@ -741,7 +747,7 @@ def test_a_log_of_a_step_in_the_middle_is_seen_on_two_replicas(two_replicas):
 
 
 @pytest.mark.parametrize("mode", list_modes("graph"))
-@pytest.mark.parametrize("data", ["arrays", "dataset"])
+@pytest.mark.parametrize("data", ["arrays", pytest.param("dataset", marks=pytest.mark.sweep)])
 def test_a_log_that_may_be_broken_has_the_value_that_it_has_without_the_guard(mode, data):
     targets = Y.copy()
     targets[BAD] = 0.0

@@ -15,7 +15,8 @@ from kerasmodes import cli
 from kerasmodes.cli import best_trial
 
 SUM = ["tune", "sum", "--num-samples=32", "--mode=eager", "--seed=3", "--batch-sizes=12,32"]
-SUM += ["--tuner=hyperband", "--max-trials=4", "--epochs=3", "--optimizers=adam,rmsprop"]
+HYPERBAND = ["--tuner=hyperband", "--max-trials=4", "--epochs=3", "--optimizers=adam,rmsprop"]
+RANDOM = ["--tuner=random", "--max-trials=2", "--epochs=2", "--optimizers=adam"]
 # The last images of an epoch fill no batch.
 GAN = ["tune", "msggan", "--split=train[:20]", "--test-split=test[:16]", "--num-images=16"]
 GAN += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=8", "--mode=eager"]
@@ -52,8 +53,15 @@ def assert_same_model(one, other):
 
 
 @pytest.mark.slow
-def test_train_repeats_the_best_trial_of_sums_also_one_that_was_promoted(own_folder, capsys):
-    score, values = search_and_repeat(SUM, own_folder, capsys)
+@pytest.mark.parametrize(
+    "tuner",
+    [
+        pytest.param(RANDOM, id="random"),
+        pytest.param(HYPERBAND, id="promoted", marks=pytest.mark.sweep),
+    ],
+)
+def test_train_repeats_the_best_trial_of_sums_also_one_that_was_promoted(tuner, own_folder, capsys):
+    score, values = search_and_repeat([*SUM, *tuner], own_folder, capsys)
     assert min(values) == score
     if values[-1] == score:
         assert_same_model("run/model.keras", "tuning/best.keras")

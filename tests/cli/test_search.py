@@ -143,6 +143,7 @@ def test_one_process_has_a_line_for_each_trial(_searched):
     _, out = _searched
     assert out.startswith("trial 0: val_loss ")
     assert "1 of 1 done, 0 running, 0 failed, best val_loss" in out
+    assert "Best trials" in out
     assert "Epoch" not in out
 
 

@@ -109,6 +109,8 @@ def test_the_mixin_serves_any_class_of_keras(tmp_path):
     assert type(loaded) is SavedSequential
 
 
+# Functional models are in most files; the mixin above is saved in the same way.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_functional_model_has_modes(tmp_path):
     model = make_functional(km.Model)
@@ -120,7 +122,11 @@ def test_a_functional_model_has_modes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "optimizers"),
-    [pytest.param("graph", "strings", marks=pytest.mark.sweep), ("fused", "objects")],
+    [
+        ("eager", "objects"),
+        pytest.param("graph", "strings", marks=pytest.mark.sweep),
+        pytest.param("fused", "objects", marks=pytest.mark.sweep),
+    ],
 )
 def test_a_users_two_optimizers_survive_saving(tmp_path, mode, optimizers):
     model = TwoOptimizers()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import with_modes
@@ -55,7 +56,7 @@ def test_losses_of_outputs_are_means_over_the_examples(mode, steps_per_execution
 def test_losses_of_outputs_are_those_of_stock_keras_run_eagerly():
     found = []
     for stock in (True, False):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = make_model() if stock else with_modes(make_model())
         how = {"run_eagerly": True} if stock else {"mode": "eager"}
         model.compile(keras.optimizers.SGD(0.01), loss=["mse", "mae"], **how)
@@ -77,7 +78,7 @@ def test_a_model_that_was_compiled_before_it_got_modes_has_the_same_losses():
 def test_losses_of_outputs_on_replicas_are_those_of_one_device(two_replicas):
     found = []
     for strategy in (tf.distribute.get_strategy(), two_replicas):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         with strategy.scope():
             model = with_modes(make_model())
             mode = "graph" if strategy is two_replicas else "eager"

@@ -18,6 +18,7 @@ from kerasmodes.engine import with_modes
 MODES = ("eager", "graph", "xla", "fused")
 # One mode runs single steps, one whole blocks; the sweep has the others.
 TWO_MODES = ["graph", "fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[::2])]
+FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in MODES[:3])]
 RAN_OUT = "ignore:Your input ran out of data:UserWarning"  # as stock Keras says it
 GENERATOR = np.random.default_rng(0)
 # Ten batches of four; when fused, blocks of four, four and two steps.
@@ -322,7 +323,7 @@ def test_logs_are_those_of_keras_after_the_same_step(mode):
         assert record.epoch_logs[epoch] == pytest.approx(logs, rel=1e-5)
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_progress_bars_end_at_the_number_of_steps(mode, capsys):
     model = fit(mode, epochs=2, verbose=1)
     in_fit = capsys.readouterr().out
@@ -335,7 +336,7 @@ def test_progress_bars_end_at_the_number_of_steps(mode, capsys):
         assert max(map(int, shown)) == 10
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_validation_leaves_the_training_alone(mode):
     without = fit(mode, epochs=2)
     history, weights = without.history.history, without.dense.get_weights()
@@ -356,7 +357,7 @@ def test_training_stops_at_the_end_of_a_block(mode):
     assert numbers(model)["steps"] == [14, 14]
 
 
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_a_broken_off_epoch_harms_no_later_one(mode):
     def fail(model):
         raise InterruptedError
@@ -370,7 +371,7 @@ def test_a_broken_off_epoch_harms_no_later_one(mode):
 
 
 @pytest.mark.filterwarnings("ignore:Limiting")
-@pytest.mark.parametrize("mode", TWO_MODES)
+@pytest.mark.parametrize("mode", FUSED)
 def test_a_dry_run_ends_early_and_the_next_run_is_whole(mode):
     keras.config.set_max_steps_per_epoch(3)
     keras.config.set_max_epochs(2)

@@ -197,7 +197,7 @@ def test_layers_give_the_numbers_of_keras_in_every_mode(kind, mode):
 
 
 def encode_categories(mode, output_mode):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     generator = np.random.default_rng(0)
     data = [generator.integers(0, 5, (6, 3), "int32"), generator.random((6, 3), "float32")]
     categories, weights = keras.Input((3,), dtype="int32"), keras.Input((3,))

@@ -146,8 +146,9 @@ def on_batches(mode):
     return results, model.predict_on_batch(x), int(model.optimizer.iterations.numpy())
 
 
+# Single batches of other modes are in `test_trainer.py` and `executors/test_loops.py`.
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", default_in("fused"))
+@pytest.mark.parametrize("mode", default_in("graph"))
 def test_single_batches(mode):
     results, predicted, iterations = on_batches(mode)
     expected_results, expected_predicted, expected_iterations = on_batches("keras")
@@ -171,7 +172,7 @@ def test_compiling_again_changes_the_mode_and_the_optimizer_only():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", default_in("fused"))
+@pytest.mark.parametrize("mode", default_in("graph"))
 def test_a_layer_frozen_between_fits(mode):
     model, expected = make_sequential(), make_sequential()
     for one, name in ((model, mode), (expected, "keras")):
@@ -251,9 +252,9 @@ KINDS = {
 }
 
 
-# Each mode with one kind; the sweep has the others.
+# Two kinds with one mode each; the sweep has the others, and other tests the classes of Keras.
 WAYS = [
-    pytest.param(kind, mode, marks=[] if i == place else pytest.mark.sweep)
+    pytest.param(kind, mode, marks=[] if i == place < 2 else pytest.mark.sweep)
     for i, kind in enumerate(KINDS)
     for place, mode in enumerate(("fused", "graph", "eager", "xla"))
 ]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -38,9 +39,9 @@ def numbers_of(model, x, y, **fit):
 
 def assert_equal_on(two_replicas, train, mode="graph"):
     """Asserts that a function of strategy and mode returns the numbers of one device."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     expected = train(ONE_DEVICE, "eager")  # Quicker than to trace a few steps.
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     numbers = train(two_replicas, mode)
     assert set(numbers) == set(expected)
     for name, value in numbers.items():
@@ -169,8 +170,11 @@ def train_outputs(strategy, mode):
 
 
 @pytest.mark.slow
-def test_the_losses_of_several_outputs_are_those_of_one_device_with_every_reduction(two_replicas):
-    assert_equal_on(two_replicas, train_outputs)
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
+def test_the_losses_of_several_outputs_are_those_of_one_device_with_every_reduction(
+    two_replicas, mode
+):
+    assert_equal_on(two_replicas, train_outputs, mode)
 
 
 class Adds(keras.layers.Layer):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 
@@ -55,9 +56,9 @@ def numbers_of(model, y, num_examples=15, sample_weight=None):
 
 def assert_equal_on(two_replicas, train, mode="graph"):
     """Asserts that a function of strategy and mode returns the numbers of one device."""
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     expected = train(ONE_DEVICE, "eager")  # Quicker than to trace a few steps.
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     numbers = train(two_replicas, mode)
     assert set(numbers) == set(expected)
     for name, value in numbers.items():

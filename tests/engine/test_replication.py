@@ -261,6 +261,8 @@ def test_data_that_are_distributed_already_take_one_step_at_a_time(two_replicas)
     assert int(model.optimizer.iterations.numpy()) == 2
 
 
+# `verifying/test_verification.py` has batch normalization on replicas; so has a loss of layers.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_model_with_batch_normalization_of_keras_is_that_of_one_device(two_replicas):
     weights = []

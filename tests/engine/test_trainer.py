@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import shared_programs
@@ -71,9 +72,8 @@ def test_a_step_on_a_single_batch_sees_tensors(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "mode", [pytest.param("eager", marks=pytest.mark.sweep), GRAPH, XLA, "fused"]
-)
+@pytest.mark.sweep  # In `test_exactness_fit.py`, logs of validations are compared with Keras's.
+@pytest.mark.parametrize("mode", MODES)
 def test_a_validation_step_runs_in_the_mode(mode):
     model = compiled(mode, metrics=["mae"])
     logs = fit(model, validation_data=(X, Y)).history
@@ -84,7 +84,7 @@ def test_a_validation_step_runs_in_the_mode(mode):
 @pytest.mark.parametrize(
     ("mode", "steps_per_epoch", "steps_per_execution"),
     [
-        ("graph", 5, 1),
+        pytest.param("graph", 5, 1, marks=pytest.mark.sweep),
         ("fused", 5, 2),
         *(
             pytest.param("fused", *n, marks=pytest.mark.sweep)
@@ -162,7 +162,7 @@ def test_each_epoch_of_arrays_has_an_order_of_its_own_the_same_in_every_mode(mod
             return {"order": self.number}
 
     def orders(mode):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = Order()
         model.compile(mode=mode)
         epochs = model.fit(np.arange(4.0)[:, np.newaxis], batch_size=1, epochs=3, verbose=0)
@@ -279,11 +279,14 @@ class OwnFunctions(OwnStep):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "wraps"), [("graph", False), ("fused", True), ("auto", False)])
+@pytest.mark.parametrize(
+    ("mode", "wraps"),
+    [("graph", False), ("fused", True), pytest.param("auto", False, marks=pytest.mark.sweep)],
+)
 def test_a_train_function_of_ones_own_takes_iterators(mode, wraps):
     weights = []
     for cls in (OwnStep, OwnFunctions):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         model = cls()
         model.wraps = wraps
         model.compile("sgd", mode=mode)

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine import validation_checks
 
 X, Y = km.data.sums(num_samples=240, num_features=3, seed=1)
-FUSED = ["fused", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("graph", "eager", "auto"))]
+MODES = ["graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("fused", "eager", "auto"))]
 
 
 class Noisy(km.SumRegressor):
@@ -36,7 +37,7 @@ class Noisy(km.SumRegressor):
 
 
 def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = model or Noisy()
     model.compile("sgd", mode=mode)
     arguments = {"validation_data": (X[:8], Y[:8]), "epochs": 2, **arguments}
@@ -46,7 +47,7 @@ def fit(mode, batch_size=2, model=None, num_examples=240, **arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_numbers_stay(mode, monkeypatch):
     history, weights = fit(mode)
     monkeypatch.setattr(validation_checks, "LONG_STEPS", 1_000)
@@ -56,7 +57,7 @@ def test_the_numbers_stay(mode, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", MODES)
 def test_an_error_comes_after_the_first_execution(mode):
     model = Noisy()
     model.fails = True

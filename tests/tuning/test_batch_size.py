@@ -59,7 +59,8 @@ def make_shuffled_sums(length):
 @pytest.mark.parametrize(
     ("length", "mode"),
     [
-        ("known length", "fused"),
+        ("known length", "eager"),
+        pytest.param("known length", "fused", marks=pytest.mark.sweep),
         pytest.param("unknown length", "graph", marks=pytest.mark.sweep),
     ],
 )

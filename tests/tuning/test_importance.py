@@ -46,6 +46,8 @@ def test_an_objective_of_many_decades_is_explained_by_its_logarithm(tmp_path):
     assert measured[0]["number"] == pytest.approx(expected["number"], abs=0.1)
 
 
+# The picture of such a search says so, in `test_pictures.py`.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_noise_is_not_explained(tmp_path):
     generator = random.Random(0)

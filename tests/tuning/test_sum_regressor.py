@@ -15,6 +15,8 @@ from tiny_searches import (
 import kerasmodes as km
 
 
+# `test_tuners.py` compares such a trial with one that was never interrupted.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_hyperband_promotes_a_model_with_the_state_of_adam(tmp_path):
     # Keras would warn if it lost that state.

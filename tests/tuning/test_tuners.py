@@ -202,6 +202,8 @@ def test_same_seed_and_resumed_search_give_the_same_trials(random_search, tmp_pa
     assert list_scores(resumed) == list_scores(random_search)
 
 
+# So does the search whose damaged files are set aside, below.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_more_trials_extend_a_search(tmp_path):
     first = search_sums(tmp_path, max_trials=1, epochs=1)
@@ -285,8 +287,8 @@ def test_another_search_in_the_same_folder_is_refused(changed, words, random_sea
 
 
 @pytest.mark.slow
-def test_overwrite_starts_again(tmp_path):
-    search_sums(tmp_path, max_trials=1, epochs=2)
+def test_overwrite_starts_again(random_search, tmp_path):
+    shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
     assert len(search_sums(tmp_path, max_trials=1, epochs=1, overwrite=True).oracle.trials) == 1
 
 
@@ -312,6 +314,7 @@ def test_a_damaged_file_is_named_and_can_be_set_aside(name, random_search, tmp_p
     assert path.with_name(f"{path.name}.damaged").exists()
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
@@ -345,6 +348,7 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
     tuner = km.tuning.search(
         build, "hyperband", max_trials=4, epochs=3, seed=0, directory=tmp_path, **arguments
     )
+    assert len(tuner.oracle.trials) == 4
     promoted = tuner.oracle.trials["3"]
     hp = promoted.hyperparameters
     assert hp["tuner/initial_epoch"] > 0

@@ -16,6 +16,10 @@ from kerasmodes.verifying import causes
 # TensorFlow starts while the process reads this.
 SCRIPT = """
 import pathlib
+import sys
+
+sys.modules.update(jax=None, sklearn=None)  # TensorFlow and Keras would import them: 2 s.
+
 import kerasmodes as km
 import tensorflow as tf
 

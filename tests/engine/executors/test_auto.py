@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import auto
@@ -32,7 +33,7 @@ def fit(model, x=X, y=Y, **arguments):
 
 
 def trained(mode, units=(), **arguments):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = km.SumRegressor(units)
     model.build((None, 3))
     model.compile("sgd", mode=mode)

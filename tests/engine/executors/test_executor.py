@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes import modes
@@ -34,7 +35,7 @@ def counts(monkeypatch):
 
 
 def train(mode, **arguments):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = km.SumRegressor(units=())
     model.build((None, 3))
     model.compile("sgd", mode=mode, **arguments)
@@ -176,7 +177,7 @@ def test_recurrent_layers_learn_from_sequences_whose_lengths_the_data_set_does_n
     ).padded_batch(2)
     losses = []
     for wrap, arguments in ((with_modes, {"mode": mode}), (lambda model: model, {})):
-        keras.utils.set_random_seed(0)
+        set_seed(0)
         layers = [keras.layers.Dense(2), keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
         model = wrap(keras.Sequential(layers))  # It is built by its first step.
         model.compile("sgd", "mean_squared_error", **arguments)

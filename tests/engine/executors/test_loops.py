@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import programs
@@ -97,7 +98,8 @@ def check_fused_equals_graph(make_arguments, num_batches, **keywords):
 @pytest.mark.parametrize(
     ("batch_size", "steps_per_execution", "num_batches"),
     [
-        (2, 5, 11),
+        # By default, arrays are in `test_exactness_data.py`.
+        pytest.param(2, 5, 11, marks=pytest.mark.sweep),
         pytest.param(4, 4, 6, marks=pytest.mark.sweep),
         pytest.param(1, 5, 22, marks=pytest.mark.sweep),
         pytest.param(4, 1000, 6, marks=pytest.mark.sweep),
@@ -173,6 +175,8 @@ def test_a_batch_after_fit_may_lack_what_fit_gave():
     assert int(model.train_steps.numpy()) == 2
 
 
+# `test_exactness_fit.py` counts how often Python runs through a step, and stops fits.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_nothing_is_compiled_again_after_the_first_epoch():
     model, _ = fit("fused", {"x": X, "y": Y, "batch_size": 4}, epochs=1)
@@ -183,6 +187,7 @@ def test_nothing_is_compiled_again_after_the_first_epoch():
     assert int(model.train_steps.numpy()) == 6 + 18 + 3
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_callback_can_stop_between_executions():
     model = Counting()
@@ -262,9 +267,9 @@ def fit_images(model):
 @pytest.mark.slow
 def test_fused_convolutions_on_a_cpu_have_the_numbers_of_graph_mode_to_the_bit():
     assert tf.config.list_physical_devices("GPU") == []
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     expected = fit_images(convolutional(mode="graph"))
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = convolutional(mode="fused", steps_per_execution=2)
     history = fit_images(model)
     assert (model.mode, history.params["mode"]) == ("fused", "fused")

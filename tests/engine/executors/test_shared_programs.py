@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seeds import set_seed
 
 import kerasmodes as km
 from kerasmodes.engine.executors import shared_programs
@@ -18,7 +19,7 @@ def make_sgd(rate=0.01, momentum=0.9):
 
 
 def make_model(mode, optimizer=None, units=()):
-    keras.utils.set_random_seed(0)
+    set_seed(0)
     model = km.SumRegressor(units)
     model.build((None, 3))
     model.compile(optimizer or make_sgd(), "mse", mode=mode)

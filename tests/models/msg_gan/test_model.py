@@ -289,6 +289,8 @@ def test_images_out_of_range_are_refused(worst, words):
         gan.fit(images, verbose=0)
 
 
+# `networks/test_default.py` has such shapes, and the image pipeline such data.
+@pytest.mark.sweep
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "preset",

@@ -19,7 +19,7 @@ SHAPE = (4, 4, 1)
 
 
 @functools.cache
-def with_classes(mode="graph"):
+def with_classes(mode="eager"):
     """Returns one model a mode: what it has learnt before does not matter here."""
     gan = km.MSGGAN((4, 4, 1), 1, 3, num_classes=3, preset=km.presets.Default(8, 8))
     gan.compile("sgd", "sgd", penalties=None, mode=mode)
