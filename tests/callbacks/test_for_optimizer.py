@@ -40,8 +40,9 @@ class Players(km.Model):
     def _train(self, images, player, optimizer):
         with tf.GradientTape() as tape:
             loss = km.average_loss(tf.reduce_mean(player(images[:, 0, :3, 0]) ** 2, axis=-1))
+            scaled = optimizer.scale_loss(loss)
         weights = player.trainable_variables
-        optimizer.apply(tape.gradient(loss, weights), weights)
+        optimizer.apply(tape.gradient(scaled, weights), weights)
         return loss
 
     def test_step(self, images):
