@@ -71,7 +71,8 @@ def map_shard(
         stop = tf.where(is_cut, size // num_shards * shards.stop, size)
         own = tf.nest.map_structure(lambda part: part[start:stop], batch)
         examples = tf.data.Dataset.from_tensor_slices(own if len(own) > 1 else own[0])
-        examples = examples.map(map_func, num_parallel_calls, deterministic=True)
+        order = {} if num_parallel_calls is None else {"deterministic": True}
+        examples = examples.map(map_func, num_parallel_calls, **order)
         _check_examples(examples.element_spec)
         prepared = examples.batch(tf.cast(size, tf.int64)).get_single_element()
         mark = _find_mark(batch)

@@ -2,13 +2,14 @@
 
 Command: .venv/bin/python scripts/benchmarks/benchmark_input.py [--rounds 3]
     --quick  one short round; writes to runs/
-Cost: about 2 minutes on 2 idle cores.
+Cost: about 4 minutes on 2 idle cores.
 Result: scripts/results/benchmark_input.json and .md. An example takes 2 ms of one core to prepare,
-and the model next to nothing. Three ways take turns, each in fresh processes, one thread each: one
+and the model next to nothing. Three ways take turns, each in fresh processes, a core for each: one
 device; two workers that prepare all examples, as `dataset.map` has it; two workers with
-`km.data.map_shard`. The losses must be equal.
-Expected: the second worker brings nothing by `map`, and 1.9 times the rate by `map_shard`. The bar
-is 1.8.
+`km.data.map_shard`. Epochs have 150 steps, executions 20. The losses must be equal.
+Expected: the second worker brings nothing by `map`, and 1.83 times the rate by `map_shard`. The bar
+is 1.8. With 40 steps an epoch and a message after each step, it was 1.55: what begins an epoch, and
+the messages, then take a third as long as the examples.
 """
 
 import argparse
@@ -42,7 +43,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one short round, into runs/")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    rounds, steps = (1, 4) if arguments.quick else (arguments.rounds, 40)
+    rounds, steps = (1, 4) if arguments.quick else (arguments.rounds, 150)
     folder = ROOT / ("runs" if arguments.quick else "scripts/results")
     folder.mkdir(exist_ok=True)
     runs = {way: [] for way in WAYS}

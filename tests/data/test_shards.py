@@ -18,6 +18,13 @@ def test_on_one_machine_all_examples_are_prepared(two_replicas):
         np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), np.arange(5) > 2)
 
 
+@pytest.mark.parametrize("num_parallel_calls", [None, 2])
+def test_examples_may_be_prepared_one_by_one_or_several_at_a_time(num_parallel_calls):
+    batches = tf.data.Dataset.range(6).batch(3)
+    data = km.data.map_shard(batches, lambda one: one * 2, ONE_DEVICE, num_parallel_calls)
+    assert [list(batch) for batch in data.as_numpy_iterator()] == [[0, 2, 4], [6, 8, 10]]
+
+
 def test_the_sizes_that_are_known_are_kept():
     batches = tf.data.Dataset.range(6).batch(3, drop_remainder=True)
     data = km.data.map_shard(batches, lambda one: tf.fill([2], one), ONE_DEVICE)

@@ -32,13 +32,16 @@ class Timer(keras.callbacks.Callback):
 
 def main():
     how, steps, path = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+    # A core for each process: otherwise two may share one while the other rests.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[json.loads(os.environ["TF_CONFIG"])["task"]["index"]]})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     strategy = km.get_strategy("multi_worker")
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = km.SumRegressor()
         model.build((None, NUM_FEATURES))
-        model.compile("sgd", mode="graph")
+        model.compile("sgd", mode="graph", steps_per_execution=20)
     timer = Timer()
     data = make_data(how, steps, strategy)
     # The first epoch traces the step.
