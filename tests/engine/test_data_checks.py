@@ -340,11 +340,17 @@ def test_inputs_of_one_number_need_no_axis_for_it():
     assert model.predict(X[:, 0], verbose=0).shape == (12, 1)
 
 
-@pytest.mark.parametrize("mode", ["eager", "xla", pytest.param("fused", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_parts_with_other_numbers_of_examples_are_named(mode):
     model = make_regressor(mode)
     words = "`x` and `y` must have as many examples in a batch. Received: 4 in x, 2 in y"
     with pytest.raises(ValueError, match=words):
+        model.fit(((X[:4], Y[:2]) for _ in range(2)), verbose=0)
+
+
+def test_parts_with_other_numbers_of_examples_are_not_said_to_be_what_xla_cannot_compile():
+    model = make_regressor("xla")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible shapes: "):
         model.fit(((X[:4], Y[:2]) for _ in range(2)), verbose=0)
 
 

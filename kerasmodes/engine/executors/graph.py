@@ -75,12 +75,10 @@ class GraphExecutor(executor.Executor):
         """Returns whether the graph of a step takes its batch itself.
 
         There, a batch has no more shape than its data set tells. Some layers need more, and so does
-        an error that is to name it. XLA compiles for a batch's sizes, and as in Keras, a prediction
-        is traced with the batch itself.
+        an error that is to name it. As in Keras, a prediction is traced with the batch itself.
         """
         is_of_data_set = isinstance(iterator, tf.data.Iterator) and self.kind != "predict"
-        has_known_sizes = is_of_data_set and super_batches.has_known_sizes(iterator.element_spec)
-        return has_known_sizes and not self._jit_compile
+        return is_of_data_set and super_batches.has_known_sizes(iterator.element_spec)
 
     def _run_as_range(self, batch):
         outputs = self.run(super_batches.make_range(batch, self.mode))

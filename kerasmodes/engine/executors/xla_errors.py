@@ -21,6 +21,8 @@ FAILED_LATER = re.compile(
     r"RET_CHECK failure \(external/(?:local_)?xla/\S+\) (.*?)(?:, metadata=|\[Op:|$)", re.MULTILINE
 )
 
+# Of a batch whose parts do not fit each other: no mode could take it.
+SIZES = "Incompatible shapes: "
 UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(", re.DOTALL)
 NOT_CONSTANT = re.compile(r"Input \d+ to node \S+ with op (\w+) must be a compile-time constant")
 CARRIERS = {"_Arg": "an input", "_Retval": "an output"}
@@ -84,6 +86,8 @@ def _make_error(mode, received):
 def _find_cause(message):
     """Returns what XLA cannot compile, or `None` if the message is about anything else."""
     innermost, failed, _ = message.partition(FAILED)
+    if SIZES in innermost:
+        return None
     if failed:
         what, frame = _find_operation(innermost), _find_place(innermost)
         place = f", made in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
