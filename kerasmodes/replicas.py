@@ -31,7 +31,7 @@ _present = threading.local()  # A replica of MirroredStrategy runs in a thread o
 
 
 @contextlib.contextmanager
-def shard_scope(index: int, num_shards: int):
+def shard_scope(index: int, num_shards: int, num_examples: int | None = None):
     """While open, this replica (thread) holds one shard of the global batch.
 
     The shards are equal, so a mean over the global batch is the mean of the replicas' means.
@@ -39,9 +39,10 @@ def shard_scope(index: int, num_shards: int):
     Args:
         index: Int: the shards that come before it; 0 on every replica if each holds all examples.
         num_shards: Int: shards of the global batch; 1 if each replica holds all examples.
+        num_examples: Int: examples of a shard, or `None` if that is not known.
     """
     before = getattr(_present, "shard", None)
-    _present.shard = (index, num_shards)
+    _present.shard = (index, num_shards, num_examples)
     try:
         yield
     finally:
@@ -67,6 +68,11 @@ def num_shards() -> int:
     if has_shard():
         return _present.shard[1]
     return 1 if replica is None else replica.num_replicas_in_sync
+
+
+def num_examples() -> int | None:
+    """Returns how many examples this replica holds, `None` where that is not known."""
+    return _present.shard[2] if has_shard() else None
 
 
 def replica_id(replica: Any) -> int:

@@ -146,7 +146,18 @@ class KerasDraw(OwnStep):
         self.seeds = keras.random.SeedGenerator(1)
 
     def compute(self, x, y):
-        return super().compute(x + keras.random.normal(tf.shape(x), seed=self.seeds), y)
+        return super().compute(x + keras.random.truncated_normal(tf.shape(x), seed=self.seeds), y)
+
+
+class TruncatedNoise(keras.layers.Layer):
+    """Draws what XLA draws otherwise, and each replica the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        return x + keras.random.truncated_normal(tf.shape(x), seed=self.seeds)
 
 
 class TensorFlowDraw(OwnStep):
@@ -264,25 +275,29 @@ REPLICAS = {"modes": ("graph",), "replicas": 2}
 RESUMED = {"modes": ("graph",), "resume": True}
 
 FAULTS = {
-    "dropout of Keras": Case(
-        make_sequential(lambda: Dropout(0.5)),
+    "truncated noise": Case(
+        make_sequential(lambda: Dropout(0.5), TruncatedNoise),
         PLAIN,
         XLA,
         causes.RANDOM,
-        ("Dropout 'dropout", "km.random.Dropout"),
-    ),
-    "noise of Keras": Case(
-        make_sequential(lambda: GaussianNoise(0.5)), PLAIN, XLA, causes.RANDOM, ("GaussianNoise",)
+        ("TruncatedNoise 'truncated_noise", "Use km.random"),
     ),
     "draw of Keras in the step": Case(
         KerasDraw, {"optimizer": "sgd"}, XLA, causes.RANDOM, ("verification_zoo.py",)
     ),
-    "dropout of Keras on replicas": Case(
-        make_sequential(lambda: Dropout(0.5)),
+    "truncated noise on replicas": Case(
+        make_sequential(TruncatedNoise),
         PLAIN,
         REPLICAS,
         causes.RANDOM,
-        ("same on each replica", "Dropout"),
+        ("same on each replica", "TruncatedNoise"),
+    ),
+    "dropout of Keras in a file": Case(
+        make_sequential(lambda: Dropout(0.5)),
+        PLAIN,
+        RESUMED,
+        causes.RANDOM,
+        ("in no file", "Dropout 'dropout", "km.random.Dropout"),
     ),
     "plain mean, SGD": Case(
         PlainMean, {"optimizer": "sgd"}, REPLICAS, causes.MEAN, ("every weight", "2 times")
@@ -353,6 +368,11 @@ SOUND = {
     "sequential": Case(make_sequential(lambda: Dense(3)), PLAIN),
     "own step": Case(OwnStep, {"optimizer": "adam"}),
     "two optimizers": Case(Pair),
+    "layers of Keras that draw": Case(
+        make_sequential(lambda: Dropout(0.5), lambda: GaussianNoise(0.5)),
+        PLAIN,
+        {"modes": ("graph", "xla", "fused"), "replicas": 2},
+    ),
     "dropout of km.random": Case(make_sequential(lambda: km.random.Dropout(0.5, seed=1)), PLAIN),
     "synchronized batch normalization": Case(
         make_sequential(lambda: BatchNormalization(synchronized=True)), PLAIN
@@ -407,4 +427,4 @@ SOUND = {
 CHAOS = Case(Chaos, {"optimizer": "sgd"})
 UNTRACEABLE = Case(Untraceable, {"optimizer": "sgd"})
 BROKEN = Case(Broken, {"optimizer": "sgd"})
-TWO_FAULTS = Case(make_sequential(BatchNormalization, lambda: Dropout(0.5)), PLAIN)
+TWO_FAULTS = Case(make_sequential(BatchNormalization, TruncatedNoise), PLAIN)

@@ -20,6 +20,7 @@ CHECKED_WITH = "3.15.1"
 
 try:
     from keras.src.backend.common import global_state
+    from keras.src.backend.tensorflow import random as random_module
     from keras.src.backend.tensorflow.trainer import (
         convert_to_np_if_not_ragged,
         potentially_ragged_concat,
@@ -27,6 +28,7 @@ try:
     from keras.src.losses import loss as loss_module
     from keras.src.models.functional import Functional
     from keras.src.models.model import functional_init_arguments
+    from keras.src.random import seed_generator
     from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
     from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
     from keras.src.trainers.data_adapters import get_data_adapter
@@ -88,6 +90,7 @@ HOOKS = {
     keras.Model: "_maybe_symbolic_build _symbolic_build _flatten_layers _aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
+    random_module: "uniform normal randint dropout shuffle _cast_seed _get_concrete_noise_shape",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
     keras.callbacks.TensorBoard: "_close_writers _pop_writer _push_writer _train_writer",
@@ -202,6 +205,42 @@ def reduce_losses_by(reduce: Callable):
         loss_module.reduce_weighted_values = functools.partial(reduce, keras_reduce)
 
 
+def is_traced_for_xla() -> bool:
+    """Returns whether a graph is being traced that XLA will compile."""
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def replace_random_functions(functions: dict[str, Callable]) -> None:
+    """Puts others in the place of functions of `keras.random`, in the whole program.
+
+    Args:
+        functions: By name, functions of Keras's own and its arguments. Where they are not to change
+            anything, they call Keras's own with them.
+    """
+    for name, function in functions.items():
+        own = getattr(random_module, name)
+        if not isinstance(own, functools.partial):
+            setattr(random_module, name, functools.partial(function, own))
+
+
+def is_replaced_draw(frame: Any) -> bool:
+    """Returns whether a frame of Python's is a function of `keras.random` that was replaced."""
+    code = frame.f_code
+    if code.co_filename != random_module.__file__:
+        return False
+    return isinstance(getattr(random_module, code.co_name, None), functools.partial)
+
+
+def draw_seed(seed: Any):
+    """Returns the next seed of a generator, or that of a number, as TensorFlow's draws take it."""
+    return random_module._cast_seed(seed_generator.draw_seed(seed))
+
+
+def find_noise_shape(inputs: Any, noise_shape: Any):
+    """Returns the shape of the mask that dropout draws."""
+    return random_module._get_concrete_noise_shape(inputs, noise_shape)
+
+
 def encode_categories_for_xla() -> None:
     """Lets Keras encode categories in a way that XLA can compile, where XLA will.
 
@@ -216,7 +255,7 @@ def encode_categories_for_xla() -> None:
 
 
 def _encode_unless_for_xla(encode, *args, **kwargs):
-    if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+    if is_traced_for_xla():
         raise ValueError("XLA must know the size of what `tf.math.bincount` returns.")
     return encode(*args, **kwargs)
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from kerasmodes import replicas
 from kerasmodes.engine import (
     keras_private,
+    keras_random,
     optimizers,
     replicated_losses,
     replicated_metrics,
@@ -38,6 +39,7 @@ def find_runner(model: keras.Model, kind: str):
         if kind == "train":
             summed_gradients.skip_sums(optimizers.find_optimizers(model))
         return OneReplica(strategy)
+    keras_random.replace_draws()
     if kind == "predict":
         return ReplicatedPrediction(strategy)
     replicated_losses.prepare(model)
@@ -219,14 +221,14 @@ def _run_on_replicas(strategy, step, args, finish):
     """
     (batch,) = args
     num_replicas = strategy.num_replicas_in_sync
-    is_cut = super_batches.count_examples(batch) % num_replicas == 0
+    num_examples, num_left = divmod(super_batches.count_examples(batch), num_replicas)
 
     def on_replica(batch):
         number = replicas.replica_id(tf.distribute.get_replica_context())
-        if not is_cut:
+        if num_left:
             with replicas.shard_scope(0, 1):
                 return finish(step(batch))
-        with replicas.shard_scope(number, num_replicas):
+        with replicas.shard_scope(number, num_replicas, num_examples):
             return finish(step(_cut_shard(batch, number, num_replicas)))
 
     return strategy.run(on_replica, args=(batch,))

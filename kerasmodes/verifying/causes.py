@@ -148,8 +148,9 @@ def explain_compilation(study: Study, mode: str, difference: Difference) -> Caus
         mode: The mode.
         difference: How far it is from the reference.
     """
-    if study.draws:
-        return explain_draws(study, "draw other numbers under XLA than in a graph")
+    if study.differing_draws:
+        what = "draw other numbers under XLA than in a graph"
+        return explain_draws(study, what, study.differing_draws)
     if not difference.is_finite:
         return Cause(
             NOT_FINITE,
@@ -160,15 +161,16 @@ def explain_compilation(study: Study, mode: str, difference: Difference) -> Caus
     return Cause(UNKNOWN, "No cause was found: no draws, no Python state, and more than rounding.")
 
 
-def explain_draws(study: Study, what: str) -> Cause:
+def explain_draws(study: Study, what: str, draws: list | None = None) -> Cause:
     """Returns that random numbers are others, of those layers whose draws matter.
 
     Args:
         study: The runs of the model.
         what: What is wrong with the numbers, after the names of layers.
+        draws: Which draws; all by default.
     """
-    idle = study.find_idle_layers()
-    draws = [one for one in study.draws if one.layer not in idle] or study.draws
+    idle, draws = study.find_idle_layers(), draws or study.draws
+    draws = [one for one in draws if one.layer not in idle] or draws
     names = list(map(str, draws))
     is_dropout = any(name.startswith("Dropout ") for name in names)
     use = "km.random.Dropout and km.random" if is_dropout else "km.random"

@@ -1,6 +1,7 @@
 """Which operations of a step draw random numbers, where: every operation of an eager step is seen.
 
-Draws of `km.random` are none of these: they are the same in every mode and on any replicas.
+Draws of `km.random` are none of these: they are the same in every mode and on any replicas. So are
+most of `keras.random`, but the state of their generators is in no file.
 """
 
 import pathlib
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import random
-from kerasmodes.engine import code_places, keras_private
+from kerasmodes.engine import code_places, keras_private, keras_random
 from kerasmodes.verifying.recipes import Recipe
 from kerasmodes.verifying.runs import Run, Way
 
@@ -19,6 +20,7 @@ STATEFUL = ("Random", "Truncated", "Multinomial", "Parameterized")
 STATELESS = ("StatelessRandom", "StatelessTruncated", "StatelessMultinomial", "StatelessParam")
 # They hand out keys and counters, and draw nothing.
 OTHERS = ("StatelessRandomGet", "RandomDataset")
+OWN_FILE = str(pathlib.Path(random.__file__))
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 
 
@@ -30,12 +32,15 @@ class Draw(typing.NamedTuple):
         layer: The place of the innermost layer in which it ran among the model's, or `None`.
         layer_name: The class and the name of that layer, or `None`.
         code: The line of the program, in words.
+        is_replaced: Whether a function of `keras.random` draws whose numbers are the same in every
+            mode and on any replicas; see `keras_random.py`.
     """
 
     operation: str
     layer: int | None
     layer_name: str | None
     code: str
+    is_replaced: bool
 
     @property
     def is_stateful(self) -> bool:
@@ -56,6 +61,7 @@ def find_draws(recipe: Recipe, model: keras.Model) -> list[Draw]:
         model: One of them, by whose names layers are named.
     """
     found = {}
+    keras_random.replace_draws()
     run = Run(recipe, Way("eager"))
     named = keras_private.find_layers(model)
     places = {id(layer): place for place, layer in enumerate(keras_private.find_layers(run.model))}
@@ -64,11 +70,12 @@ def find_draws(recipe: Recipe, model: keras.Model) -> list[Draw]:
         name = op_type.decode() if isinstance(op_type, bytes) else op_type
         is_draw = name.startswith(STATEFUL + STATELESS) and not name.startswith(OTHERS)
         if is_draw or name in PYTHON:
-            layer, is_own = _find_layer()
-            if not is_own:
+            frames = list(_list_frames())
+            if not any(frame.f_code.co_filename == OWN_FILE for frame in frames):
                 code, _ = code_places.find_place(sys._getframe(1))
-                place = places.get(id(layer))
-                draw = Draw(name, place, _name_layer(named, place), str(code))
+                place = places.get(id(_find_layer(frames)))
+                is_replaced = any(map(keras_private.is_replaced_draw, frames))
+                draw = Draw(name, place, _name_layer(named, place), str(code), is_replaced)
                 found[draw] = None
 
     runs_eagerly = tf.config.functions_run_eagerly()
@@ -103,14 +110,18 @@ def _name_layer(layers, place):
     return f"{type(layers[place]).__name__} {layers[place].name!r}"
 
 
-def _find_layer():
-    """Returns the layer in which an operation runs, and whether `km.random` has called it."""
-    frame, own = sys._getframe(2), str(pathlib.Path(random.__file__))
+def _list_frames():
+    """Yields the frames that have called an operation, the innermost first."""
+    frame = sys._getframe(2)
     while frame is not None:
-        if frame.f_code.co_filename == own:
-            return None, True
+        yield frame
+        frame = frame.f_back
+
+
+def _find_layer(frames):
+    """Returns the layer in whose `call` an operation runs, or `None`."""
+    for frame in frames:
         owner = frame.f_locals.get("self")
         if frame.f_code.co_name == "call" and isinstance(owner, keras.layers.Layer):
-            return (None if isinstance(owner, keras.Model) else owner), False
-        frame = frame.f_back
-    return None, False
+            return None if isinstance(owner, keras.Model) else owner
+    return None

@@ -44,8 +44,9 @@ def explain_replicas(
         return [*found, causes.explain_graph(study)]
     gradients = _compare_gradients(study, replicas, num_replicas, bool(layers))
     found += _explain_gradients(study, gradients, num_replicas)
-    if study.draws:
-        found.append(causes.explain_draws(study, "are the same on each replica"))
+    if study.differing_draws:
+        what = "are the same on each replica"
+        found.append(causes.explain_draws(study, what, study.differing_draws))
     return found or [
         Cause(
             causes.LOCAL,

@@ -111,6 +111,11 @@ class Study:
         """What draws random numbers in a step, other than `km.random`."""
         return random_draws.find_draws(self.recipe, self.get_run(self.reference).model)
 
+    @property
+    def differing_draws(self) -> list[random_draws.Draw]:
+        """Those of the draws whose numbers depend on the mode, and repeat on each replica."""
+        return [draw for draw in self.draws if not draw.is_replaced]
+
     def find_idle_layers(self) -> set[int]:
         """Returns the places of layers whose draws do not matter to the numbers of a step."""
         run = self.get_run("graph")

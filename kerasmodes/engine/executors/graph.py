@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, output_watch, super_batches
+from kerasmodes.engine import keras_private, keras_random, output_watch, super_batches
 from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
 
 
@@ -26,6 +26,7 @@ class GraphExecutor(executor.Executor):
         self._jit_compile = modes.MODES[mode].jit_compile or None
         if self._jit_compile:
             keras_private.encode_categories_for_xla()
+            keras_random.replace_draws()
         self._loops = {}  # By what is watched in the steps.
 
     @property

@@ -9,6 +9,7 @@ from kerasmodes.engine import keras_private
 
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 COUNTS = {"DenseBincount"}  # See `keras_private.encode_categories_for_xla`.
+DRAWS = {"StatelessRandomNormalV2", "StatelessRandomUniformV2"}  # See `keras_random.py`.
 CONVOLUTIONS = ("Conv", "DepthwiseConv")
 
 
@@ -35,7 +36,7 @@ class TracedStep:
     @functools.cached_property
     def for_xla(self):
         """The step as a concrete function that XLA can compile within a loop of its own."""
-        if self.operations & (CONTROL_FLOW | COUNTS):
+        if self.operations & (CONTROL_FLOW | COUNTS | DRAWS):
             return self._trace(_xla_context)
         return self.plain
 

@@ -1,0 +1,228 @@
+"""Tests that `keras.random`, and Keras's layers that draw, draw the same in every mode and on any
+number of replicas: what a graph of stock Keras draws on one device."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from seeds import set_seed
+
+import kerasmodes as km
+from kerasmodes import replicas
+from kerasmodes.engine import keras_random
+
+layers = keras.layers
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+X = np.random.default_rng(0).normal(size=(24, 6, 4)).astype("float32")
+Y = X.mean((1, 2), keepdims=True)[:, 0]
+
+
+def drop(shape, dtype, seed):
+    return keras.random.dropout(tf.ones(shape, dtype), 0.3, seed=seed)
+
+
+def drop_columns(shape, dtype, seed):
+    return keras.random.dropout(tf.ones(shape, dtype), 0.3, (None, 1), seed=seed)
+
+
+def uniform(shape, dtype, seed):
+    return keras.random.uniform(shape, -1.0, 3.0, dtype, seed)
+
+
+def normal(shape, dtype, seed):
+    return keras.random.normal(shape, 1.0, 2.0, dtype, seed)
+
+
+def integers(shape, dtype, seed):
+    dtype = "int64" if dtype == "float64" else "int32"
+    return keras.random.randint(shape, -3, 10, dtype, seed)
+
+
+def shuffle(shape, dtype, seed):
+    return keras.random.shuffle(tf.range(shape[0]), seed=seed)
+
+
+DRAWS = [uniform, normal, integers, drop, drop_columns]
+
+
+def assert_equal(draw, actual, desired):
+    """Asserts that numbers are equal to the bit; normal ones within rounding of their dtype."""
+    actual, desired = (tf.cast(one, tf.float64).numpy() for one in (actual, desired))
+    tolerance = 0.0
+    if draw is normal:
+        tolerance = 4e-6
+    np.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
+
+
+def draw_on_replicas(strategy, draw, shape, dtype="float32", num_examples=None):
+    """Returns what two replicas draw whose shards have as many examples as the shape has rows."""
+    num_examples = num_examples or shape[0]
+
+    def on_replica():
+        index = replicas.replica_id(tf.distribute.get_replica_context())
+        with replicas.shard_scope(index, 2, num_examples):
+            return draw(shape, dtype, 7)
+
+    return strategy.experimental_local_results(strategy.run(on_replica))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("draw", [*DRAWS, shuffle])
+def test_xla_draws_what_a_graph_draws(draw, dtype):
+    keras_random.replace_draws()
+    compiled = tf.function(lambda: draw((7, 5), dtype, 3), jit_compile=True)()
+    plain = tf.function(lambda: draw((7, 5), dtype, 3))()
+    assert compiled.dtype == plain.dtype
+    assert_equal(draw, compiled, plain)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("draw", DRAWS)
+def test_replicas_draw_what_one_device_draws(two_replicas, draw, dtype):
+    keras_random.replace_draws()
+    drawn = draw_on_replicas(two_replicas, draw, (7, 5), dtype)
+    assert_equal(draw, tf.concat(drawn, axis=0), draw((14, 5), dtype, 7))
+
+
+@pytest.mark.parametrize("draw", [uniform, normal])
+@pytest.mark.parametrize("shape", [(), (4,), (4, 7)])
+def test_numbers_that_are_not_of_examples_are_the_same_on_each_replica(two_replicas, draw, shape):
+    keras_random.replace_draws()
+    first, second = draw_on_replicas(two_replicas, draw, shape, num_examples=7)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, draw(shape, "float32", 7))
+
+
+def test_a_mask_of_some_rows_an_example_is_the_replica_s_own(two_replicas):
+    keras_random.replace_draws()
+    drawn = draw_on_replicas(two_replicas, drop, (6, 5), num_examples=2)
+    np.testing.assert_array_equal(tf.concat(drawn, axis=0), drop((12, 5), "float32", 7))
+
+
+def test_shards_are_shuffled_in_orders_of_their_own(two_replicas):
+    keras_random.replace_draws()
+    first, second = draw_on_replicas(two_replicas, shuffle, (50,))
+    assert np.any(first.numpy() != second.numpy())
+    np.testing.assert_array_equal(np.sort(second), np.arange(50))
+
+
+LAYERS = {
+    "dropout": lambda: [layers.Dropout(0.4, seed=1), layers.SpatialDropout1D(0.4, seed=2)],
+    "noise": lambda: [layers.GaussianNoise(0.5, seed=1), layers.GaussianDropout(0.4, seed=2)],
+    "alpha": lambda: [layers.AlphaDropout(0.4, seed=1)],
+    "recurrent": lambda: [
+        layers.LSTM(3, return_sequences=True, dropout=0.3, recurrent_dropout=0.3, seed=1),
+        layers.GRU(3, return_sequences=True, dropout=0.3, seed=2),
+    ],
+    "attention": lambda: [SelfAttention()],
+    "half precision": lambda: [
+        layers.Dropout(0.4, seed=1, dtype="mixed_bfloat16"),
+        layers.GaussianNoise(0.5, seed=2, dtype="mixed_bfloat16"),
+    ],
+}
+
+
+class SelfAttention(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = layers.MultiHeadAttention(2, 3, dropout=0.4, seed=1)
+
+    def build(self, shape):
+        self.attention.build(shape, shape)
+
+    def call(self, x, training=None):
+        return self.attention(x, x, training=training)
+
+
+def train(kind, mode, make_layers, strategy=None):
+    """Returns the losses and weights after two epochs, the last batch of each a smaller one."""
+    strategy = strategy or tf.distribute.get_strategy()
+    set_seed(0)
+    with strategy.scope():
+        model = kind([*make_layers(), layers.Flatten(), layers.Dense(1, dtype="float32")])
+        model.build((None, *X.shape[1:]))
+        model.compile(keras.optimizers.SGD(0.05), "mean_squared_error", **mode)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(10)
+    losses = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
+    return losses, np.concatenate([np.ravel(one) for one in model.get_weights()])
+
+
+def assert_trained_alike(actual, desired, name=None):
+    tolerance = 5e-3 if name == "half precision" else 1e-4  # XLA rounds less often.
+    for one, other in zip(actual, desired, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance / 10)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "fused",
+        *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "graph", "xla", "auto")),
+    ],
+)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_that_draw_have_stock_keras_s_numbers_in_every_mode(name, mode):
+    stock = train(keras.Sequential, {"run_eagerly": True}, LAYERS[name])
+    assert_trained_alike(train(km.Sequential, {"mode": mode}, LAYERS[name]), stock, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["dropout", *(pytest.param(n, marks=pytest.mark.sweep) for n in list(LAYERS)[1:])]
+)
+def test_layers_that_draw_have_the_numbers_of_one_device_on_replicas(two_replicas, name):
+    alone = train(km.Sequential, {"mode": "graph"}, LAYERS[name])
+    assert_trained_alike(
+        train(km.Sequential, {"mode": "graph"}, LAYERS[name], two_replicas), alone, name
+    )
+
+
+class Denoiser(km.Model):
+    """A user's model that draws in its step, by Keras alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds, self.dense = keras.random.SeedGenerator(1), layers.Dense(4)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        x, _ = data
+        noise = keras.random.normal(keras.ops.shape(x), seed=self.seeds)
+        times = keras.random.uniform((keras.ops.shape(x)[0], 1, 1), seed=self.seeds)
+        with tf.GradientTape() as tape:
+            losses = keras.ops.mean((self(x + times * noise) - noise) ** 2, axis=(1, 2))
+            loss = km.average_loss(losses)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+def train_denoiser(mode, strategy=None):
+    strategy = strategy or tf.distribute.get_strategy()
+    set_seed(0)
+    with strategy.scope():
+        model = Denoiser()
+        model.build(X.shape)
+        model.compile(keras.optimizers.SGD(0.1), mode=mode)
+    history = model.fit(X, Y, batch_size=8, epochs=3, verbose=0).history
+    return history["loss"], model.get_weights()[0]
+
+
+@pytest.mark.parametrize("mode", ["xla", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_a_step_that_draws_by_keras_has_the_numbers_of_a_graph(mode):
+    assert_trained_alike(train_denoiser(mode), train_denoiser("graph"))
+
+
+def test_a_step_that_draws_by_keras_has_the_numbers_of_one_device_on_replicas(two_replicas):
+    assert_trained_alike(train_denoiser("graph", two_replicas), train_denoiser("graph"))
+
+
+def test_a_model_without_a_mode_draws_what_stock_keras_draws():
+    keras_random.replace_draws()
+    drawn = keras.random.normal((3,), seed=5)
+    np.testing.assert_array_equal(drawn, tf.random.stateless_normal((3,), seed=(5, 0)))
