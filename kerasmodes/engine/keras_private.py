@@ -1,7 +1,7 @@
 """The one place for names of Keras beyond its documented interface, and for five of TensorFlow.
 
-Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21. What differs between versions belongs here
-too, with the version that it is for.
+Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21, and with Keras 3.14.1 on TensorFlow 2.21.
+What differs between versions belongs here too, with the version that it is for.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
 the attributes that it reads (`ATTRIBUTES`). What they are used for is said where they are used.
@@ -313,6 +313,11 @@ def find_result_names(metric: keras.metrics.Metric):
     """Returns the names of a metric's results in the logs."""
     results = metric.result()
     return list(results) if isinstance(results, dict) else [metric.name]
+
+
+def has_callbacks_of_several_optimizers() -> bool:
+    """Returns whether Keras's callbacks know models with several optimizers: from 3.15 on."""
+    return hasattr(keras.callbacks.ReduceLROnPlateau, "_reduce_optimizer_lr")
 
 
 def find_learning_rate(optimizer: Any):

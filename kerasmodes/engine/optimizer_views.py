@@ -32,7 +32,7 @@ def show_optimizers(callbacks: keras.callbacks.CallbackList, model: keras.Model)
             _check_sense(one, {part.name: part for part in parts})
         elif optimizers.find_optimizers(model) or _needs_optimizer(one):
             view = ModelView(model)
-            _check_sense(one, view.optimizer.by_name)
+            check_callback(one, view)
             one.set_model(view)
             if isinstance(one, keras.callbacks.TensorBoard):  # It counts steps by the optimizer.
                 callbacks.callbacks.append(view.optimizer.counter)
@@ -88,6 +88,17 @@ class OptimizerList:
         self.counter = StepCounter()
 
     @property
+    def learning_rate(self):
+        """That of the only optimizer: Keras 3.14's callbacks read and set this one alone."""
+        (only,) = self.optimizers
+        return only.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        (only,) = self.optimizers
+        only.learning_rate = rate
+
+    @property
     def iterations(self):
         """Steps of training since the fit began: an optimizer may count more or fewer."""
         return self.counter.steps
@@ -137,7 +148,18 @@ class StepCounter(keras.callbacks.Callback):
 
 def check_callback(callback: keras.callbacks.Callback, view: ModelView) -> None:
     """Raises a `ValueError` if a callback cannot do its work with the optimizers of a view."""
-    _check_sense(callback, view.optimizer.by_name)
+    by_name = view.optimizer.by_name
+    _check_sense(callback, by_name)
+    needs_one = isinstance(callback, SETTERS) and len(by_name) > 1
+    needs_all = isinstance(callback, keras.callbacks.SwapEMAWeights)
+    if (needs_one or needs_all) and not keras_private.has_callbacks_of_several_optimizers():
+        advice = "Wrap it in km.callbacks.ForOptimizer(name, callback), or use Keras 3.15."
+        raise ValueError(
+            "`callbacks` must be made for a model with several optimizers, which those of Keras "
+            f"are from 3.15 on. Received: {type(callback).__name__} for "
+            f"{', '.join(map(repr, by_name))} with Keras {keras.__version__}. "
+            + (advice if needs_one else "Use Keras 3.15.")
+        )
 
 
 def _needs_optimizer(callback):

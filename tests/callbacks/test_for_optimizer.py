@@ -10,6 +10,8 @@ import kerasmodes as km
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
 NAMES = ["discriminator_optimizer", "generator_optimizer"]
+KNOWS_ONE = keras.__version__ < "3.15"
+since_keras_3_15 = pytest.mark.skipif(KNOWS_ONE, reason="Keras 3.14 knows one optimizer")
 
 
 class Players(km.Model):
@@ -79,6 +81,7 @@ def halve(**arguments):
     return keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2, **arguments)
 
 
+@since_keras_3_15
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make_model", "mode"),
@@ -100,6 +103,7 @@ def test_a_schedule_acts_on_all_optimizers_and_the_logs_name_them(make_model, mo
         assert f"setting {name} learning rate to 0.125" in printed
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_a_schedule_acts_on_the_named_optimizer():
     model = make_players()
@@ -109,6 +113,7 @@ def test_a_schedule_acts_on_the_named_optimizer():
     assert "learning_rate_discriminator_optimizer" not in history
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_each_optimizer_may_have_a_schedule_of_its_own():
     model = make_players()
@@ -131,6 +136,7 @@ def test_a_rate_that_is_set_counts_in_the_compiled_step():
     assert np.any(model.discriminator.get_weights()[0] != before[1])
 
 
+@since_keras_3_15
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "generator_optimizer"])
 def test_a_plateau_reduces_rates(name):
@@ -143,6 +149,7 @@ def test_a_plateau_reduces_rates(name):
     assert plateau.mode == "min"
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_optimizers_that_scale_losses_have_their_inner_rate_set():
     def scale(**arguments):
@@ -153,6 +160,7 @@ def test_optimizers_that_scale_losses_have_their_inner_rate_set():
     assert rates(model) == [0.25, 0.25]
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_averaged_weights_are_swapped_for_the_validation_only():
     model = make_players(learning_rate=0.1, use_ema=True, ema_momentum=0.5)
@@ -178,6 +186,7 @@ def test_tensorboard_counts_steps_and_writes_rates(tmp_path):
     assert isinstance(board.model, Players)
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_tensorboard_writes_files(tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True)
@@ -228,6 +237,7 @@ def fit_pair(*callbacks, **arguments):
     return pair
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_a_user_s_model_has_the_same():
     pair = fit_pair(halve())
@@ -294,6 +304,7 @@ def test_what_makes_no_sense_is_refused_before_the_first_step(optimizer, callbac
     assert int(model.generator_optimizer.iterations.numpy()) == 0
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_a_single_optimizer_is_checked_and_used_as_in_keras():
     x, y = km.data.sums(16, 3, seed=0)
@@ -341,6 +352,7 @@ def test_what_the_callback_counts_can_be_resumed():
     assert second.callback.count == 3
 
 
+@since_keras_3_15
 @pytest.mark.slow
 def test_all_callbacks_together_do_the_same_in_fused_as_in_eager(tmp_path):
     def train(mode):
@@ -363,3 +375,17 @@ def test_all_callbacks_together_do_the_same_in_fused_as_in_eager(tmp_path):
         np.testing.assert_allclose(found[name], values, rtol=1e-5)
     for one, other in zip(weights, other_weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(not KNOWS_ONE, reason="Keras 3.15 knows several optimizers")
+def test_callbacks_of_keras_3_14_act_on_a_named_optimizer_or_are_refused():
+    model = make_players()
+    history = fit(model, km.callbacks.ForOptimizer("generator_optimizer", halve()))
+    assert rates(model) == [0.5, 0.125]
+    assert history["learning_rate"] == [0.25, 0.125]
+    with pytest.raises(ValueError, match="Wrap it in km.callbacks.ForOptimizer"):
+        fit(model, halve())
+    model = make_players(use_ema=True)
+    with pytest.raises(ValueError, match="Use Keras 3.15"):
+        fit(model, keras.callbacks.SwapEMAWeights())
+    assert int(model.generator_optimizer.iterations.numpy()) == 0

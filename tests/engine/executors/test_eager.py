@@ -171,6 +171,14 @@ class OwnRate(keras.optimizers.schedules.LearningRateSchedule):
         return self.rate(step)
 
 
+class OwnRegularizer(keras.regularizers.Regularizer):
+    def __init__(self, seen):
+        self.penalize = noting(seen, keras.ops.sum)
+
+    def __call__(self, x):
+        return self.penalize(x)
+
+
 class OwnConstraint(keras.constraints.Constraint):
     def __init__(self, seen):
         self.limit = noting(seen, lambda weight: keras.ops.clip(weight, -0.1, 0.1))
@@ -202,7 +210,7 @@ def make_dense(optimizer="sgd", **arguments):
         lambda seen: make_dense(keras.optimizers.SGD(noting(seen, lambda: 0.1))),
         lambda seen: make_dense(keras.optimizers.LossScaleOptimizer(OwnOptimizer(seen))),
         lambda seen: make_dense(kernel_constraint=OwnConstraint(seen)),
-        lambda seen: make_dense(kernel_regularizer=noting(seen, keras.ops.sum)),
+        lambda seen: make_dense(kernel_regularizer=OwnRegularizer(seen)),
         lambda seen: make_dense(activity_regularizer=noting(seen, keras.ops.sum)),
         lambda seen: make_dense(activation=noting(seen, keras.ops.tanh)),
     ],
