@@ -454,6 +454,11 @@ def set_global_seeds(generator: Any):
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
 
 
+def is_stateless() -> bool:
+    """Returns whether this thread computes with other values than those of the variables."""
+    return global_state.get_global_attribute("stateless_scope") is not None
+
+
 def find_counts(callback: keras.callbacks.Callback) -> list[str]:
     """Returns the names of the attributes in which a callback of Keras's counts."""
     kinds = (names for kind, names in CALLBACK_COUNTS.items() if isinstance(callback, kind))
