@@ -363,3 +363,15 @@ def test_all_callbacks_together_do_the_same_in_fused_as_in_eager(tmp_path):
         np.testing.assert_allclose(found[name], values, rtol=1e-5)
     for one, other in zip(weights, other_weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_what_a_callback_of_ones_own_monitors_is_its_own_business():
+    class Own(keras.callbacks.Callback):
+        monitor, mode = "score", "auto"
+
+    own = Own()
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode="eager")
+    x, y = km.data.sums(num_samples=8)
+    model.fit(x, y, callbacks=[own], verbose=0)
+    assert own.mode == "auto"
