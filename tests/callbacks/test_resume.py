@@ -1,5 +1,6 @@
 """Tests of `Resume`: a fit that was stopped ends as one that never was."""
 
+import contextlib
 import datetime
 import functools
 import hashlib
@@ -812,3 +813,52 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path
         ValueError, match=r"`directory` must be a folder. Received: .*file. is a file"
     ):
         fit(renew_regressor(), DATA["arrays"](), resume, seen)
+
+
+def test_a_mask_may_hold_infinity_on_purpose(tmp_path):
+    inputs = keras.Input((3,))
+    mask = keras.layers.BatchNormalization(
+        moving_mean_initializer=keras.initializers.Constant(-np.inf), trainable=False
+    )
+    mask(inputs)
+    model = km.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.mask = mask
+    model.compile("sgd", "mse", mode="eager")
+    model.fit(X, Y, verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]
+
+
+class DrawsByTensorFlow(km.Model):
+    """A step with noise from TensorFlow's generator, which Keras does not save."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.generator = tf.random.Generator.from_seed(1, alg="philox")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((x, y + self.generator.normal(tf.shape(y))))
+
+
+def test_a_generator_of_tensorflow_continues(tmp_path):
+    weights = []
+    for stops in (False, True):
+        for callbacks in ([StopAt(10)], []) if stops else ([],):
+            set_seed(0)
+            model = DrawsByTensorFlow()
+            model.build((None, 3))
+            model.compile("sgd", "mse", mode="graph")
+            resume = km.callbacks.Resume(tmp_path / str(stops), every=2)
+            with contextlib.suppress(StoppedError):
+                model.fit(X, Y, batch_size=4, epochs=2, verbose=0, callbacks=[*callbacks, resume])
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
