@@ -7,7 +7,7 @@ import keras
 
 from kerasmodes import arguments
 from kerasmodes.engine import ModesMixin
-from kerasmodes.engine.executors import Executor
+from kerasmodes.engine.executors import is_of_user
 from kerasmodes.engine.executors.first_steps import FirstStepsExecutor
 
 
@@ -48,7 +48,7 @@ class EagerSteps(keras.callbacks.Callback):
                 f"Received: {type(self.model).__name__}"
             )
         self.model.make_train_function()
-        if not isinstance(self.model.train_function, Executor):
+        if is_of_user(self.model.train_function):
             raise TypeError(
                 "EagerSteps needs a model whose steps the modes run. Received: "
                 f"{type(self.model).__name__} with a `train_function` of its own"

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, optimizers, replay, super_batches
-from kerasmodes.engine.executors.executor import Executor
+from kerasmodes.engine.executors.executor import is_of_user
 
 # Of the time of a fit: for the copies of the state, and as much for looking at it.
 SHARE = 0.005
@@ -77,7 +77,7 @@ class RecentSteps:
                 self._count_super_batches(batches)
             return batches
         is_distributed = isinstance(batches, tf.distribute.DistributedIterator)
-        if is_distributed or not self._is_alone or not self._has_executor():
+        if is_distributed or not self._is_alone or is_of_user(self._model.train_function):
             self.can_replay = False
             return batches
         taken = take(batches, self._model.steps_of_iterators)
@@ -85,10 +85,6 @@ class RecentSteps:
             self._kept.append((epoch, step, taken, rates))
             self._count_batches(taken)
         return iter(taken)
-
-    def _has_executor(self):
-        """Returns whether steps run as they do here: a function of the user's wants iterators."""
-        return isinstance(self._model.train_function, Executor)
 
     def is_look_due(self) -> bool:
         """Returns whether the state may be looked at again, as far as the cost goes."""

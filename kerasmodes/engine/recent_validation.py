@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, recent_steps, replay
-from kerasmodes.engine.executors.executor import Executor
+from kerasmodes.engine.executors.executor import is_of_user
 
 
 class RecentValidation:
@@ -44,7 +44,7 @@ class RecentValidation:
         """
         model, reader = self._model, self._progress.validation_reader
         is_alone = replicas.num_workers(model.distribute_strategy) == 1
-        is_own = not isinstance(model.test_function, Executor)
+        is_own = is_of_user(model.test_function)
         if reader is None or self._seed_values is None or is_own or not is_alone:
             return None
         state = model_state.ModelState(model)

@@ -241,7 +241,7 @@ def _make_executor(model, kind, force):
     """Makes an executor, unless there is one for the present mode, or a function of the user's."""
     name = f"{kind}_function"
     function = getattr(model, name)
-    is_good = function is not None
+    is_good = executors.is_of_user(function)
     if isinstance(function, executors.Executor):
         is_good = function.serves(model.mode) and (kind != "train" or function.has_present_rates())
     if force or not is_good:
@@ -303,7 +303,7 @@ def _begin_selection(model, reader, num_epochs, verbose):
     """Lets mode "auto" try modes in this fit, if there are any to try."""
     if not _has_modes_to_try(model):
         return
-    if not isinstance(model.train_function, executors.Executor):
+    if executors.is_of_user(model.train_function):
         model.mode_selector.settle_for_graph("`make_train_function` is overridden", verbose)
     elif reader.is_dense:
         reader.select_mode_with(model.mode_selector, num_epochs, verbose)
@@ -351,5 +351,5 @@ def _build_for(model, reader):
 
 def _match_reader(function, reader, as_lists=False):
     """Lets data be handed out as Keras does, if a function is the user's own."""
-    if not isinstance(function, executors.Executor):
+    if executors.is_of_user(function):
         reader.read_as_keras(as_lists)

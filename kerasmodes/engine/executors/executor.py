@@ -3,7 +3,7 @@
 import collections.abc
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -167,6 +167,15 @@ class Executor:
         return tf.function(
             step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
         )
+
+
+def is_of_user(function: Callable | None) -> bool:
+    """Returns whether what is to run executions is no executor: it takes what Keras hands out.
+
+    Args:
+        function: A model's `train_function`, or its other ones; `None` before there is any.
+    """
+    return function is not None and not isinstance(function, Executor)
 
 
 def _check_logs(step, kind):
