@@ -108,6 +108,7 @@ ATTRIBUTES = {
     "an optimizer": "_learning_rate _trainable_variables",
     "a loss": "_fn_kwargs",
     "an adapter of arrays": "_inputs _shuffle",
+    "an adapter of a PyDataset": "_standardize_batch",
     "an entry of a compiled loss": "_replace",
     "a distributed variable": "_aggregation",
     "a TensorBoard callback": "_writers _global_train_batch",
@@ -360,6 +361,11 @@ def find_arrays(adapter: Any):
 def _is_ragged_or_sparse(array):
     """Returns whether an adapter's array is ragged or sparse, a matrix of SciPy's included."""
     return isinstance(array, (tf.RaggedTensor, tf.SparseTensor)) or hasattr(array, "tocoo")
+
+
+def read_first_batch(adapter: Any):
+    """Returns the first batch of a `PyDataset`, from its adapter, as a step takes it."""
+    return adapter._standardize_batch(adapter.py_dataset[0])
 
 
 def find_shuffle(adapter: Any):

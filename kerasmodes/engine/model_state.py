@@ -177,7 +177,7 @@ def _list_variables(model):
 
 def _list_optimizers(model):
     """Returns the optimizers, each with what is put before the names of its variables."""
-    by_name = optimizers.find_optimizers(model)
+    by_name = optimizers.find_all_optimizers(model)
     return [(f"{name}: " if len(by_name) > 1 else "", one) for name, one in by_name.items()]
 
 

@@ -170,6 +170,22 @@ def find_optimizers(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def find_all_optimizers(model: keras.Model) -> dict[str, Any]:
+    """Returns also the optimizers of models within a model, by the names of both.
+
+    A step may use them; or not, as that of a model which was trained before: they need not be
+    built.
+    """
+    found = find_optimizers(model)
+    known = {id(one) for one in found.values()}
+    for inner in keras_private.find_layers(model):
+        own = find_optimizers(inner) if isinstance(inner, keras.Model) else {}
+        new = {f"{inner.path}/{name}": one for name, one in own.items() if id(one) not in known}
+        known |= {id(one) for one in new.values()}
+        found |= new
+    return found
+
+
 def list_rates(model: keras.Model) -> list:
     """Returns the learning rates of the model's optimizers: variables, schedules or functions."""
     found = find_optimizers(model).values()

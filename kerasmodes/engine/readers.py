@@ -201,12 +201,10 @@ class Reader:
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
-        dataset = getattr(self.adapter, "py_dataset", None)
-        if dataset is None:
+        if not hasattr(self.adapter, "py_dataset"):
             return self._source.take_batch()
         # Its threads would read another batch.
-        batch = dataset[0]
-        return iter([tuple(batch) if isinstance(batch, list) else batch])
+        return iter([keras_private.read_first_batch(self.adapter)])
 
     def capture(self, folder: pathlib.Path) -> dict[str, Any]:
         """Returns where the data stand, for `restore`; writes what that takes into a folder."""

@@ -824,3 +824,33 @@ def test_a_failure_in_a_test_function_of_ones_own_is_told_without_the_batch():
     report, _, _ = fit(make_own_functions(), X, Y, validation_data=validation)
     assert report.logs == ("val_loss",)
     assert "Which batch it was, and why, was not found" in report.remark
+
+
+class TrainsInner(km.Model):
+    """A step that uses the optimizer of a model within."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        self.inner.compile(keras.optimizers.Adam(0.01))
+
+    def call(self, x):
+        return self.inner(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x) - y))
+        weights = self.inner.trainable_variables
+        self.inner.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+def test_the_optimizer_of_a_model_within_gets_its_state_back():
+    model = TrainsInner()
+    model.build((None, 4))
+    model.compile(optimizer=None, mode="graph")
+    report, _, _ = fit(model, with_number(np.nan), Y)
+    assert report.restored_to == (0, STEP)
+    assert int(model.inner.optimizer.iterations.numpy()) == STEP
+    assert all(np.isfinite(v.numpy()).all() for v in model.inner.optimizer.variables)
