@@ -7,6 +7,7 @@ import keras
 
 from kerasmodes import arguments
 from kerasmodes.engine import ModesMixin
+from kerasmodes.engine.executors import is_of_user
 from kerasmodes.engine.executors.first_steps import FirstStepsExecutor
 
 
@@ -22,7 +23,8 @@ class EagerSteps(keras.callbacks.Callback):
 
     Raises:
         ValueError: If `num_steps` is not a positive integer.
-        TypeError: At the start of training, if the model has no modes.
+        TypeError: At the start of training, if the model has no modes, or a `train_function` of its
+            own.
 
     Example:
 
@@ -46,6 +48,11 @@ class EagerSteps(keras.callbacks.Callback):
                 f"Received: {type(self.model).__name__}"
             )
         self.model.make_train_function()
+        if is_of_user(self.model.train_function):
+            raise TypeError(
+                "EagerSteps needs a model whose steps the modes run. Received: "
+                f"{type(self.model).__name__} with a `train_function` of its own"
+            )
         self.model.train_function = FirstStepsExecutor(self.model.train_function, self.num_steps)
 
     def on_train_end(self, logs=None):

@@ -26,8 +26,8 @@ SKIP_CHECK = (
     "km.callbacks.NaNGuard(check_data=False)."
 )
 NOT_KEPT = (
-    "Which step it was, and why, was not searched for: with several workers, and with a data set "
-    "that is distributed already, no batches are kept."
+    "Which step it was, and why, was not searched for: with several workers, with a data set that "
+    "is distributed already, and for a `train_function` of your own, no batches are kept."
 )
 NOT_BUILT = (
     "The model had no weights before its first step, so the cause cannot be searched for. Build it "

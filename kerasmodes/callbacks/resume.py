@@ -26,10 +26,11 @@ class Resume(FitWatcher):
     choose by timing how steps run.
 
     A checkpoint holds all variables of the model and its optimizers; running means; Keras's,
-    Python's and NumPy's random numbers; the place in the data; the history; and what callbacks
-    count: Keras's own, and those of your own with the methods `get_state()` and `set_state(state)`.
-    It is written after all other callbacks, wherever this one stands in the list. Rows of a
-    `CSVLogger` and events of a `TensorBoard` that came after it are dropped.
+    Python's and NumPy's random numbers, and of a `tf.random.Generator` that a layer holds; the
+    place in the data; the history; and what callbacks count: Keras's own, and those of your own
+    with the methods `get_state()` and `set_state(state)`. It is written after all other callbacks,
+    wherever this one stands in the list. Rows of a `CSVLogger` and events of a `TensorBoard` that
+    came after it are dropped.
 
     Arrays continue at their place without being read again. Of a data set, its iterator is saved
     with what it has read ahead; where that cannot be done (data from a Python generator, more than
@@ -42,7 +43,7 @@ class Resume(FitWatcher):
 
     A checkpoint is a folder that appears when it is complete, with checksums (`sha256sum -c
     SHA256SUMS`). A damaged one is set aside with a warning, and the one before is used. One with a
-    weight that is not finite is not written.
+    weight that is NaN, or trained and infinite, is not written.
 
     Args:
         directory: Folder for the checkpoints; made if missing. A new fit needs a new folder. With

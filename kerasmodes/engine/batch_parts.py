@@ -29,7 +29,7 @@ def label_shapes(batch: Any) -> dict[str, tf.TensorShape]:
 
 def hands_on_data(model: keras.Model) -> bool:
     """Returns whether the steps and the call of a model are Keras's: they change no data."""
-    has_plain_call = (type(model).call.__module__ or "").startswith("keras.")
+    has_plain_call = target_checks.find_module(model, "call").startswith("keras.")
     return has_plain_call and target_checks.has_plain_step(model)
 
 

@@ -52,7 +52,6 @@ def check_failed_batch(model: keras.Model, spec: Any, method: str) -> None:
         return
     x = keras.utils.unpack_x_y_sample_weight(keras_private.make_symbolic_batch(spec))[0]
     _compare_sizes(x, [one.shape for one in batch_parts.find_inputs(model, x)])
-    _check_numbers_of_examples(spec)
 
 
 def explain_uneven_batches(spec: Any, error: Exception) -> None:
@@ -252,7 +251,7 @@ def _is_taken(received, expected):
     return received.rank == len(expected) - 1 and expected[-1] in (1, None)
 
 
-def _check_numbers_of_examples(spec):
+def check_numbers_of_examples(spec: Any) -> None:
     """Raises a `ValueError` if the parts of a batch have other numbers of examples."""
     shapes = batch_parts.label_shapes(spec).items()
     known = {name: one[0] for name, one in shapes if one.rank and one[0] is not None}

@@ -11,11 +11,16 @@ import keras
 
 from kerasmodes.engine import keras_private
 
+SEEKERS = (
+    keras.callbacks.EarlyStopping,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+)
 LEVEL = re.compile(r"_\d+$")  # of a metric at several scales, `swd_7`
 
 
 def set_directions(callbacks: list[keras.callbacks.Callback], model: keras.Model) -> None:
-    """Gives its `mode` to each callback that has a monitor and `mode="auto"`.
+    """Gives its `mode` to each callback of Keras's that has a monitor and `mode="auto"`.
 
     Args:
         callbacks: The callbacks of a fit.
@@ -26,9 +31,9 @@ def set_directions(callbacks: list[keras.callbacks.Callback], model: keras.Model
     """
     for one in callbacks:
         one = getattr(one, "callback", one)
-        name = getattr(one, "monitor", None)
-        if getattr(one, "mode", None) != "auto" or not isinstance(name, str):
-            continue
+        if not isinstance(one, SEEKERS) or one.mode != "auto":
+            continue  # What a class of the user's own means by such names, it alone knows.
+        name = one.monitor
         direction = find_direction(name, [*callbacks, model], model)
         if direction is not None:
             one.mode = direction

@@ -138,7 +138,7 @@ def _hash_ends(array):
     """Returns a checksum of the first and last bytes of an array, 32 MB of each."""
     if array is None:
         return None
-    content = memoryview(np.ascontiguousarray(array)).cast("B")
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return zlib.crc32(content[-HASHED_BYTES:], zlib.crc32(content[:HASHED_BYTES]))
 
 

@@ -132,7 +132,8 @@ class FitProgress:
 
     def build(self) -> None:
         """Makes the variables that only a step would make; `restore` gives them their values."""
-        if not keras_private.is_built(self.model) or optimizers.list_unbuilt(self.model):
+        found = optimizers.find_all_optimizers(self.model).values()
+        if not keras_private.is_built(self.model) or not all(one.built for one in found):
             step = executors.make_executor(self.model, "train", "eager")
             step(self.reader.take_batch())
 

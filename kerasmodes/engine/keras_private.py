@@ -108,6 +108,7 @@ ATTRIBUTES = {
     "an optimizer": "_learning_rate _trainable_variables",
     "a loss": "_fn_kwargs",
     "an adapter of arrays": "_inputs _shuffle",
+    "an adapter of a PyDataset": "_standardize_batch",
     "an entry of a compiled loss": "_replace",
     "a distributed variable": "_aggregation",
     "a TensorBoard callback": "_writers _global_train_batch",
@@ -367,6 +368,11 @@ def _is_ragged_or_sparse(array):
     return isinstance(array, (tf.RaggedTensor, tf.SparseTensor)) or hasattr(array, "tocoo")
 
 
+def read_first_batch(adapter: Any):
+    """Returns the first batch of a `PyDataset`, from its adapter, as a step takes it."""
+    return adapter._standardize_batch(adapter.py_dataset[0])
+
+
 def find_shuffle(adapter: Any):
     """Returns the argument `shuffle` that arrays were given with."""
     return adapter._shuffle
@@ -457,6 +463,11 @@ def find_global_seeds():
 def set_global_seeds(generator: Any):
     """Sets what `find_global_seeds` returns."""
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
+
+
+def is_stateless() -> bool:
+    """Returns whether this thread computes with other values than those of the variables."""
+    return global_state.get_global_attribute("stateless_scope") is not None
 
 
 def find_counts(callback: keras.callbacks.Callback) -> list[str]:

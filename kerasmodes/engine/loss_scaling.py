@@ -62,10 +62,12 @@ def _note_calls(optimizer):
 
         return call
 
-    for name in (SCALES, APPLIES):
-        setattr(optimizer, name, note(name, getattr(optimizer, name)))
+    methods = vars(optimizer)
+    before = {name: methods[name] for name in (SCALES, APPLIES) if name in methods}
+    methods.update({name: note(name, getattr(optimizer, name)) for name in (SCALES, APPLIES)})
     try:
         yield called
     finally:
         for name in (SCALES, APPLIES):
-            delattr(optimizer, name)
+            del methods[name]
+        methods.update(before)

@@ -5,7 +5,7 @@ import types
 
 import keras
 
-from kerasmodes.engine import compile_config, compiled_loss, keras_private
+from kerasmodes.engine import compile_config, compiled_loss, keras_private, modes_mixin
 from kerasmodes.engine.modes_mixin import ModesMixin
 
 
@@ -87,7 +87,7 @@ def with_modes(model: keras.Model) -> keras.Model:
         model: A Keras model; one with modes is returned as it is.
 
     Raises:
-        TypeError: If `model` is no Keras model.
+        TypeError: If `model` is no Keras model, or hides an attribute of the modes: its own `mode`.
 
     Example:
 
@@ -100,6 +100,7 @@ def with_modes(model: keras.Model) -> keras.Model:
         raise TypeError(f"`model` must be a keras.Model. Received: model={model!r}")
     if not isinstance(model, ModesMixin):
         cls, steps_per_execution = type(model), model.steps_per_execution
+        modes_mixin.check_names(cls, vars(model).keys() - {"steps_per_execution"})
         arguments = keras_private.find_compile_arguments(model)
         del model.steps_per_execution  # From here on a property of the class.
         # A file or a pickle names a class by its module: it finds the one that everybody knows.

@@ -131,7 +131,8 @@ def read(part: tf.Variable) -> tf.Tensor:
 def find_untracked(model: keras.Model) -> dict[str, Any]:
     """Returns the variables that layers have as attributes and Keras counts as none, by name.
 
-    The states of a stateful recurrent layer are such, and each `tf.Variable` of the user's own.
+    The states of a stateful recurrent layer are such, each `tf.Variable` of the user's own, and
+    the state of a `tf.random.Generator`.
     """
     metrics = [v for one in keras_private.find_all_metrics(model) for v in one.variables]
     known = {id(variable) for variable in (*model.variables, *metrics)}
@@ -148,9 +149,9 @@ def find_untracked(model: keras.Model) -> dict[str, Any]:
 
 
 def _list_parts(value):
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    parts = list(value.values()) if isinstance(value, dict) else value
+    parts = list(parts) if isinstance(parts, (list, tuple)) else [parts]
+    return [part.state if isinstance(part, tf.random.Generator) else part for part in parts]
 
 
 def _list_variables(model):
@@ -176,7 +177,7 @@ def _list_variables(model):
 
 def _list_optimizers(model):
     """Returns the optimizers, each with what is put before the names of its variables."""
-    by_name = optimizers.find_optimizers(model)
+    by_name = optimizers.find_all_optimizers(model)
     return [(f"{name}: " if len(by_name) > 1 else "", one) for name, one in by_name.items()]
 
 

@@ -5,6 +5,7 @@ What a step *is* belongs to the models; the modes' meaning to `modes.py`.
 
 import functools
 import types
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -24,11 +25,29 @@ from kerasmodes.engine import (
 from kerasmodes.engine.trainer import Trainer
 
 
-def _check_order_of_bases(cls):
-    """Raises if a class behind the mixin overrides what the mixin does: nothing would call it."""
+def check_names(owner: type, attributes: Iterable[str]) -> None:
+    """Raises a `TypeError` if attributes of a model, or of its class, hide those of the modes.
+
+    Args:
+        owner: The class.
+        attributes: Names of attributes.
+    """
+    for name in attributes:
+        if isinstance(vars(ModesMixin).get(name), property):
+            raise TypeError(
+                f"A model with modes must have no attribute {name!r} of its own: it tells how "
+                f"steps run. Received: {owner.__name__}.{name}. Give yours another name."
+            )
+
+
+def _check_bases(cls):
+    """Raises if a class hides what the mixin has, or is behind it and would not be called."""
+    for owner in cls.__mro__[: cls.__mro__.index(ModesMixin)]:
+        if not _is_known(owner):
+            check_names(owner, vars(owner))
     behind = cls.__mro__[cls.__mro__.index(Trainer) :]
     for owner in behind:
-        if owner.__module__.split(".")[0] in ("keras", "kerasmodes"):
+        if _is_known(owner):
             continue
         hidden = [name for name in ("fit", "evaluate", "predict") if name in vars(owner)]
         if hidden:
@@ -38,6 +57,10 @@ def _check_order_of_bases(cls):
                 f"Received: {cls.__name__} with {owner.__name__} behind it. Write "
                 f"class {cls.__name__}({owner.__name__}, km.{base})."
             )
+
+
+def _is_known(cls):
+    return cls.__module__.split(".")[0] in ("keras", "kerasmodes")
 
 
 class ModesMixin(Trainer):
@@ -66,11 +89,12 @@ class ModesMixin(Trainer):
     ```
     """
 
-    # What holds of a model that was not compiled.
-    given_mode = _compile_arguments = _selector = None
+    # What holds of a model that was not compiled. Python gives a name that begins with two
+    # underscores that of this class: an attribute of a user's own class is another one.
+    given_mode = __compile_arguments = __selector = None
     output_watch = None
-    _finds_steps_per_execution = False
-    _steps = 1
+    __finds_steps_per_execution = False
+    __steps = 1
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -78,7 +102,7 @@ class ModesMixin(Trainer):
         # That of a class behind the mixin is called by the mixin's own.
         if owner is cls or not issubclass(owner, ModesMixin):
             cls.compile = compile_config.record_compile_arguments(owner.compile)
-        _check_order_of_bases(cls)
+        _check_bases(cls)
 
     @compile_config.record_compile_arguments
     def compile(
@@ -172,13 +196,13 @@ class ModesMixin(Trainer):
         for setting, value in settings.items():
             setattr(self, setting, value)
         is_chosen = mode is not None and modes.MODES[mode].is_chosen_by_time
-        self._selector = None
+        self.__selector = None
         if is_chosen and keras_private.find_own_strategy(self) is None:
-            self._selector = executors.ModeSelector(self, executors.make_executor)
+            self.__selector = executors.ModeSelector(self, executors.make_executor)
         elif is_chosen:  # Under a strategy there is nothing to choose.
             mode = modes.find_name(None, self.run_eagerly, self.jit_compile)
         self.given_mode = mode
-        self._finds_steps_per_execution = steps_per_execution is None
+        self.__finds_steps_per_execution = steps_per_execution is None
         self.train_function = self.test_function = self.predict_function = None
 
     def adopt_mode(self, mode: str, steps_per_execution: int) -> None:
@@ -191,34 +215,42 @@ class ModesMixin(Trainer):
             steps_per_execution: K that was found for it.
         """
         settings = modes.resolve(mode, steps_per_execution=steps_per_execution)
-        finds = self._finds_steps_per_execution
+        finds = self.__finds_steps_per_execution
         for setting, value in settings.items():
             setattr(self, setting, value)
-        self.given_mode, self._finds_steps_per_execution = mode, finds
+        self.given_mode, self.__finds_steps_per_execution = mode, finds
 
     @property
     def steps_per_execution(self) -> int:
         """K, the steps of one execution; 1 as long as `fit` finds K. An assigned K is kept."""
-        return self._steps
+        return self.__steps
 
     def __setattr__(self, name, value):
         # TensorFlow leaves out an assignment of what is there already: a 1 would not be noticed.
         if name == "steps_per_execution":
             arguments.check_positive_integers(steps_per_execution=value)
-            self._steps, self._finds_steps_per_execution = int(value), False
+            self.__steps, self.__finds_steps_per_execution = int(value), False
         else:
             super().__setattr__(name, value)
 
     @property
     def has_asked_steps(self) -> bool:
         """Whether K was given, to `compile` or by assignment."""
-        return not self._finds_steps_per_execution
+        return not self.__finds_steps_per_execution
 
     @property
     def asked_steps_per_execution(self) -> int | None:
         """K that the user asked for; `None` where `fit` finds it."""
         is_free = modes.MODES[self.mode].fits_epochs and not self.has_asked_steps
-        return None if is_free else self._steps
+        return None if is_free else self.__steps
+
+    @property
+    def steps_of_iterators(self) -> int:
+        """K, the steps of one execution on batches that are read one by one; 1 if none was given.
+
+        A K that was found is one for batches that are stacked.
+        """
+        return self.__steps if self.has_asked_steps else 1
 
     @property
     def mode(self) -> str:
@@ -231,12 +263,12 @@ class ModesMixin(Trainer):
     @property
     def mode_selector(self) -> executors.ModeSelector | None:
         """What chooses the mode, if `compile` was given `"auto"`."""
-        return self._selector
+        return self.__selector
 
     @property
     def fits_epochs(self) -> bool:
         """Whether executions end with an epoch, where K does not divide it, unlike Keras's."""
-        return self._selector is not None or modes.MODES[self.mode].fits_epochs
+        return self.__selector is not None or modes.MODES[self.mode].fits_epochs
 
     def check_batch(self, x: Any, y: Any, sample_weight: Any, method: str) -> None:
         """Called before data are read, to refuse in words what the model cannot learn from.
@@ -317,7 +349,7 @@ class ModesMixin(Trainer):
             kwargs: Arguments by name.
         """
         # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
-        self._compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
+        self.__compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
 
     def get_compile_config(self, **resolved: Any) -> dict[str, Any]:
         """Returns the arguments of `compile`, and which weights each optimizer was built for.
@@ -327,9 +359,9 @@ class ModesMixin(Trainer):
                 saved in place of what was given. A default that changes later does then not change
                 the model of a file.
         """
-        if not self.compiled or self._compile_arguments is None:
+        if not self.compiled or self.__compile_arguments is None:
             return super().get_compile_config()
-        return compile_config.make_config(self, self._compile_arguments, resolved)
+        return compile_config.make_config(self, self.__compile_arguments, resolved)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as `get_compile_config` says and builds each optimizer for its weights."""

@@ -119,7 +119,8 @@ def build_optimizer_of_plain_step(model: keras.Model) -> None:
     A step that makes variables is traced twice. Which weights a step of the user's own updates, it
     alone knows. A model may say that it is built while a layer in it is not.
     """
-    is_plain = type(model).train_step is keras.Model.train_step
+    # Not that of the class: a model may have been given a step of its own.
+    is_plain = getattr(model.train_step, "__func__", None) is keras.Model.train_step
     is_missing = model.optimizer is not None and not model.optimizer.built
     if is_plain and is_missing and keras_private.has_all_weights(model):
         with model.distribute_strategy.scope():
@@ -167,6 +168,22 @@ def find_optimizers(model: keras.Model) -> dict[str, Any]:
         for place, part in _list_places(value)
         if isinstance(part, keras.optimizers.Optimizer)
     }
+
+
+def find_all_optimizers(model: keras.Model) -> dict[str, Any]:
+    """Returns also the optimizers of models within a model, by the names of both.
+
+    A step may use them; or not, as that of a model which was trained before: they need not be
+    built.
+    """
+    found = find_optimizers(model)
+    known = {id(one) for one in found.values()}
+    for inner in keras_private.find_layers(model):
+        own = find_optimizers(inner) if isinstance(inner, keras.Model) else {}
+        new = {f"{inner.path}/{name}": one for name, one in own.items() if id(one) not in known}
+        known |= {id(one) for one in new.values()}
+        found |= new
+    return found
 
 
 def list_rates(model: keras.Model) -> list:

@@ -155,8 +155,8 @@ def find_watched(
 
 def has_own_logs(model: keras.Model) -> bool:
     """Returns whether the training step of a model, and with it what it logs, is the user's own."""
-    owner = next(cls for cls in type(model).__mro__ if "train_step" in vars(cls))
-    return not owner.__module__.startswith(("keras.", "kerasmodes."))
+    module = target_checks.find_module(model, "train_step")
+    return not module.startswith(("keras.", "kerasmodes."))
 
 
 def has_outputs_without_loss(model: keras.Model) -> bool:

@@ -77,12 +77,12 @@ class Reader:
         )
         self._model = model
         self._strategy = model.distribute_strategy
-        self._steps_per_execution = model.steps_per_execution
         self.execution_length = execution_length.ExecutionLength(model)
         self._num_batches = self.adapter.num_batches
         self._pass, self._steps_seen = None, 0
         self._calls = adapter_calls.AdapterCalls(self.adapter)
         self._captured = None
+        self._is_read_as_keras = self._hands_out_lists = False
         self._ranges = []
         self._source = self._make_source()
 
@@ -140,17 +140,21 @@ class Reader:
             most: Batches of a block.
         """
         source, is_alone = self._source, self._strategy.num_replicas_in_sync == 1
-        if source.is_stacked or source.num_opened or not is_alone:
+        if source.is_stacked or source.num_opened or not is_alone or self._is_read_as_keras:
             return
         if self.is_dense and self._num_batches:
             length = min(most, self._num_batches)
             self._source = sources.StreamSource(source.dataset, None, length, self._strategy)
 
-    def read_as_keras(self) -> None:
+    def read_as_keras(self, as_lists: bool) -> None:
         """Hands out Keras's own iterators from here on, of each execution K steps.
 
         That is what a `make_train_function` of the user's own expects.
+
+        Args:
+            as_lists: Whether lists of the K batches are handed out, as `predict_function` expects.
         """
+        self._is_read_as_keras, self._hands_out_lists = True, as_lists
         dataset = self.adapter.get_tf_dataset()
         if isinstance(dataset, tf.data.Dataset):
             self._source = self._make_batch_source(datasets.disable_autotuner(dataset))
@@ -197,12 +201,10 @@ class Reader:
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
-        dataset = getattr(self.adapter, "py_dataset", None)
-        if dataset is None:
+        if not hasattr(self.adapter, "py_dataset"):
             return self._source.take_batch()
         # Its threads would read another batch.
-        batch = dataset[0]
-        return iter([tuple(batch) if isinstance(batch, list) else batch])
+        return iter([keras_private.read_first_batch(self.adapter)])
 
     def capture(self, folder: pathlib.Path) -> dict[str, Any]:
         """Returns where the data stand, for `restore`; writes what that takes into a folder."""
@@ -303,15 +305,16 @@ class Reader:
         self._calls.end_epoch()
 
     def _count_as_keras(self, first):
-        length = self._steps_per_execution
         steps = self.steps_per_epoch or self._num_batches or None
-        for step in range(first, steps, length) if steps else itertools.count(first, length):
+        while steps is None or first < steps:
             if self._num_batches and self._steps_seen >= self._num_batches:
                 if self.steps_per_epoch:
                     warnings.warn(RAN_OUT, stacklevel=2)
                 break
+            length = self._model.steps_of_iterators  # A callback may have set another K.
             self._steps_seen += length
-            yield step, step + length - 1, functools.partial(self._read, length)
+            yield first, first + length - 1, functools.partial(self._read, length)
+            first += length
         self._reopen_at_end()
 
     def _count_exactly(self, step):
@@ -352,7 +355,12 @@ class Reader:
         data = self._take(num_steps)
         if not _count_steps(data):
             raise StopIteration
-        return data
+        if not self._hands_out_lists:
+            return data
+        batches = list(itertools.islice(data, num_steps))
+        if not batches:
+            raise StopIteration
+        return batches
 
     def _take(self, num_steps):
         data = self._pass.take(num_steps)
@@ -383,7 +391,7 @@ class Reader:
             return self._make_batch_source(dataset)
         source = sources.BatchSource(dataset, dataset.element_spec)
         mode = modes.MODES[self._model.mode]
-        in_loop = self._steps_per_execution > 1 and mode.has_loop
+        in_loop = self._model.steps_per_execution > 1 and mode.has_loop
         return self._stack(source) if is_shared or in_loop or mode.stacks_batches else source
 
     def _make_batch_source(self, dataset):
@@ -407,7 +415,7 @@ class Reader:
         if modes.MODES[self._model.mode].stacks_batches and is_dataset:
             super_batches.check_dense(dataset.element_spec, self._model.mode)
         is_shared = self._strategy.num_replicas_in_sync > 1
-        in_loop = is_shared and self._steps_per_execution > 1
+        in_loop = is_shared and self._model.steps_of_iterators > 1
         if in_loop or replicas.num_workers(self._strategy) > 1:
             received = dataset.element_spec if is_dataset else "a distributed data set"
             raise ValueError(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, optimizers, replay, super_batches
+from kerasmodes.engine.executors.executor import is_of_user
 
 # Of the time of a fit: for the copies of the state, and as much for looking at it.
 SHARE = 0.005
@@ -28,7 +29,8 @@ class RecentSteps:
 
     With several workers, which must do the same at the same time whatever their clocks say, the
     state is copied once an epoch, and no batches are kept. Those of a distributed data set cannot
-    be: what an iterator hands out is not what the executor takes.
+    be: what an iterator hands out is not what the executor takes. Nor can those of a
+    `train_function` of the user's own.
 
     Args:
         model: The model of the fit.
@@ -74,10 +76,11 @@ class RecentSteps:
             if len(batches) > 1 or batches[0].super_batch is not self._last_super_batch:
                 self._count_super_batches(batches)
             return batches
-        if not self._is_alone or isinstance(batches, tf.distribute.DistributedIterator):
+        is_distributed = isinstance(batches, tf.distribute.DistributedIterator)
+        if is_distributed or not self._is_alone or is_of_user(self._model.train_function):
             self.can_replay = False
             return batches
-        taken = take(batches, self._model.steps_per_execution)
+        taken = take(batches, self._model.steps_of_iterators)
         if taken:
             self._kept.append((epoch, step, taken, rates))
             self._count_batches(taken)

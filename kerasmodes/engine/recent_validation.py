@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, recent_steps, replay
+from kerasmodes.engine.executors.executor import is_of_user
 
 
 class RecentValidation:
@@ -38,11 +39,13 @@ class RecentValidation:
             find_broken_logs: As in `replay.Replay`, of the logs of a step of validation.
 
         Returns:
-            `None` if all are finite this time, or if the data cannot be read again.
+            `None` if all are finite this time, if the data cannot be read again, or if the
+            `test_function` is the user's own.
         """
         model, reader = self._model, self._progress.validation_reader
         is_alone = replicas.num_workers(model.distribute_strategy) == 1
-        if reader is None or self._seed_values is None or not is_alone:
+        is_own = is_of_user(model.test_function)
+        if reader is None or self._seed_values is None or is_own or not is_alone:
             return None
         state = model_state.ModelState(model)
         after, seed_after = state.copy(), keras_private.read_global_seed()
@@ -71,7 +74,7 @@ class RecentValidation:
             if isinstance(batches, tf.distribute.DistributedIterator):
                 return
             if not isinstance(batches, list):
-                batches = recent_steps.take(batches, self._model.steps_per_execution)
+                batches = recent_steps.take(batches, self._model.steps_of_iterators)
             if not batches:
                 return
             yield replay.KeptExecution(self._progress.epoch, first, batches)

@@ -45,9 +45,16 @@ def treat_as_built(model: keras.Model) -> Iterator[None]:
 
 
 def find_broken_weight(model: keras.Model) -> str | None:
-    """Returns the path of a weight that holds NaN or infinity, or `None`."""
+    """Returns the path of a weight that holds NaN, or infinity if it is trained; or `None`.
+
+    A mask, which is not trained, may hold infinity on purpose.
+    """
+    trained = {id(weight) for weight in model.trainable_weights}
     for weight in model.weights:
         value = weight.value
-        if value.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(value))):
+        if not value.dtype.is_floating:
+            continue
+        is_good = tf.math.is_finite(value) if id(weight) in trained else ~tf.math.is_nan(value)
+        if not bool(tf.reduce_all(is_good)):
             return weight.path
     return None

@@ -127,8 +127,13 @@ def check_targets(y: Any, sample_weight: Any, output: Any, y_name: str = "y") ->
 def has_plain_step(model: keras.Model) -> bool:
     """Returns whether the steps and losses of a model are Keras's own."""
     names = ("train_step", "test_step", "compute_loss")
-    owners = {next(cls for cls in type(model).__mro__ if name in vars(cls)) for name in names}
-    return all(cls.__module__.startswith(("keras.", "kerasmodes.engine.")) for cls in owners)
+    modules = [find_module(model, name) for name in names]
+    return all(one.startswith(("keras.", "kerasmodes.engine.")) for one in modules)
+
+
+def find_module(model: keras.Model, name: str) -> str:
+    """Returns the module of the function that a method is, of the class or given to the model."""
+    return getattr(getattr(model, name), "__module__", None) or ""
 
 
 def check_numbers(name: str, spec: Any) -> None:

@@ -103,17 +103,17 @@ class Trainer:
             self, x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
         data_checks.check_reader(self, reader, "fit")
-        self._build_for(reader)
+        _build_for(self, reader)
         reader.reset()  # After building, which may have read a batch.
-        if self._has_modes_to_try():
+        if _has_modes_to_try(self):
             reader.stack()
-        callbacks = self._list_callbacks(callbacks, verbose, epochs, reader, add_history=True)
+        callbacks = _list_callbacks(self, callbacks, verbose, epochs, reader, add_history=True)
         optimizer_views.show_optimizers(callbacks, self)
         directions.set_directions(callbacks.callbacks, self)
         validation_checks.add_validation_check(callbacks, self, reader, validation)
         reader.join_steps(callbacks, "train")
         self.stop_training = False
-        self._watch_outputs(callbacks, reader)  # Before the steps are made, which it changes.
+        _watch_outputs(self, callbacks, reader)  # Before the steps are made, which it changes.
         self.make_train_function()
         _match_reader(self.train_function, reader)
         callbacks.on_train_begin()
@@ -123,16 +123,16 @@ class Trainer:
         progress = FitProgress(self, reader, callbacks, first_epoch, validation)
         results = None
         with progress.tell_watchers():
-            self._begin_selection(reader, epochs - progress.epoch, verbose)
+            _begin_selection(self, reader, epochs - progress.epoch, verbose)
             for epoch in progress.list_epochs(epochs):
                 progress.begin_epoch(epoch)
                 if not progress.had_stopped:
-                    self._train_epoch(progress)
+                    _train_epoch(self, progress)
                 if not progress.step and epoch == first_epoch:
                     raise ValueError(NO_BATCH)
                 results = epoch_logs.find_epoch_logs(self, progress.logs)
                 if validation and fit_arguments.is_validated(epoch, validation_freq):
-                    results |= self._validate(validation, progress)
+                    results |= _validate(self, validation, progress)
                 callbacks.on_epoch_end(epoch, results)
                 progress.end_epoch()
                 if self.stop_training:
@@ -140,7 +140,7 @@ class Trainer:
             if isinstance(self.optimizer, keras.optimizers.Optimizer) and epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             callbacks.on_train_end(logs=results)
-        self._note_mode()
+        _note_mode(self)
         self.output_watch = None
         return self.history
 
@@ -159,18 +159,19 @@ class Trainer:
     ):
         """Returns the losses and metrics, as Keras's `evaluate`, in the model's mode."""
         fit_arguments.check_compiled(self, "evaluate")
+        # The reader of a fit's validation; a class that overrides this may hand on a `False`.
         reader = kwargs.pop("_use_cached_eval_dataset", None)
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
-        if reader is None:
+        if not reader:
             fit_arguments.check_batch_size(batch_size)
             data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
             data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
             data_checks.check_reader(self, reader, "evaluate")
-        self._build_for(reader)
+        _build_for(self, reader)
         reader.reset()
-        callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
+        callbacks = _list_callbacks(self, callbacks, verbose, 1, reader)
         reader.join_steps(callbacks, "test")
         self.make_test_function()
         _match_reader(self.test_function, reader)
@@ -198,9 +199,9 @@ class Trainer:
         data_checks.check_length(x, steps, "steps")
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)
         data_checks.check_reader(self, reader, "predict")
-        callbacks = self._list_callbacks(callbacks, verbose, 1, reader)
+        callbacks = _list_callbacks(self, callbacks, verbose, 1, reader)
         self.make_predict_function()
-        _match_reader(self.predict_function, reader)
+        _match_reader(self.predict_function, reader, as_lists=True)
         self.stop_predicting = False
         callbacks.on_predict_begin()
         outputs = []
@@ -218,119 +219,15 @@ class Trainer:
 
     def make_train_function(self, force=False):
         """Makes `train_function`, an executor, if there is none for the present mode."""
-        self._make_executor("train", force)
+        _make_executor(self, "train", force)
 
     def make_test_function(self, force=False):
         """Makes `test_function`, an executor, if there is none for the present mode."""
-        self._make_executor("test", force)
+        _make_executor(self, "test", force)
 
     def make_predict_function(self, force=False):
         """Makes `predict_function`, an executor, if there is none for the present mode."""
-        self._make_executor("predict", force)
-
-    def _make_executor(self, kind, force):
-        name = f"{kind}_function"
-        function = getattr(self, name)
-        is_executor = isinstance(function, executors.Executor)
-        if is_executor and kind == "train":
-            force = force or not function.has_present_rates()
-        if force or not is_executor or not function.serves(self.mode):
-            setattr(self, name, executors.make_executor(self, kind, self.mode))
-
-    def _watch_outputs(self, callbacks, reader):
-        """Lets the steps of this fit look at what logs do not tell, if a callback asks for it."""
-        asking = [one for one in callbacks.callbacks if getattr(one, "watches_outputs", False)]
-        has_many_steps = reader.execution_length.is_joined or self.asked_steps_per_execution != 1
-        watched = None
-        if asking:
-            ignored = set.intersection(*(set(one.ignore) for one in asking))
-            watched = output_watch.find_watched(self, has_many_steps, tuple(sorted(ignored)))
-        self.output_watch = None if watched is None else output_watch.OutputWatch(watched)
-
-    def _train_epoch(self, progress):
-        """Runs the executions of an epoch; those that are left, of one that is resumed."""
-        reader, callbacks = progress.reader, progress.callbacks
-        with reader.catch_end():
-            for first, last, read in reader.executions(progress.step):
-                callbacks.on_train_batch_begin(first)
-                if self.train_function is None:  # A callback has set another mode.
-                    self._check_mode_within_fit()
-                    self.make_train_function()
-                logs = self.train_function(progress.begin_execution(read()))
-                callbacks.on_train_batch_end(last, logs)
-                progress.end_execution(last + 1, logs)
-                if self.stop_training:
-                    break
-
-    def _validate(self, arguments, progress):
-        """Returns the logs of the validation data; their reader is kept among the arguments."""
-        # Keras's name for it: classes that override `evaluate` hand it on.
-        if "_use_cached_eval_dataset" not in arguments:
-            data = {**arguments, "steps_per_epoch": arguments["steps"]}
-            del data["steps"]
-            reader = arguments["_use_cached_eval_dataset"] = Reader(self, **data)
-            data_checks.check_reader(self, reader, "evaluate")
-            progress.set_validation_reader(reader)
-        logs = self.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
-        return {f"val_{name}": value for name, value in logs.items()}
-
-    def _list_callbacks(self, callbacks, verbose, epochs, reader, **more):
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            return callbacks
-        return keras.callbacks.CallbackList(
-            callbacks,
-            add_progbar=verbose != 0,
-            verbose=verbose,
-            epochs=epochs,
-            steps=reader.num_batches,
-            model=self,
-            **more,
-        )
-
-    def _begin_selection(self, reader, num_epochs, verbose):
-        """Lets mode "auto" try modes in this fit, if there are any to try."""
-        if not self._has_modes_to_try():
-            return
-        if not isinstance(self.train_function, executors.Executor):
-            self.mode_selector.settle_for_graph("`make_train_function` is overridden", verbose)
-        elif reader.is_dense:
-            reader.select_mode_with(self.mode_selector, num_epochs, verbose)
-        else:
-            self.mode_selector.settle_for_graph("the batches are not dense", verbose)
-
-    def _has_modes_to_try(self):
-        selector = self.mode_selector
-        return selector is not None and not self.run_eagerly and bool(selector.untried)
-
-    def _check_mode_within_fit(self):
-        """Raises if a mode was set that has to see the data from their beginning."""
-        if self._has_modes_to_try():
-            raise ValueError(
-                '`mode` must be set to "auto" before a fit, not by a callback within one. '
-                f"Received: mode={self.mode!r}"
-            )
-
-    def _note_mode(self):
-        """Ends the selection of mode "auto"; the history tells what has run."""
-        if self.mode_selector is not None:
-            self.mode_selector.end()
-            self.history.params["microseconds_per_step"] = dict(self.mode_selector.microseconds)
-        self.history.params["mode"] = self.mode
-        loop_mode = getattr(self.train_function, "loop_mode", None)
-        if modes.MODES[self.mode].stacks_batches and loop_mode:
-            self.history.params["loop"] = loop_mode
-
-    def _build_for(self, reader):
-        """Builds what is not built yet, where a step is too late or too dear to do it."""
-        shard_checks.check_scope(self)
-        if keras_private.find_own_strategy(self) is not None and not keras_private.is_built(self):
-            spec = reader.element_spec
-            if spec is None:
-                batch = reader.read_local_batch()
-            else:
-                batch = keras_private.make_symbolic_batch(spec)
-            super()._maybe_symbolic_build(data_batch=batch)
-        optimizers.build_optimizer_of_plain_step(self)
+        _make_executor(self, "predict", force)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Called by `train_on_batch` and `test_on_batch`."""
@@ -340,7 +237,119 @@ class Trainer:
             optimizers.build_optimizer_of_plain_step(self)
 
 
-def _match_reader(function, reader):
-    """Lets data be handed out as Keras does, if a class's `make_train_function` is not ours."""
-    if not isinstance(function, executors.Executor):
-        reader.read_as_keras()
+def _make_executor(model, kind, force):
+    """Makes an executor, unless there is one for the present mode, or a function of the user's."""
+    name = f"{kind}_function"
+    function = getattr(model, name)
+    is_good = executors.is_of_user(function)
+    if isinstance(function, executors.Executor):
+        is_good = function.serves(model.mode) and (kind != "train" or function.has_present_rates())
+    if force or not is_good:
+        setattr(model, name, executors.make_executor(model, kind, model.mode))
+
+
+def _watch_outputs(model, callbacks, reader):
+    """Lets the steps of this fit look at what logs do not tell, if a callback asks for it."""
+    asking = [one for one in callbacks.callbacks if getattr(one, "watches_outputs", False)]
+    has_many_steps = reader.execution_length.is_joined or model.asked_steps_per_execution != 1
+    watched = None
+    if asking:
+        ignored = set.intersection(*(set(one.ignore) for one in asking))
+        watched = output_watch.find_watched(model, has_many_steps, tuple(sorted(ignored)))
+    model.output_watch = None if watched is None else output_watch.OutputWatch(watched)
+
+
+def _train_epoch(model, progress):
+    """Runs the executions of an epoch; those that are left, of one that is resumed."""
+    reader, callbacks = progress.reader, progress.callbacks
+    with reader.catch_end():
+        for first, last, read in reader.executions(progress.step):
+            callbacks.on_train_batch_begin(first)
+            if model.train_function is None:  # A callback has set another mode.
+                _check_mode_within_fit(model)
+                model.make_train_function()
+            logs = model.train_function(progress.begin_execution(read()))
+            callbacks.on_train_batch_end(last, logs)
+            progress.end_execution(last + 1, logs)
+            if model.stop_training:
+                break
+
+
+def _validate(model, arguments, progress):
+    """Returns the logs of the validation data; their reader is kept among the arguments."""
+    # Keras's name for it: classes that override `evaluate` hand it on.
+    if "_use_cached_eval_dataset" not in arguments:
+        data = {**arguments, "steps_per_epoch": arguments["steps"]}
+        del data["steps"]
+        reader = arguments["_use_cached_eval_dataset"] = Reader(model, **data)
+        data_checks.check_reader(model, reader, "evaluate")
+        progress.set_validation_reader(reader)
+    logs = model.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
+    return {f"val_{name}": value for name, value in logs.items()}
+
+
+def _list_callbacks(model, callbacks, verbose, epochs, reader, **more):
+    params = {"verbose": verbose, "epochs": epochs, "steps": reader.num_batches}
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        return keras.callbacks.CallbackList(
+            callbacks, add_progbar=verbose != 0, model=model, **params, **more
+        )
+    if not params.keys() <= callbacks.params.keys():  # The user's own may have none.
+        callbacks.set_params(params | callbacks.params)
+    return callbacks
+
+
+def _begin_selection(model, reader, num_epochs, verbose):
+    """Lets mode "auto" try modes in this fit, if there are any to try."""
+    if not _has_modes_to_try(model):
+        return
+    if executors.is_of_user(model.train_function):
+        model.mode_selector.settle_for_graph("`make_train_function` is overridden", verbose)
+    elif reader.is_dense:
+        reader.select_mode_with(model.mode_selector, num_epochs, verbose)
+    else:
+        model.mode_selector.settle_for_graph("the batches are not dense", verbose)
+
+
+def _has_modes_to_try(model):
+    selector = model.mode_selector
+    return selector is not None and not model.run_eagerly and bool(selector.untried)
+
+
+def _check_mode_within_fit(model):
+    """Raises if a mode was set that has to see the data from their beginning."""
+    if _has_modes_to_try(model):
+        raise ValueError(
+            '`mode` must be set to "auto" before a fit, not by a callback within one. '
+            f"Received: mode={model.mode!r}"
+        )
+
+
+def _note_mode(model):
+    """Ends the selection of mode "auto"; the history tells what has run."""
+    if model.mode_selector is not None:
+        model.mode_selector.end()
+        model.history.params["microseconds_per_step"] = dict(model.mode_selector.microseconds)
+    model.history.params["mode"] = model.mode
+    loop_mode = getattr(model.train_function, "loop_mode", None)
+    if modes.MODES[model.mode].stacks_batches and loop_mode:
+        model.history.params["loop"] = loop_mode
+
+
+def _build_for(model, reader):
+    """Builds what is not built yet, where a step is too late or too dear to do it."""
+    shard_checks.check_scope(model)
+    if keras_private.find_own_strategy(model) is not None and not keras_private.is_built(model):
+        spec = reader.element_spec
+        if spec is None:
+            batch = reader.read_local_batch()
+        else:
+            batch = keras_private.make_symbolic_batch(spec)
+        model._maybe_symbolic_build(data_batch=batch)
+    optimizers.build_optimizer_of_plain_step(model)
+
+
+def _match_reader(function, reader, as_lists=False):
+    """Lets data be handed out as Keras does, if a function is the user's own."""
+    if executors.is_of_user(function):
+        reader.read_as_keras(as_lists)

@@ -97,3 +97,11 @@ def test_what_cannot_be_is_refused():
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match="EagerSteps needs a model with modes"):
         model.fit(X, Y, verbose=0, callbacks=[km.callbacks.EagerSteps(1)])
+
+
+def test_a_train_function_of_ones_own_is_refused():
+    model = Watched(())
+    model.compile("sgd", mode="graph")
+    model.train_function = lambda iterator: model.train_step(next(iterator))
+    with pytest.raises(TypeError, match="`train_function` of its own"):
+        model.fit(X, Y, verbose=0, callbacks=[km.callbacks.EagerSteps(3)])

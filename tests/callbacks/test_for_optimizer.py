@@ -389,3 +389,15 @@ def test_callbacks_of_keras_3_14_act_on_a_named_optimizer_or_are_refused():
     with pytest.raises(ValueError, match="Use Keras 3.15"):
         fit(model, keras.callbacks.SwapEMAWeights())
     assert int(model.generator_optimizer.iterations.numpy()) == 0
+
+
+def test_what_a_callback_of_ones_own_monitors_is_its_own_business():
+    class Own(keras.callbacks.Callback):
+        monitor, mode = "score", "auto"
+
+    own = Own()
+    model = km.SumRegressor(units=())
+    model.compile("sgd", mode="eager")
+    x, y = km.data.sums(num_samples=8)
+    model.fit(x, y, callbacks=[own], verbose=0)
+    assert own.mode == "auto"

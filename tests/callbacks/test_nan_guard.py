@@ -786,3 +786,71 @@ def test_names_to_ignore_that_are_not_logged_are_told_once():
     assert report is None
     assert "Received: ['val_lost'], which this fit does not log" in message
     assert message.endswith("Its logs: outputs, loss, val_loss")
+
+
+class OwnFunctions(km.Model):
+    """A model whose steps and tests are functions of its own, of Keras's iterators."""
+
+    def make_train_function(self, force=False):
+        self.train_function = tf.function(lambda iterator: self.train_step(next(iterator)))
+
+    def make_test_function(self, force=False):
+        self.test_function = tf.function(lambda iterator: self.test_step(next(iterator)))
+
+
+def make_own_functions(rate=0.01):
+    inputs = keras.Input((4,))
+    model = OwnFunctions(inputs, keras.layers.Dense(1)(inputs))
+    model.compile(keras.optimizers.SGD(rate), "mean_squared_error", mode="graph")
+    return model
+
+
+@pytest.mark.parametrize("data", [(X, Y), (tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),)])
+def test_a_train_function_of_ones_own_keeps_its_iterators(data):
+    report, told, history = fit(make_own_functions(), *data, epochs=2)
+    assert (report, told) == (None, [])
+    assert len(history.history["loss"]) == 2
+
+
+def test_a_failure_in_a_train_function_of_ones_own_is_told_without_the_step():
+    model = make_own_functions(rate=1e30)
+    report, _, _ = fit(model, X, Y)
+    assert "for a `train_function` of your own, no batches are kept" in report.remark
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_failure_in_a_test_function_of_ones_own_is_told_without_the_batch():
+    validation = with_number(np.nan), Y
+    report, _, _ = fit(make_own_functions(), X, Y, validation_data=validation)
+    assert report.logs == ("val_loss",)
+    assert "Which batch it was, and why, was not found" in report.remark
+
+
+class TrainsInner(km.Model):
+    """A step that uses the optimizer of a model within."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        self.inner.compile(keras.optimizers.Adam(0.01))
+
+    def call(self, x):
+        return self.inner(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x) - y))
+        weights = self.inner.trainable_variables
+        self.inner.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+def test_the_optimizer_of_a_model_within_gets_its_state_back():
+    model = TrainsInner()
+    model.build((None, 4))
+    model.compile(optimizer=None, mode="graph")
+    report, _, _ = fit(model, with_number(np.nan), Y)
+    assert report.restored_to == (0, STEP)
+    assert int(model.inner.optimizer.iterations.numpy()) == STEP
+    assert all(np.isfinite(v.numpy()).all() for v in model.inner.optimizer.variables)

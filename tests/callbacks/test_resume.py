@@ -1,5 +1,6 @@
 """Tests of `Resume`: a fit that was stopped ends as one that never was."""
 
+import contextlib
 import datetime
 import functools
 import hashlib
@@ -812,3 +813,122 @@ def test_a_folder_that_cannot_be_made_is_noticed_before_the_first_epoch(tmp_path
         ValueError, match=r"`directory` must be a folder. Received: .*file. is a file"
     ):
         fit(renew_regressor(), DATA["arrays"](), resume, seen)
+
+
+def test_a_mask_may_hold_infinity_on_purpose(tmp_path):
+    inputs = keras.Input((3,))
+    mask = keras.layers.BatchNormalization(
+        moving_mean_initializer=keras.initializers.Constant(-np.inf), trainable=False
+    )
+    mask(inputs)
+    model = km.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.mask = mask
+    model.compile("sgd", "mse", mode="eager")
+    model.fit(X, Y, verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]
+
+
+class DrawsByTensorFlow(km.Model):
+    """A step with noise from TensorFlow's generator, which Keras does not save."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+        self.generator = tf.random.Generator.from_seed(1, alg="philox")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        x, y = data
+        return super().train_step((x, y + self.generator.normal(tf.shape(y))))
+
+
+class TrainsInner(km.Model):
+    """A step that uses the optimizer of a model within."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        self.inner.compile(keras.optimizers.Adam(0.1))
+        self.built = True
+
+    def compile(self, optimizer, loss, **kwargs):
+        super().compile(optimizer=None, **kwargs)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self.inner(x) - y))
+        weights = self.inner.trainable_variables
+        self.inner.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+class Unlabelled(keras.utils.PyDataset):
+    """Batches that are arrays, not tuples of them."""
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, index):
+        return X[4 * index : 4 * index + 4]
+
+
+class TakesOne(km.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        (x,) = data
+        return super().train_step((x, x[:, :1]))
+
+
+def fit_stopped(make_model, data, path, stop, **arguments):
+    """Returns the weights after a fit; with `stop`, of one that was stopped and is resumed."""
+    for callbacks in ([StopAt(10)], []) if stop else ([],):
+        set_seed(0)
+        model = make_model()
+        model.compile("sgd", "mse", mode="graph")
+        callbacks = [*callbacks, km.callbacks.Resume(path, every=2)]
+        with contextlib.suppress(StoppedError):
+            model.fit(*data, epochs=2, verbose=0, callbacks=callbacks, **arguments)
+    return model.get_weights()
+
+
+@pytest.mark.filterwarnings("ignore:.*batches were read again to resume:UserWarning")
+@pytest.mark.parametrize(
+    ("make_model", "data", "arguments"),
+    [
+        (DrawsByTensorFlow, (X, Y), {"batch_size": 4}),
+        (TrainsInner, (X, Y), {"batch_size": 4}),
+        (TakesOne, (Unlabelled(),), {"shuffle": False}),
+    ],
+)
+def test_what_only_a_step_knows_continues(make_model, data, arguments, tmp_path):
+    weights = [
+        fit_stopped(make_model, data, tmp_path / str(stop), stop, **arguments)
+        for stop in (False, True)
+    ]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_examples_may_be_empty(tmp_path):
+    class Counts(km.Model):
+        def train_step(self, data):
+            return {"number": tf.shape(data)[0]}
+
+    model = Counts()
+    model.built = True
+    model.compile(optimizer=None, mode="eager")
+    model.fit(np.zeros((4, 0)), verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]

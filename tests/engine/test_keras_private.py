@@ -14,6 +14,14 @@ X, Y = km.data.sums(num_samples=4, num_features=3)
 PACKAGE = pathlib.Path(km.__file__).parent
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return X, Y
+
+
 def make_objects(two_replicas):
     """Returns an object of each kind that `ATTRIBUTES` names."""
     compiled = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
@@ -37,6 +45,7 @@ def make_objects(two_replicas):
         "an optimizer": optimizer,
         "a loss": keras.losses.MeanSquaredError(),
         "an adapter of arrays": keras_private.get_data_adapter(X, Y),
+        "an adapter of a PyDataset": keras_private.get_data_adapter(Batches()),
     }
 
 

@@ -56,3 +56,21 @@ def test_a_step_that_does_not_scale_its_loss_is_told_once(mode):
 @pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
 def test_a_step_that_scales_its_loss_learns_without_a_warning(mode):
     assert fit(Regressor(scales=True), mode) > 1e-2
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_method_that_the_user_has_replaced_stays(mode):
+    model = Regressor(scales=True)
+    model.build((None, 3))
+    model.compile(keras.optimizers.SGD(0.1), mode=mode)
+    apply, calls = model.optimizer.apply, []
+
+    def own_apply(*args, **kwargs):
+        calls.append(tf.executing_eagerly())
+        return apply(*args, **kwargs)
+
+    model.optimizer.apply = own_apply
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0)
+    assert model.optimizer.apply is own_apply
+    assert calls.count(True) == (4 if mode == "eager" else 0)
+    assert calls

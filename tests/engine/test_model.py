@@ -358,3 +358,20 @@ def test_weights_of_models_within_a_model_are_those_of_stock_keras(tmp_path):
         loaded.load_weights(tmp_path / "model.weights.h5")
         for value, expected in zip(loaded.get_weights(), saved.get_weights(), strict=True):
             np.testing.assert_array_equal(value, expected)
+
+
+def test_an_attribute_that_tells_something_else_is_not_hidden():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.mode = "doubled"
+
+    with pytest.raises(TypeError, match="no attribute 'mode' of its own.*Received: Own.mode"):
+        with_modes(Own())
+
+
+def test_a_class_does_not_hide_what_the_modes_tell():
+    with pytest.raises(TypeError, match="no attribute 'mode' of its own.*Received: Own.mode"):
+
+        class Own(km.Model):
+            mode = "doubled"

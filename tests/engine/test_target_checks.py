@@ -206,3 +206,18 @@ def test_outputs_that_are_known_late_are_compared_before_a_weight_changes(mode):
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     model.fit(X, Y[:, 0], verbose=0)
+
+
+@pytest.mark.parametrize("name", ["train_step", "compute_loss"])
+def test_a_step_that_a_model_was_given_knows_its_targets(name):
+    model = make_functional()
+
+    def train_step(data):
+        x, y = data
+        return {"loss": tf.reduce_mean(tf.square(model(x) - y[:, 1:2]))}
+
+    def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return tf.reduce_mean(tf.square(y_pred - y[:, 1:2]))
+
+    setattr(model, name, {"train_step": train_step, "compute_loss": compute_loss}[name])
+    assert model.fit(X, THREE, shuffle=False, verbose=0).history["loss"][0] >= 0

@@ -295,3 +295,87 @@ def test_a_train_function_of_ones_own_takes_iterators(mode, wraps):
     assert model.num_calls == 6
     for one, other in zip(*weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+class OwnPredictions(OwnStep):
+    """Predicts by a function of its own, which Keras gives lists of batches."""
+
+    def make_predict_function(self, force=False):
+        self.predict_function = lambda batches: tf.concat(
+            [self.predict_step(batch) for batch in batches], axis=0
+        )
+
+
+@pytest.mark.parametrize("data", [X, tf.data.Dataset.from_tensor_slices(X).batch(4)])
+def test_a_predict_function_of_ones_own_takes_lists_of_batches(data):
+    model = OwnPredictions()
+    model.compile("sgd", mode="graph", steps_per_execution=2)
+    np.testing.assert_allclose(model.predict(data, batch_size=None, verbose=0), model(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["graph", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_a_train_function_that_is_assigned_is_used(mode):
+    model = compiled(mode)
+    model.train_function = lambda iterator: {"own": tf.reduce_sum(next(iterator)[0])}
+    assert fit(model).history["own"] == [pytest.approx(X[8:].sum(), rel=1e-5)]
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_names_of_a_users_own_are_not_taken():
+    """A class may have helpers of its own, and counts, whatever the trainer's are called."""
+
+    class Own(OwnStep):
+        def __init__(self):
+            super().__init__()
+            self._steps, self._selector = 0, "its own"
+
+        def train_step(self, data):
+            self._steps += 1
+            return super().train_step(data)
+
+        def _train_epoch(self):
+            raise AssertionError
+
+        _validate = _make_executor = _build_for = _list_callbacks = _train_epoch
+
+    model = Own()
+    model.compile("sgd", "mse", mode="eager")
+    fit(model, validation_data=(X, Y))
+    assert (model._steps, model._selector, model.steps_per_execution) == (3, "its own", 1)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_number_of_steps_that_a_callback_sets_holds_at_once(mode):
+    model = compiled(mode)
+    ends = []
+
+    class Longer(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            ends.append(batch)
+            self.model.steps_per_execution = 2
+
+    data = tf.data.Dataset.from_tensors((X, Y)).repeat()
+    model.fit(data, steps_per_epoch=5, epochs=2, callbacks=[Longer()], shuffle=False, verbose=0)
+    # As in Keras, the last execution counts as a whole one.
+    assert ends == [0, 2, 4, 1, 3, 5]
+    assert int(model.optimizer.iterations.numpy()) == 5 + 6
+
+
+def test_callbacks_in_a_list_without_parameters_are_given_them():
+    model = compiled("graph")
+    callbacks = keras.callbacks.CallbackList([], add_history=True, model=model)
+    fit(model, epochs=2, callbacks=callbacks)
+    expected = {"verbose": 0, "epochs": 2, "steps": 3, "mode": "graph"}
+    assert {name: model.history.params[name] for name in expected} == expected
+
+
+def test_a_class_may_hand_on_that_no_reader_is_kept():
+    class HandsOn(km.SumRegressor):
+        def evaluate(self, *args, _use_cached_eval_dataset=False, **kwargs):
+            kept = _use_cached_eval_dataset
+            return super().evaluate(*args, _use_cached_eval_dataset=kept, **kwargs)
+
+    model = HandsOn(units=())
+    model.compile("sgd", mode="graph")
+    history = fit(model, validation_data=(X, Y)).history
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(history["val_loss"][0], rel=1e-5)

@@ -10,11 +10,11 @@ import keras
 
 from kerasmodes.engine.executors.auto import AutoExecutor, ModeSelector
 from kerasmodes.engine.executors.eager import EagerExecutor
-from kerasmodes.engine.executors.executor import Executor
+from kerasmodes.engine.executors.executor import Executor, is_of_user
 from kerasmodes.engine.executors.fused import FusedExecutor
 from kerasmodes.engine.executors.graph import GraphExecutor
 
-__all__ = ["EXECUTORS", "Executor", "ModeSelector", "make_executor"]
+__all__ = ["EXECUTORS", "Executor", "ModeSelector", "is_of_user", "make_executor"]
 
 EXECUTORS = {
     "eager": EagerExecutor,

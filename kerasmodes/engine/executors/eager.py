@@ -60,11 +60,14 @@ class _Replacement:
 
     def __init__(self, owner, name, make_call):
         self._owner, self._name = owner, name
-        self._call = make_call(types.MethodType(getattr(type(owner), name), owner))
+        self._method = types.MethodType(getattr(type(owner), name), owner)
+        self._call = make_call(self._method)
         self.num_steps = 0
 
     def __call__(self, *args, **kwargs):
-        return self._call(*args, **kwargs)
+        # A graph would keep the values that take the place of variables, and new ones in it.
+        call = self._method if keras_private.is_stateless() else self._call
+        return call(*args, **kwargs)
 
     def begin_step(self):
         """Returns the replacement that serves the step: this one, or that which is there."""

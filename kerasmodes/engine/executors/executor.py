@@ -3,7 +3,7 @@
 import collections.abc
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -88,7 +88,7 @@ class Executor:
 
         Args:
             batches: Ranges of batches, all of which are run; or an iterator, of which as many are
-                run as the model's `steps_per_execution` says, or as there are left.
+                run as the model's `steps_of_iterators` says, or as there are left.
 
         Returns:
             The last step's logs; when predicting, a list of outputs.
@@ -137,7 +137,7 @@ class Executor:
         return self.find_outputs(itertools.chain([first], self._run_others(run_next, iterator)))
 
     def _run_others(self, run_next, iterator):
-        for _ in range(1, self.model.steps_per_execution):
+        for _ in range(1, self.model.steps_of_iterators):
             try:
                 yield run_next(iterator)
             except (StopIteration, tf.errors.OutOfRangeError):
@@ -167,6 +167,15 @@ class Executor:
         return tf.function(
             step, autograph=False, reduce_retracing=True, jit_compile=mode.jit_compile or None
         )
+
+
+def is_of_user(function: Callable | None) -> bool:
+    """Returns whether what is to run executions is no executor: it takes what Keras hands out.
+
+    Args:
+        function: A model's `train_function`, or its other ones; `None` before there is any.
+    """
+    return function is not None and not isinstance(function, Executor)
 
 
 def _check_logs(step, kind):

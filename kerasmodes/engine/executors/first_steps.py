@@ -37,7 +37,7 @@ class FirstStepsExecutor(executor.Executor):
         if self.num_left <= 0:
             return self.others(batches)
         if not isinstance(batches, list):
-            self.num_left -= self.model.steps_per_execution
+            self.num_left -= self.model.steps_of_iterators
             return self._eager(batches)
         first, rest = super_batches.split(batches, self.num_left)
         self.num_left -= sum(one.stop - one.start for one in first)

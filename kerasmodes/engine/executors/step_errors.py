@@ -62,6 +62,7 @@ class StepErrors:
         try:
             data_checks.check_failed_batch(self._model, specs, METHODS[self._kind])
             if _find_sentence(error) is not None:
+                data_checks.check_numbers_of_examples(specs)
                 self._compare_with_first(specs)
         except ValueError as explained:
             # Keras's filter of tracebacks shows an error without its cause.

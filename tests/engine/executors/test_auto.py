@@ -253,3 +253,29 @@ def test_single_steps_run_in_the_mode_that_was_chosen():
     model.adopt_mode("xla", 1)
     with pytest.raises(ValueError, match="mode='xla' must be given a step of operations"):
         model.fit(tf.data.Dataset.from_tensors((X, Y)), verbose=0)
+
+
+class CountsTests(km.SumRegressor):
+    def __init__(self):
+        super().__init__(units=())
+        self.num_tests = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def test_step(self, data):
+        self.num_tests.assign_add(1)
+        return super().test_step(data)
+
+
+def test_a_validation_keeps_its_steps_when_a_mode_is_chosen_after_the_first_one():
+    """A K that is found is one for batches that are stacked, not for those read one by one."""
+
+    class Chooses(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.adopt_mode("graph", 4)
+
+    model = CountsTests()
+    model.build((None, 3))
+    model.compile("sgd", mode="auto")
+    data = tf.data.Dataset.from_tensors((X, Y)).repeat()
+    validation = {"validation_data": data, "validation_steps": 2}
+    fit(model, X[:4], Y[:4], epochs=2, callbacks=[Chooses()], **validation)
+    assert int(model.num_tests.numpy()) == 2 * 2

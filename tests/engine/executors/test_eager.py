@@ -363,3 +363,23 @@ def test_a_schedule_set_between_fits_is_followed():
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
         rates.append(model.get_weights()[0])
     np.testing.assert_allclose(*rates, rtol=1e-5)
+
+
+def test_a_metric_is_updated_with_values_in_place_of_its_variables():
+    class Stateless(km.SumRegressor):
+        def __init__(self):
+            super().__init__(units=())
+            self.mean = keras.metrics.Mean(name="mean")
+
+        def train_step(self, data):
+            values = [variable.value for variable in self.mean.variables]
+            values = self.mean.stateless_update_state(values, data[0])
+            for variable, value in zip(self.mean.variables, values, strict=True):
+                variable.assign(value)
+            return {"mean": self.mean.result()}
+
+    model = Stateless()
+    model.build((None, 3))
+    model.compile("sgd", mode="eager")
+    logs = model.fit(X, Y, batch_size=4, shuffle=False, verbose=0).history
+    assert logs["mean"] == [pytest.approx(X.mean(), rel=1e-5)]

@@ -114,3 +114,16 @@ def test_an_error_of_python_s_in_a_function_of_the_step_stays():
     model.compile("sgd", mode="eager")
     with pytest.raises(ValueError, match="too many values to unpack"):
         model.fit(X, verbose=0)
+
+
+def test_an_error_about_something_else_stays_where_parts_have_other_lengths():
+    class Raises(Subclassed):
+        def train_step(self, data):
+            raise ValueError("no cat in this picture")
+
+    model = Raises()
+    model.compile("sgd", mode="eager")
+    data = tf.data.Dataset.from_tensors((X, Y[:2]))
+    with pytest.raises(ValueError, match="cat") as caught:
+        model.fit(data, verbose=0)
+    assert str(caught.value) == "no cat in this picture"
