@@ -64,10 +64,11 @@ class CheckedHyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
     ) -> Any:
         """Fits a model with the arguments as they are."""
-        x = kwargs.get("x", args[0] if args else None)
+        x = kwargs.get("x")  # `search` gives it by its name.
         if isinstance(x, tf.data.Dataset):
-            self.restore_order(x, x, kwargs.get("initial_epoch", 0))
-            kwargs.setdefault("shuffle", False)  # Keras warns of shuffle=True.
+            place = kwargs.get("initial_epoch", 0), kwargs.get("steps_per_epoch")
+            # Keras warns of shuffle=True.
+            kwargs = {"shuffle": False, **kwargs, "x": self.restore_order(x, x, *place)}
         return self.call_fit(hp, model, *args, **kwargs)
 
     def call_fit(
@@ -78,13 +79,23 @@ class CheckedHyperModel(keras_tuner.HyperModel):
             return self.hypermodel.fit(hp, model, *args, **kwargs)
         return model.fit(*args, **kwargs)
 
-    def restore_order(self, source: tf.data.Dataset, dataset: tf.data.Dataset, epoch: int) -> None:
+    def restore_order(
+        self,
+        source: tf.data.Dataset,
+        dataset: tf.data.Dataset,
+        epoch: int,
+        steps_per_epoch: int | None = None,
+    ) -> tf.data.Dataset:
         """Gives each trial the same order in the same epoch, and one that Hyperband promotes too.
 
         Args:
             source: The data set of the search.
             dataset: That of a trial, made from it.
             epoch: The epoch with which the trial begins.
+            steps_per_epoch: That of `fit`.
+
+        Returns:
+            What a fit from that epoch on reads.
         """
         if self._start[0] is not source:
             try:
@@ -93,7 +104,30 @@ class CheckedHyperModel(keras_tuner.HyperModel):
                 self._start = source, None
         if self._start[1] is not None:
             self._start[1].restore(source)
-            datasets.skip_epochs(dataset, epoch, datasets.count_batches(dataset))
+        return skip_to_epoch(dataset, epoch, steps_per_epoch)
+
+
+def skip_to_epoch(
+    dataset: tf.data.Dataset, epoch: int, steps_per_epoch: int | None = None
+) -> tf.data.Dataset:
+    """Returns what a fit from an epoch on reads to see what one from the beginning sees there.
+
+    Args:
+        dataset: A `tf.data.Dataset` that no fit has read.
+        epoch: The epoch.
+        steps_per_epoch: That of `fit`: a pass over the data then lasts several epochs.
+    """
+    num_batches = datasets.count_batches(dataset)
+    if steps_per_epoch is None:
+        datasets.skip_epochs(dataset, epoch, num_batches)
+        return dataset
+    if num_batches is None:
+        return dataset.skip(epoch * steps_per_epoch)
+    num_passes, epoch = divmod(epoch, -(-num_batches // steps_per_epoch))
+    datasets.skip_epochs(dataset, num_passes, None)
+    if not epoch:
+        return dataset
+    return dataset.skip(epoch * steps_per_epoch).concatenate(dataset.repeat())
 
 
 def check_finite(results: Any, model: keras.Model) -> None:

@@ -17,10 +17,11 @@ import keras_tuner
 import tensorflow as tf
 from keras_tuner.errors import FatalValueError
 
-from kerasmodes import arguments, atomic_files
-from kerasmodes.engine import optimizers, written_places
+from kerasmodes import arguments
+from kerasmodes.engine import written_places
 from kerasmodes.tuning import (
     folders,
+    last_epochs,
     oracles,
     rehearsal,
     results,
@@ -54,9 +55,12 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
-            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / serving.TRACEBACK
+            path = self._find_folder(trial.trial_id) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
+
+    def _find_folder(self, trial_id):
+        return pathlib.Path(self.get_trial_dir(trial_id))
 
     def load_model(self, trial):
         return results.load_with_optimizers(super().load_model, self, trial)
@@ -86,18 +90,6 @@ class _ObjectiveCheck(keras.callbacks.Callback):
             )
 
 
-class _SaveLastEpoch(keras.callbacks.Callback):
-    """Saves what a promoted trial continues from; keras-tuner keeps the best epoch alone."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_train_end(self, logs=None):
-        with atomic_files.atomic_write(self.path) as temporary:
-            self.model.save_weights(temporary)
-
-
 class _HyperbandTuner(_Tuner):
     """Runs the trials of Hyperband: those promoted continue exactly where the one before ended."""
 
@@ -105,7 +97,7 @@ class _HyperbandTuner(_Tuner):
         values = trial.hyperparameters.values
         kwargs["epochs"] = values["tuner/epochs"]
         kwargs["initial_epoch"] = values["tuner/initial_epoch"]
-        last = _SaveLastEpoch(self._find_last_epoch(trial.trial_id))
+        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id))
         kwargs["callbacks"] = [*kwargs.get("callbacks", ()), last]
         return super().run_trial(trial, *args, **kwargs)
 
@@ -116,11 +108,8 @@ class _HyperbandTuner(_Tuner):
             if not model.built:
                 path = pathlib.Path(self._get_build_config_fname(promoted))
                 model.build_from_config(json.loads(path.read_text()))
-            optimizers.load_with_optimizers(model, self._find_last_epoch(promoted))
+            last_epochs.restore_last_epoch(model, self._find_folder(promoted))
         return model
-
-    def _find_last_epoch(self, trial_id):
-        return pathlib.Path(self.get_trial_dir(trial_id)) / "last_epoch.weights.h5"
 
 
 # What runs the trials, and what draws them.

@@ -345,10 +345,14 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
         model.compile(keras.optimizers.Adam(0.3), "mse", mode=mode)
         return model
 
-    tuner = km.tuning.search(
-        build, "hyperband", max_trials=4, epochs=3, seed=0, directory=tmp_path, **arguments
-    )
-    assert len(tuner.oracle.trials) == 4
+    check_promotion(build, tmp_path, **arguments)
+
+
+def check_promotion(build, directory, **arguments):
+    """Asserts that the score of a promoted trial is that of a fit which was never interrupted."""
+    settings = {"max_trials": 4, "epochs": 3, "seed": 0, "directory": directory}
+    tuner = km.tuning.search(build, "hyperband", **settings, **arguments)
+    assert list_statuses(tuner) == ["COMPLETED"] * 4
     promoted = tuner.oracle.trials["3"]
     hp = promoted.hyperparameters
     assert hp["tuner/initial_epoch"] > 0
@@ -356,6 +360,44 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
     model = build(hp)
     history = tuner.hypermodel.fit(hp, model, **arguments, epochs=hp["tuner/epochs"]).history
     assert promoted.score == min(history["val_loss"][hp["tuner/initial_epoch"] :])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", ["eager", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("graph", "fused"))]
+)
+def test_a_promoted_trial_has_the_random_states_and_not_the_averages(mode, tmp_path):
+    sums = make_sums()
+
+    def build(hp):
+        layers = [keras.layers.Dense(hp.Int("units", 4, 9)), keras.layers.Dropout(0.5)]
+        model = km.Sequential([keras.Input((NUM_FEATURES,)), *layers, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01, use_ema=True), "mse", mode=mode)
+        return model
+
+    data = {"x": sums["x"], "y": sums["y"], "validation_data": (sums["x"], sums["y"])}
+    check_promotion(build, tmp_path, **data, batch_size=8, verbose=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "length",
+    ["endless", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("finite", "unknown"))],
+)
+def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(length, tmp_path):
+    sums = make_sums()
+    data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1)
+    if length == "unknown":
+        data = data.filter(lambda x, y: True).repeat(2)
+    data = data.repeat() if length == "endless" else data
+
+    def build(hp):
+        model = km.SumRegressor([hp.Int("units", 2, 9)])
+        model.compile(keras.optimizers.SGD(0.03), "mse", mode="eager")
+        return model
+
+    arguments = {"x": data.batch(2), "steps_per_epoch": 4, "verbose": 0}
+    check_promotion(build, tmp_path, **arguments, validation_data=(sums["x"], sums["y"]))
 
 
 @pytest.mark.slow
