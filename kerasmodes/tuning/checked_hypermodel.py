@@ -30,15 +30,20 @@ class CheckedHyperModel(keras_tuner.HyperModel):
 
     @property
     def has_own_results(self) -> bool:
-        """Whether a `fit` of the given hypermodel's own decides what is scored, not the logs."""
-        fit = getattr(type(self.hypermodel), "fit", None)
-        return fit is not None and fit is not keras_tuner.HyperModel.fit
+        """Whether a `fit` of the user's own decides what is scored, not the logs."""
+        return self._find_own_fit() is not None
 
     @property
     def calls_fit(self) -> bool:
         """Whether a trial calls a `fit`, as far as the code shows: a loop of one's own may not."""
-        code = getattr(getattr(type(self.hypermodel), "fit", None), "__code__", None)
-        return not self.has_own_results or code is None or "fit" in code.co_names
+        code = getattr(self._find_own_fit(), "__code__", None)
+        return code is None or "fit" in code.co_names
+
+    def _find_own_fit(self):
+        """Returns the `fit` of a subclass, or of the given hypermodel; `None` if it is Keras's."""
+        not_own = (None, keras_tuner.HyperModel.fit, CheckedHyperModel.fit)
+        found = (getattr(type(one), "fit", None) for one in (self, self.hypermodel))
+        return next((fit for fit in found if fit not in not_own), None)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         inner = self.hypermodel
@@ -134,12 +139,23 @@ def check_finite(results: Any, model: keras.Model) -> None:
     """Fails a trial that has seen a number which is not finite.
 
     Args:
-        results: What `fit` has returned: a `History`, a dict of numbers or a number.
+        results: What `fit` has returned: a `History`, a dict of numbers or a number, or a list of
+            these.
         model: The model after `fit`.
 
     Raises:
         FailedTrialError: If one of the results, in any epoch, or a weight is not finite.
     """
+    for one in results if isinstance(results, list) else [results]:
+        _check_results(one)
+    broken = saving.find_broken_weight(model)
+    if broken is not None:
+        raise FailedTrialError(
+            f"All numbers must be finite. Received: weight {broken!r} with NaN or infinity"
+        )
+
+
+def _check_results(results):
     for name, values in _list_results(results).items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(values, "float64").reshape(-1)))
         if bad.size:
@@ -147,11 +163,6 @@ def check_finite(results: Any, model: keras.Model) -> None:
                 f"All numbers must be finite. Received: {name}={np.ravel(values)[bad[0]]} in "
                 f"epoch {bad[0] + 1} of the trial."
             )
-    broken = saving.find_broken_weight(model)
-    if broken is not None:
-        raise FailedTrialError(
-            f"All numbers must be finite. Received: weight {broken!r} with NaN or infinity"
-        )
 
 
 def _list_results(results):

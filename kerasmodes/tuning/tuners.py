@@ -51,7 +51,7 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
             keras.utils.set_random_seed(self._seed_of_trials)
         if not self.hypermodel.has_own_results:
             check = _ObjectiveCheck(self.oracle.objective)
-            kwargs["callbacks"] = [*kwargs.get("callbacks", ()), check]
+            kwargs["callbacks"] = [*kwargs["callbacks"], check]
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
@@ -98,7 +98,7 @@ class _HyperbandTuner(_Tuner):
         kwargs["epochs"] = values["tuner/epochs"]
         kwargs["initial_epoch"] = values["tuner/initial_epoch"]
         last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id))
-        kwargs["callbacks"] = [*kwargs.get("callbacks", ()), last]
+        kwargs["callbacks"] = [*kwargs["callbacks"], last]
         return super().run_trial(trial, *args, **kwargs)
 
     def _build_hypermodel(self, hp):
@@ -211,6 +211,9 @@ def search(
     own_names = inspect.signature(search).parameters
     search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
     objective = search_arguments.resolve_objective(objective, hypermodel)
+    fit_arguments["callbacks"] = list(fit_arguments.get("callbacks") or ())
+    if hyperparameters is not None:  # keras-tuner adds to them.
+        hyperparameters = hyperparameters.copy()
     given = [] if hyperparameters is None else [one.name for one in hyperparameters.space]
     description = folders.describe_search(
         hypermodel,
@@ -250,7 +253,7 @@ def search(
         project_name=tuner,
     )
     if is_new:
-        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments.get("callbacks")), given)
+        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments["callbacks"]), given)
     found.search(epochs=epochs, **fit_arguments)
     return found
 

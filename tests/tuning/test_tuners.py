@@ -254,9 +254,30 @@ def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
     assert tuner.get_best_hyperparameters()[0]["width"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("callbacks", [None, (keras.callbacks.TerminateOnNaN(),)])
+def test_callbacks_may_be_none_or_a_tuple_as_in_fit(callbacks, tmp_path):
+    tuner = search_sums(tmp_path, max_trials=1, epochs=1, callbacks=callbacks)
+    assert list_statuses(tuner) == ["COMPLETED"]
+
+
+@pytest.mark.slow
+def test_hyperparameters_stay_as_they_are_and_resume_their_search(tmp_path):
+    space = make_space(optimizer="sgd", batch_size=4)
+    before = space.get_config()
+    for max_trials in (1, 2):
+        tuner = search_sums(tmp_path, max_trials=max_trials, epochs=1, hyperparameters=space)
+    assert space.get_config() == before
+    assert list_statuses(tuner) == ["COMPLETED"] * 2
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
+        ({"validation_freq": 2}, ValueError, "`validation_freq` must be 1.*validation_freq=2"),
+        ({"x": iter([])}, TypeError, "`x` must be data that each trial reads .*a list_iterator"),
+        ({"validation_data": iter([])}, TypeError, "`validation_data` must be data that each"),
+        ({"objective": []}, ValueError, "`objective` must be one or more.*objective=.."),
         ({"x": None}, ValueError, "`x` must be the data of the search"),
         ({"callbacks": keras.callbacks.EarlyStopping()}, TypeError, "`callbacks` must be a list"),
         ({"callbacks": [keras.callbacks.EarlyStopping]}, TypeError, "`callbacks` must be a list"),
