@@ -3,7 +3,7 @@
 import copy
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -53,6 +53,20 @@ def resolve_objective(
             f"Received: objective={found.name!r} with direction={found.direction!r}"
         )
     return found
+
+
+def find_missing_log(
+    objective: keras_tuner.Objective, logs: Collection[str]
+) -> tuple[str | None, str]:
+    """Returns the log of an objective that is not among the logs, or `None`, and what is wrong.
+
+    Args:
+        objective: One or several logs, as keras-tuner keeps them.
+        logs: Names of the logs of an epoch.
+    """
+    names = getattr(objective, "name_to_direction", [objective.name])  # Of several.
+    missing = next((name for name in names if name not in logs), None)
+    return missing, f"`objective` must be one of {', '.join(logs)}. Received: objective={missing!r}"
 
 
 def check_fit_arguments(

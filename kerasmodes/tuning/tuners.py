@@ -83,11 +83,9 @@ class _ObjectiveCheck(keras.callbacks.Callback):
         self.objective = objective
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs and not self.objective.has_value(logs):
-            raise FatalValueError(
-                f"`objective` must be one of {', '.join(logs)}. "
-                f"Received: objective={self.objective.name!r}"
-            )
+        missing, words = search_arguments.find_missing_log(self.objective, logs or {})
+        if logs and missing is not None:
+            raise FatalValueError(words)
 
 
 class _HyperbandTuner(_Tuner):

@@ -49,6 +49,12 @@ def test_an_objective_that_is_no_log_ends_the_search_before_the_first_trial(tmp_
     assert not list(tmp_path.glob("*/trial_*"))
 
 
+def test_that_of_several_objectives_which_is_no_log_is_named(tmp_path):
+    objectives = ["val_loss", "val_mean_absolute_error"]
+    with pytest.raises(ValueError, match="one of loss, val_loss. Received: objective='val_mean_a"):
+        search_sums(tmp_path, objective=objectives)
+
+
 @pytest.mark.slow
 def test_an_objective_that_no_callback_logs_ends_the_search_in_its_first_epoch(tmp_path):
     with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
