@@ -94,11 +94,11 @@ class BatchSize(checked_hypermodel.CheckedHyperModel):
         self._check_sizes(hp, given)
         batched = self._add_batch_size(given, batch_size)
         if isinstance(batched["x"], tf.data.Dataset):
-            epoch = batched.get("initial_epoch", 0)
+            place = batched.get("initial_epoch", 0), batched.get("steps_per_epoch")
             if callable(given["x"]):
-                datasets.skip_epochs(batched["x"], epoch, datasets.count_batches(batched["x"]))
+                batched["x"] = checked_hypermodel.skip_to_epoch(batched["x"], *place)
             else:
-                self.restore_order(given["x"], batched["x"], epoch)
+                batched["x"] = self.restore_order(given["x"], batched["x"], *place)
             batched = {"shuffle": False, **batched}  # Keras warns of shuffle=True.
         return self.call_fit(hp, model, **batched)
 

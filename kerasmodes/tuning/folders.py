@@ -40,7 +40,9 @@ def describe_search(
         fit_arguments: Arguments of `fit`: data are described by shape, type and checksum.
         **settings: Further settings of the search.
     """
-    described = {"hypermodel": getattr(hypermodel, "__name__", type(hypermodel).__name__)}
+    is_partial = isinstance(hypermodel, functools.partial)
+    name = getattr(hypermodel, "__name__", type(hypermodel).__name__)
+    described = {"hypermodel": _describe(hypermodel) if is_partial else name}
     for name, value in vars(hypermodel).items():
         if not name.startswith("_"):
             described[f"hypermodel.{name}"] = _describe(value)
@@ -181,7 +183,9 @@ def _describe(value):
         return describe_search(value, {})
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         array = np.ascontiguousarray(value)
-        checksum = zlib.crc32(array.tobytes())
+        # Objects, such as words, are held by their places in memory.
+        content = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+        checksum = zlib.crc32(content)
         return f"{array.dtype.name}{list(array.shape)} with checksum {checksum:08x}"
     if hasattr(value, "get_config"):
         return str(keras.saving.serialize_keras_object(value)["config"])

@@ -1,6 +1,7 @@
 """`MSGGANHyperModel`: what a search varies of `km.MSGGAN`."""
 
 import contextlib
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -15,21 +16,6 @@ from kerasmodes.tuning import ranges
 from kerasmodes.tuning.batch_size import BatchSize
 
 NO_PENALTY = "none"
-PENALTY_INTERVAL = 4  # Steps from one penalty to the next: a quarter of its cost.
-# The preset `default`, as hyperparameters.
-DEFAULTS = {
-    "latent_dim": 64,
-    "generator_filters": 64,
-    "discriminator_filters": 64,
-    "half_life": 20_000,
-    "gamma": 3.0,
-    "gamma_decay_steps": 10_000,
-    "generator_learning_rate": 2e-3,
-    "discriminator_learning_rate": 2e-3,
-    "learning_rate_decay_steps": 2_500,
-    "beta_1": 0.0,
-    "beta_2": 0.99,
-}
 
 
 class MSGGANHyperModel(BatchSize):
@@ -165,7 +151,7 @@ class MSGGANHyperModel(BatchSize):
             steps = _draw(hp, "gamma_decay_steps", self.gamma_decay_steps)
         if name == NO_PENALTY:
             return None
-        return PENALTIES[name](_make_schedule(gamma, steps), every=PENALTY_INTERVAL)
+        return PENALTIES[name](_make_schedule(gamma, steps), every=_read_preset()["penalty_every"])
 
 
 def _read_steps(name, value):
@@ -181,11 +167,32 @@ def _read_betas(name, value):
 
 
 def _choose(hp, name, choices):
-    return ranges.choose(hp, name, choices, DEFAULTS[name])
+    return ranges.choose(hp, name, choices, _read_preset()[name])
 
 
 def _draw(hp, name, bounds):
-    return None if bounds is None else ranges.draw(hp, name, bounds, DEFAULTS[name])
+    return None if bounds is None else ranges.draw(hp, name, bounds, _read_preset()[name])
+
+
+@functools.cache
+def _read_preset():
+    """Returns the preset `default`, as hyperparameters."""
+    preset = presets.Default()
+    (penalty,) = preset.penalties()
+    optimizer = preset.optimizer().get_config()
+    rate, gamma = optimizer["learning_rate"]["config"], penalty.get_config()["gamma"]["config"]
+    return {
+        **preset.get_config(),
+        "latent_dim": preset.latent_dim,
+        "penalty_every": penalty.every,
+        "gamma": gamma["initial_learning_rate"],
+        "gamma_decay_steps": gamma["decay_steps"],
+        "generator_learning_rate": rate["initial_learning_rate"],
+        "discriminator_learning_rate": rate["initial_learning_rate"],
+        "learning_rate_decay_steps": rate["decay_steps"],
+        "beta_1": optimizer["beta_1"],
+        "beta_2": optimizer["beta_2"],
+    }
 
 
 def _make_schedule(first, steps):

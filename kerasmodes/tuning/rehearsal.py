@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import keras_tuner
 
+from kerasmodes.tuning import search_arguments
+
 # Configurations tried: the defaults, then some that are drawn. A search whose data or arguments are
 # wrong fails for all of them.
 DRAWS = 3
@@ -110,7 +112,10 @@ def _build(tuner, hp):
 
 def _run_step(tuner, hp, model, arguments):
     if tuner.distribution_strategy is None:  # Some strategies warn of eager steps.
-        model.run_eagerly = True
+        if hasattr(model, "set_mode"):
+            model.set_mode("eager")
+        else:
+            model.run_eagerly = True
     with _limit_fit():
         results = tuner.hypermodel.fit(hp, model, **arguments)
     return getattr(results, "history", results)
@@ -132,11 +137,10 @@ def _limit_fit():
 
 
 def _check_objective(objective, logs, has_further_logs):
-    is_found = not isinstance(logs, dict) or objective.has_value(logs)
-    if not is_found and not has_further_logs:
-        is_missing = objective.name.startswith("val_") and not any(n[:4] == "val_" for n in logs)
-        hint = ". Give `validation_data` or `validation_split`" if is_missing else ""
-        raise ValueError(
-            f"`objective` must be one of {', '.join(logs)}. "
-            f"Received: objective={objective.name!r}{hint}"
-        )
+    if not isinstance(logs, dict) or has_further_logs:
+        return
+    missing, words = search_arguments.find_missing_log(objective, logs)
+    if missing is not None:
+        is_unvalidated = missing.startswith("val_") and not any(n[:4] == "val_" for n in logs)
+        hint = ". Give `validation_data` or `validation_split`" if is_unvalidated else ""
+        raise ValueError(words + hint)

@@ -3,7 +3,7 @@
 import copy
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -34,6 +34,8 @@ def resolve_objective(
     if objective is None:
         objective = getattr(hypermodel, "objective", "val_loss")
     if isinstance(objective, (list, tuple)):
+        if not objective:
+            raise ValueError(f"`objective` must be one or more logs. Received: {objective=}")
         return [resolve_objective(one, hypermodel) for one in objective]
     if isinstance(objective, str) and objective in DIRECTIONS:
         return keras_tuner.Objective(objective, DIRECTIONS[objective])
@@ -53,6 +55,20 @@ def resolve_objective(
     return found
 
 
+def find_missing_log(
+    objective: keras_tuner.Objective, logs: Collection[str]
+) -> tuple[str | None, str]:
+    """Returns the log of an objective that is not among the logs, or `None`, and what is wrong.
+
+    Args:
+        objective: One or several logs, as keras-tuner keeps them.
+        logs: Names of the logs of an epoch.
+    """
+    names = getattr(objective, "name_to_direction", [objective.name])  # Of several.
+    missing = next((name for name in names if name not in logs), None)
+    return missing, f"`objective` must be one of {', '.join(logs)}. Received: objective={missing!r}"
+
+
 def check_fit_arguments(
     hypermodel: Any, fit_arguments: dict[str, Any], own_names: Iterable[str] = ()
 ) -> None:
@@ -64,8 +80,9 @@ def check_fit_arguments(
         own_names: Names of the arguments of `search` itself.
 
     Raises:
-        ValueError: If a name is unknown, or `x` is missing.
-        TypeError: If `hypermodel` is none, or `callbacks` are no callbacks or cannot be copied.
+        ValueError: If a name is unknown, `x` is missing, or some epochs are not validated.
+        TypeError: If `hypermodel` is none, data can be read only once, or `callbacks` are no
+            callbacks or cannot be copied.
     """
     if isinstance(hypermodel, keras.Model) or not (
         callable(hypermodel) or isinstance(hypermodel, keras_tuner.HyperModel)
@@ -82,9 +99,22 @@ def check_fit_arguments(
                 "Arguments must be those of `search` or of `fit`. "
                 f"Received: {name}={type(value).__name__}{_suggest(name, {*known, *own_names})}"
             )
-    is_own = isinstance(hypermodel, keras_tuner.HyperModel) and _has_own_fit(hypermodel)
+    is_checked = isinstance(hypermodel, CheckedHyperModel)
+    is_own = (hypermodel if is_checked else CheckedHyperModel(hypermodel)).has_own_results
     if fit_arguments.get("x") is None and not is_own:
         raise ValueError("`x` must be the data of the search. Received: x=None")
+    for name in ("x", "validation_data"):
+        if isinstance(fit_arguments.get(name), Iterator):
+            raise TypeError(
+                f"`{name}` must be data that each trial reads from the beginning. Received: a "
+                f"{type(fit_arguments[name]).__name__}. Make a data set of the function that makes "
+                "it, by tf.data.Dataset.from_generator."
+            )
+    if fit_arguments.get("validation_freq", 1) != 1 and not is_own:
+        raise ValueError(
+            "`validation_freq` must be 1: each epoch of a trial is scored. "
+            f"Received: validation_freq={fit_arguments['validation_freq']!r}"
+        )
     callbacks = fit_arguments.get("callbacks") or ()
     is_list = isinstance(callbacks, (list, tuple))
     if not is_list or not all(isinstance(one, keras.callbacks.Callback) for one in callbacks):
@@ -105,7 +135,3 @@ def check_fit_arguments(
 def _suggest(name, known):
     close = difflib.get_close_matches(name, known, n=1)
     return f". Did you mean {close[0]!r}?" if close else ""
-
-
-def _has_own_fit(hypermodel):
-    return not isinstance(hypermodel, CheckedHyperModel) or hypermodel.has_own_results

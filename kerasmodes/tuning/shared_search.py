@@ -4,19 +4,14 @@ How processes start and end is in `worker_processes.py`. Checked with keras-tune
 """
 
 import contextlib
-import functools
 import gc
-import json
 import os
-import pathlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
 
 import grpc
-import keras_tuner
-from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.src import protos
 
 from kerasmodes import atomic_files
@@ -34,8 +29,7 @@ IDLE_SECONDS = 0.3
 class SharedSearch:
     """A mixin for tuners: one search in one process or in several, in the same files.
 
-    The chief, or a process alone, writes the files of the oracle and shows the progress. Trials
-    that a stopped search has left are run first, by whoever asks.
+    The chief, or a process alone, writes the files of the oracle and shows the progress.
     """
 
     _was_answered = False
@@ -58,7 +52,6 @@ class SharedSearch:
             with self._report_alive(), freeze_garbage_collection():
                 super().search(*args, verbose=2 if verbose else 0, **kwargs)
             return
-        write_atomically(self.oracle)
         with search_display.SearchDisplay(self.oracle, is_shown=bool(verbose)) as display:
             self.oracle._display = display
             if role is None:
@@ -126,11 +119,6 @@ class SharedSearch:
                     ) from error
                 time.sleep(IDLE_SECONDS)
 
-    def reload(self):
-        super().reload()
-        if not self._is_worker():
-            put_back_unfinished_trials(self.oracle)
-
     def save(self):
         if not self._is_worker():
             super().save()
@@ -160,57 +148,3 @@ def freeze_garbage_collection() -> Iterator[None]:
     finally:
         if not was_frozen:
             gc.unfreeze()
-
-
-def put_back_unfinished_trials(oracle: keras_tuner.Oracle) -> None:
-    """Lets any process repeat the trials that a stopped search has left unfinished.
-
-    keras-tuner would leave them to processes with the ids of those that had them.
-    """
-    for name in set(oracle.trials) - set(oracle.start_order):
-        # The process ended after it had written the trial, before the oracle: it is drawn again.
-        del oracle.trials[name]
-    # keras-tuner reads them in the order of the file system; Bayesian search rounds by their order.
-    oracle.trials = {name: oracle.trials[name] for name in oracle.start_order}
-    ended = {
-        name
-        for name in oracle.end_order
-        if oracle.trials[name].status not in (TrialStatus.RUNNING, TrialStatus.INVALID)
-    }
-    # keras-tuner puts back what was running when it wrote: also trials that had just ended.
-    left = set(oracle.trials) - ended
-    for name in left:
-        serving.forget_results(oracle.trials[name])
-    oracle.ongoing_trials.clear()
-    oracle._retry_queue[:] = sorted(left, reverse=True)  # The last one is next.
-    if isinstance(oracle, keras_tuner.oracles.GridSearchOracle):
-        restore_grid(oracle)
-
-
-def restore_grid(oracle: keras_tuner.oracles.GridSearchOracle) -> None:
-    """Restores the order of the grid's points, which keras-tuner does not write into a file."""
-
-    def compare(one, other):
-        values = [oracle.trials[name].hyperparameters.values for name in (one, other)]
-        return oracle._compare(*values)
-
-    names = sorted(oracle.trials, key=functools.cmp_to_key(compare))
-    for name, before in zip(names, [None, *names], strict=False):
-        oracle._ordered_ids.insert(name, before)
-    oracle._populate_next[:] = names
-
-
-def write_atomically(oracle: keras_tuner.Oracle) -> None:
-    """Makes an oracle's writes atomic: a process may be killed during one."""
-    oracle.save = functools.partial(_write_state, oracle, oracle._get_oracle_fname)
-    oracle._save_trial = functools.partial(_write_trial, oracle)
-
-
-def _write_state(stateful, find_path):
-    with atomic_files.atomic_write(find_path()) as temporary:
-        temporary.write_text(json.dumps(stateful.get_state()))
-
-
-def _write_trial(oracle, trial):
-    path = pathlib.Path(oracle._get_trial_dir(trial.trial_id)) / "trial.json"
-    _write_state(trial, lambda: path)

@@ -1,7 +1,7 @@
-"""`search`: one call that runs a search, or resumes it, with one of keras-tuner's tuners.
+"""`search`: one call that runs a search, or resumes it, with one of keras-tuner's oracles.
 
-Search spaces are in `sum_regressor.py` and `msg_gan.py`; what a finished search gives is in
-`results.py`.
+Search spaces are in `sum_regressor.py` and `msg_gan.py`; what draws the trials, in `oracles.py`;
+what a finished search gives, in `results.py`.
 """
 
 import inspect
@@ -9,21 +9,20 @@ import json
 import os
 import pathlib
 import traceback
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import tensorflow as tf
-from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.errors import FatalValueError
 
-from kerasmodes import arguments, atomic_files
-from kerasmodes.engine import optimizers, written_places
+from kerasmodes import arguments
+from kerasmodes.engine import written_places
 from kerasmodes.tuning import (
     folders,
+    last_epochs,
+    oracles,
     rehearsal,
     results,
     search_arguments,
@@ -33,11 +32,9 @@ from kerasmodes.tuning import (
 )
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
 
-LARGEST_POINT = 1 - 1e-6  # In the interval [0, 1) of keras-tuner's hyperparameters.
 
-
-class _SearchTuner(shared_search.SharedSearch):
-    """What `search` adds to a tuner: seeded trials that leave their errors in a file.
+class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
+    """Runs the trials of a search: seeded, with their errors in a file.
 
     Args:
         seed_of_trials: Int that is set before each trial, or `None`.
@@ -54,13 +51,16 @@ class _SearchTuner(shared_search.SharedSearch):
             keras.utils.set_random_seed(self._seed_of_trials)
         if not self.hypermodel.has_own_results:
             check = _ObjectiveCheck(self.oracle.objective)
-            kwargs["callbacks"] = [*kwargs.get("callbacks", ()), check]
+            kwargs["callbacks"] = [*kwargs["callbacks"], check]
         try:
             return super().run_trial(trial, *args, **kwargs)
         except Exception:
-            path = pathlib.Path(self.get_trial_dir(trial.trial_id)) / serving.TRACEBACK
+            path = self._find_folder(trial.trial_id) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
+
+    def _find_folder(self, trial_id):
+        return pathlib.Path(self.get_trial_dir(trial_id))
 
     def load_model(self, trial):
         return results.load_with_optimizers(super().load_model, self, trial)
@@ -83,91 +83,39 @@ class _ObjectiveCheck(keras.callbacks.Callback):
         self.objective = objective
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs and not self.objective.has_value(logs):
-            raise FatalValueError(
-                f"`objective` must be one of {', '.join(logs)}. "
-                f"Received: objective={self.objective.name!r}"
-            )
+        missing, words = search_arguments.find_missing_log(self.objective, logs or {})
+        if logs and missing is not None:
+            raise FatalValueError(words)
 
 
-class _SaveLastEpoch(keras.callbacks.Callback):
-    """Saves what a promoted trial continues from; keras-tuner keeps the best epoch alone."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_train_end(self, logs=None):
-        with atomic_files.atomic_write(self.path) as temporary:
-            self.model.save_weights(temporary)
-
-
-class _RandomSearch(_SearchTuner, keras_tuner.RandomSearch):
-    pass
-
-
-class _GridSearch(_SearchTuner, keras_tuner.GridSearch):
-    pass
-
-
-class _BayesianOptimization(_SearchTuner, keras_tuner.BayesianOptimization):
-    """Bayesian optimization whose draws are within their ranges, and follow from the trials so far.
-
-    Checked with keras-tuner 1.4.8.
-    """
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        if workers.find_role() == "worker":  # Its oracle asks the chief's.
-            return
-        oracle, populate_space = self.oracle, self.oracle.populate_space
-
-        def draw(trial_id):
-            # A process that resumes would begin its random numbers again.
-            oracle._random_state = np.random.RandomState(oracle.seed + len(oracle.trials))
-            return populate_space(trial_id)
-
-        def find_bounds():
-            # At 1, an `Int` without a step is 1 above its range.
-            space = oracle._nonfixed_space()
-            return np.array([[0, LARGEST_POINT if isinstance(hp, Int) else 1] for hp in space])
-
-        oracle.populate_space, oracle._get_hp_bounds = draw, find_bounds
-
-    def search(self, *args, **kwargs):
-        with warnings.catch_warnings():
-            # scikit-learn's advice on the range of a kernel, which is keras-tuner's.
-            warnings.filterwarnings("ignore", "The optimal value found for dimension")
-            super().search(*args, **kwargs)
-
-
-class _Hyperband(_SearchTuner, keras_tuner.Hyperband):
-    """Hyperband whose promoted trials continue exactly where the trial before has ended."""
+class _HyperbandTuner(_Tuner):
+    """Runs the trials of Hyperband: those promoted continue exactly where the one before ended."""
 
     def run_trial(self, trial, *args, **kwargs):
-        last = _SaveLastEpoch(self._find_last_epoch(trial.trial_id))
-        kwargs["callbacks"] = [*kwargs.get("callbacks", ()), last]
+        values = trial.hyperparameters.values
+        kwargs["epochs"] = values["tuner/epochs"]
+        kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id))
+        kwargs["callbacks"] = [*kwargs["callbacks"], last]
         return super().run_trial(trial, *args, **kwargs)
 
     def _build_hypermodel(self, hp):
-        model = keras_tuner.Tuner._build_hypermodel(self, hp)
+        model = super()._build_hypermodel(hp)
         promoted = hp.values.get("tuner/trial_id")
         if promoted is not None:
             if not model.built:
                 path = pathlib.Path(self._get_build_config_fname(promoted))
                 model.build_from_config(json.loads(path.read_text()))
-            optimizers.load_with_optimizers(model, self._find_last_epoch(promoted))
+            last_epochs.restore_last_epoch(model, self._find_folder(promoted))
         return model
 
-    def _find_last_epoch(self, trial_id):
-        return pathlib.Path(self.get_trial_dir(trial_id)) / "last_epoch.weights.h5"
 
-
+# What runs the trials, and what draws them.
 TUNERS = {
-    "random": _RandomSearch,
-    "grid": _GridSearch,
-    "hyperband": _Hyperband,
-    "bayesian": _BayesianOptimization,
+    "random": (_Tuner, oracles.Random),
+    "grid": (_Tuner, oracles.Grid),
+    "hyperband": (_HyperbandTuner, oracles.Hyperband),
+    "bayesian": (_Tuner, oracles.Bayesian),
 }
 
 
@@ -261,6 +209,9 @@ def search(
     own_names = inspect.signature(search).parameters
     search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
     objective = search_arguments.resolve_objective(objective, hypermodel)
+    fit_arguments["callbacks"] = list(fit_arguments.get("callbacks") or ())
+    if hyperparameters is not None:  # keras-tuner adds to them.
+        hyperparameters = hyperparameters.copy()
     given = [] if hyperparameters is None else [one.name for one in hyperparameters.space]
     description = folders.describe_search(
         hypermodel,
@@ -278,33 +229,37 @@ def search(
         )
     if not isinstance(hypermodel, CheckedHyperModel):
         hypermodel = CheckedHyperModel(hypermodel)
-    found = TUNERS[tuner](
-        hypermodel,
+    make_tuner, make_oracle = TUNERS[tuner]
+    oracle = make_oracle(
         objective=objective,
-        seed_of_trials=seed,
-        worker_timeout=worker_timeout,
+        max_trials=max_trials,
         seed=None if seed is None else seed + 1,  # keras-tuner takes 0 for None.
         hyperparameters=hyperparameters,
         tune_new_entries=tune_new_entries,
         max_retries_per_trial=max_retries_per_trial,
         max_consecutive_failed_trials=min(max_trials, max_consecutive_failed_trials),
+        **_list_options(tuner, max_trials, epochs),
+    )
+    found = make_tuner(
+        oracle,
+        hypermodel,
+        seed_of_trials=seed,
+        worker_timeout=worker_timeout,
         executions_per_trial=executions_per_trial,
         distribution_strategy=distribution_strategy,
         directory=directory,
         project_name=tuner,
-        **_list_options(tuner, max_trials, epochs),
     )
-    found.oracle.max_trials = max_trials  # All oracles obey it; Hyperband's does not take it.
     if is_new:
-        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments.get("callbacks")), given)
+        rehearsal.rehearse(found, fit_arguments, bool(fit_arguments["callbacks"]), given)
     found.search(epochs=epochs, **fit_arguments)
     return found
 
 
 def _list_options(tuner, max_trials, epochs):
-    """Returns what one kind of tuner takes beside what all take."""
+    """Returns what one kind of oracle takes beside what all take."""
     return {
-        "hyperband": {"max_epochs": epochs, "hyperband_iterations": None},  # None: without end.
+        "hyperband": {"max_epochs": epochs},
         # keras-tuner's three for each hyperparameter would leave a short search all random.
         "bayesian": {"num_initial_points": max(2, max_trials // 3)},
     }.get(tuner, {})

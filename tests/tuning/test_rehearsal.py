@@ -67,3 +67,9 @@ def test_on_replicas_nothing_is_warned_of(two_replicas, tmp_path, caplog):
     tuner = search_sums(tmp_path, distribution_strategy=two_replicas, **arguments)
     assert list_statuses(tuner) == ["COMPLETED"]
     assert "eagerly" not in caplog.text
+
+
+@pytest.mark.slow
+def test_models_that_choose_their_mode_are_rehearsed(tmp_path):
+    tuner = search_sums(tmp_path, mode="auto", max_trials=1, epochs=1)
+    assert list_statuses(tuner) == ["COMPLETED"]

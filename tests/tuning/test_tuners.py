@@ -49,6 +49,12 @@ def test_an_objective_that_is_no_log_ends_the_search_before_the_first_trial(tmp_
     assert not list(tmp_path.glob("*/trial_*"))
 
 
+def test_that_of_several_objectives_which_is_no_log_is_named(tmp_path):
+    objectives = ["val_loss", "val_mean_absolute_error"]
+    with pytest.raises(ValueError, match="one of loss, val_loss. Received: objective='val_mean_a"):
+        search_sums(tmp_path, objective=objectives)
+
+
 @pytest.mark.slow
 def test_an_objective_that_no_callback_logs_ends_the_search_in_its_first_epoch(tmp_path):
     with pytest.raises(ValueError, match="`objective` must be one of .*objective='val_frechet'"):
@@ -254,9 +260,30 @@ def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
     assert tuner.get_best_hyperparameters()[0]["width"] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("callbacks", [None, (keras.callbacks.TerminateOnNaN(),)])
+def test_callbacks_may_be_none_or_a_tuple_as_in_fit(callbacks, tmp_path):
+    tuner = search_sums(tmp_path, max_trials=1, epochs=1, callbacks=callbacks)
+    assert list_statuses(tuner) == ["COMPLETED"]
+
+
+@pytest.mark.slow
+def test_hyperparameters_stay_as_they_are_and_resume_their_search(tmp_path):
+    space = make_space(optimizer="sgd", batch_size=4)
+    before = space.get_config()
+    for max_trials in (1, 2):
+        tuner = search_sums(tmp_path, max_trials=max_trials, epochs=1, hyperparameters=space)
+    assert space.get_config() == before
+    assert list_statuses(tuner) == ["COMPLETED"] * 2
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
+        ({"validation_freq": 2}, ValueError, "`validation_freq` must be 1.*validation_freq=2"),
+        ({"x": iter([])}, TypeError, "`x` must be data that each trial reads .*a list_iterator"),
+        ({"validation_data": iter([])}, TypeError, "`validation_data` must be data that each"),
+        ({"objective": []}, ValueError, "`objective` must be one or more.*objective=.."),
         ({"x": None}, ValueError, "`x` must be the data of the search"),
         ({"callbacks": keras.callbacks.EarlyStopping()}, TypeError, "`callbacks` must be a list"),
         ({"callbacks": [keras.callbacks.EarlyStopping]}, TypeError, "`callbacks` must be a list"),
@@ -345,10 +372,14 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
         model.compile(keras.optimizers.Adam(0.3), "mse", mode=mode)
         return model
 
-    tuner = km.tuning.search(
-        build, "hyperband", max_trials=4, epochs=3, seed=0, directory=tmp_path, **arguments
-    )
-    assert len(tuner.oracle.trials) == 4
+    check_promotion(build, tmp_path, **arguments)
+
+
+def check_promotion(build, directory, **arguments):
+    """Asserts that the score of a promoted trial is that of a fit which was never interrupted."""
+    settings = {"max_trials": 4, "epochs": 3, "seed": 0, "directory": directory}
+    tuner = km.tuning.search(build, "hyperband", **settings, **arguments)
+    assert list_statuses(tuner) == ["COMPLETED"] * 4
     promoted = tuner.oracle.trials["3"]
     hp = promoted.hyperparameters
     assert hp["tuner/initial_epoch"] > 0
@@ -356,6 +387,44 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
     model = build(hp)
     history = tuner.hypermodel.fit(hp, model, **arguments, epochs=hp["tuner/epochs"]).history
     assert promoted.score == min(history["val_loss"][hp["tuner/initial_epoch"] :])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", ["eager", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("graph", "fused"))]
+)
+def test_a_promoted_trial_has_the_random_states_and_not_the_averages(mode, tmp_path):
+    sums = make_sums()
+
+    def build(hp):
+        layers = [keras.layers.Dense(hp.Int("units", 4, 9)), keras.layers.Dropout(0.5)]
+        model = km.Sequential([keras.Input((NUM_FEATURES,)), *layers, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.01, use_ema=True), "mse", mode=mode)
+        return model
+
+    data = {"x": sums["x"], "y": sums["y"], "validation_data": (sums["x"], sums["y"])}
+    check_promotion(build, tmp_path, **data, batch_size=8, verbose=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "length",
+    ["endless", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("finite", "unknown"))],
+)
+def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(length, tmp_path):
+    sums = make_sums()
+    data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1)
+    if length == "unknown":
+        data = data.filter(lambda x, y: True).repeat(2)
+    data = data.repeat() if length == "endless" else data
+
+    def build(hp):
+        model = km.SumRegressor([hp.Int("units", 2, 9)])
+        model.compile(keras.optimizers.SGD(0.03), "mse", mode="eager")
+        return model
+
+    arguments = {"x": data.batch(2), "steps_per_epoch": 4, "verbose": 0}
+    check_promotion(build, tmp_path, **arguments, validation_data=(sums["x"], sums["y"]))
 
 
 @pytest.mark.slow
