@@ -25,8 +25,13 @@ from kerasmodes.cli import (
     training,
     verification,
 )
-from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
-from kerasmodes.cli.flags import Command, errors, name_flags
+from kerasmodes.cli.config_files import (
+    ConfigFile,
+    check_trusted,
+    put_config_first,
+    suggest_name,
+)
+from kerasmodes.cli.flags import Command, errors, list_flags, name_flags
 from kerasmodes.cli.help import (
     EPILOG,
     HELP,
@@ -162,6 +167,7 @@ def _read_flags(path, command, words):
     if isinstance(command, dict):
         received = repr(words[0]) if words else "nothing"
         expected = f"`{' '.join(['kerasmodes', *path])}` must be followed by one of "
+        received += suggest_name(words[0], command) if words else ""
         raise argparse.ArgumentError(None, f"{expected}{', '.join(command)}. Received: {received}")
     end = words.index("--") if "--" in words else len(words)  # Another program follows.
     own = put_config_first([_replace_underscores(word) for word in words[:end]])
@@ -169,7 +175,8 @@ def _read_flags(path, command, words):
     try:
         flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
     except argparse.ArgumentError as error:
-        raise argparse.ArgumentError(None, _name_missing(str(error), parser)) from error
+        words = _suggest_flag(_name_missing(str(error), parser), parser)
+        raise argparse.ArgumentError(None, words) from error
     check_trusted(own)
     flags.pop("config")
     return parser, run, flags
@@ -182,6 +189,15 @@ def _name_missing(message, parser):
     flags = {name: f"--{name.replace('_', '-')}" for name in names.split(", ")}
     names = [flag if flag in usage else name for name, flag in flags.items()]
     return start + required + ", ".join(names)
+
+
+def _suggest_flag(message, parser):
+    """Returns an error of the parser with the flag that the first unknown word may have meant."""
+    unknown = message.partition("unrecognized arguments: ")[2].split()
+    if not unknown:
+        return message
+    name = unknown[0].partition("=")[0].lstrip("-")
+    return message + suggest_name(f"--{name}", list_flags(parser))
 
 
 def _describe(error):
