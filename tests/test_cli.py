@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import io
 import json
+import os
 import re
 
 import keras
@@ -201,6 +202,15 @@ def test_output_that_cannot_be_written_is_one_line(words, is_buffered, capsys):
     ):
         assert cli.main(words) == 1
     assert capsys.readouterr().err == f"error: {NOT_WRITTEN}\n"
+
+
+def test_an_error_that_cannot_be_written_has_its_exit_status(monkeypatch):
+    # Its own: a console repeats what it could not write.
+    console = rich.console.Console(**flags.PLAIN, stderr=True)
+    monkeypatch.setattr("kerasmodes.cli.errors", console)
+    with open("/dev/full", "w") as full, contextlib.redirect_stderr(full):
+        assert cli.main(["trian"]) == 2
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # It is written as it closes.
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ their top is light. Each command has its own module in this folder.
 """
 
 import argparse
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_error(name_flags(words, parser) if parser else words)
         return 1
     except KeyboardInterrupt:
-        errors.print("interrupted", style="red")
+        _show("interrupted")
         return 130
     return 0
 
@@ -210,7 +211,13 @@ def _describe(error):
 
 
 def _show_error(error):
-    errors.print(f"error: {error}", style="red")
+    _show(f"error: {error}")
+
+
+def _show(words):
+    # Where nothing can be said, the exit status says it.
+    with contextlib.suppress(OSError):
+        errors.print(words, style="red")
 
 
 def _replace_underscores(word):
