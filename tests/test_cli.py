@@ -3,7 +3,9 @@
 import argparse
 import contextlib
 import inspect
+import io
 import json
+import os
 import re
 
 import keras
@@ -26,6 +28,7 @@ TINY_GAN = [
     "--discriminator-optimizer=sgd",
     "--mode=eager",
 ]
+NOT_WRITTEN = "standard output cannot be written: No space left on device"
 
 
 @pytest.fixture(autouse=True)
@@ -105,10 +108,16 @@ def test_an_interrupted_run_keeps_its_model(own_folder, capsys, monkeypatch):
     ("words", "message"),
     [
         (["trian"], "`kerasmodes` must be followed by one of train, compare, data"),
+        (["trian"], "launch, verify. Received: 'trian'. Did you mean 'train'? (see kerasmodes --h"),
         (["train"], "`kerasmodes train` must be followed by one of sum, msggan. Received: nothing"),
         (["train", "summ", "--epochs=3"], "one of sum, msggan. Received: 'summ'"),
-        (["train", "sum", "--epoch=3"], "unrecognized arguments: --epoch=3 (see kerasmodes train"),
-        (["train", "sum", "--dtype=x"], "--dtype: invalid NAME value: 'x'"),
+        (
+            ["train", "sum", "--epoch=3"],
+            "unrecognized arguments: --epoch=3. Did you mean '--epochs'? ",
+        ),
+        (["train", "sum", "epochs=3"], "arguments: epochs=3. Did you mean '--epochs'? (see keras"),
+        (["train", "sum", "--zzz", "3"], "unrecognized arguments: --zzz 3 (see kerasmodes train"),
+        (["train", "sum", "--dtype=x"], "--dtype: invalid {float16,bfloat16,float32,"),
         (["train", "sum", "--jit-compile=x"], "--jit-compile: invalid {auto,true,false} value"),
         (["train", "sum", "--run-eagerly=1"], "--run-eagerly: invalid {true,false} value"),
         (["train", "sum", "--epochs=x"], "--epochs: invalid INT value: 'x'"),
@@ -184,11 +193,24 @@ def test_the_version(capsys):
     ],
     ids=" ".join,
 )
-def test_output_that_cannot_be_written_is_one_line(words, capsys):
-    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+@pytest.mark.parametrize("is_buffered", [True, False])  # Not with PYTHONUNBUFFERED.
+def test_output_that_cannot_be_written_is_one_line(words, is_buffered, capsys):
+    with (
+        open("/dev/full", "wb", buffering=-1 if is_buffered else 0) as device,
+        io.TextIOWrapper(device, write_through=not is_buffered) as full,
+        contextlib.redirect_stdout(full),
+    ):
         assert cli.main(words) == 1
-    found = capsys.readouterr().err
-    assert found == "error: standard output cannot be written: No space left on device\n"
+    assert capsys.readouterr().err == f"error: {NOT_WRITTEN}\n"
+
+
+def test_an_error_that_cannot_be_written_has_its_exit_status(monkeypatch):
+    # Its own: a console repeats what it could not write.
+    console = rich.console.Console(**flags.PLAIN, stderr=True)
+    monkeypatch.setattr("kerasmodes.cli.errors", console)
+    with open("/dev/full", "w") as full, contextlib.redirect_stderr(full):
+        assert cli.main(["trian"]) == 2
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())  # It is written as it closes.
 
 
 @pytest.mark.parametrize(
@@ -224,7 +246,7 @@ def test_a_run_that_cannot_show_its_folder_leaves_none(own_folder, capsys, monke
     monkeypatch.setattr("kerasmodes.cli.fitting.console", rich.console.Console(**flags.PLAIN))
     with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
         assert cli.main(["train", "sum", "--num-samples=32", "--mode=eager"]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert capsys.readouterr().err == f"error: {NOT_WRITTEN}\n"
     assert not list(own_folder.iterdir())
 
 

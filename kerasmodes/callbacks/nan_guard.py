@@ -30,8 +30,8 @@ NOT_KEPT = (
     "is distributed already, and for a `train_function` of your own, no batches are kept."
 )
 NOT_BUILT = (
-    "The model had no weights before its first step, so the cause cannot be searched for. Build it "
-    "with `model.build(input_shape)` before `fit`, and the cause is named."
+    "The model, or a layer in it, was not built when the fit began, so the cause cannot be "
+    "searched for. Build it with `model.build(input_shape)` before `fit`, and the cause is named."
 )
 NOT_AGAIN = (
     "The steps since the last copy of the state were run again, and stayed finite: something that "

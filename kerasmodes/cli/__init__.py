@@ -6,6 +6,7 @@ their top is light. Each command has its own module in this folder.
 """
 
 import argparse
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -25,8 +26,13 @@ from kerasmodes.cli import (
     training,
     verification,
 )
-from kerasmodes.cli.config_files import ConfigFile, check_trusted, put_config_first
-from kerasmodes.cli.flags import Command, errors, name_flags
+from kerasmodes.cli.config_files import (
+    ConfigFile,
+    check_trusted,
+    put_config_first,
+    suggest_name,
+)
+from kerasmodes.cli.flags import Command, errors, list_flags, name_flags
 from kerasmodes.cli.help import (
     EPILOG,
     HELP,
@@ -96,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_error(name_flags(words, parser) if parser else words)
         return 1
     except KeyboardInterrupt:
-        errors.print("interrupted", style="red")
+        _show("interrupted")
         return 130
     return 0
 
@@ -162,6 +168,7 @@ def _read_flags(path, command, words):
     if isinstance(command, dict):
         received = repr(words[0]) if words else "nothing"
         expected = f"`{' '.join(['kerasmodes', *path])}` must be followed by one of "
+        received += suggest_name(words[0], command) if words else ""
         raise argparse.ArgumentError(None, f"{expected}{', '.join(command)}. Received: {received}")
     end = words.index("--") if "--" in words else len(words)  # Another program follows.
     own = put_config_first([_replace_underscores(word) for word in words[:end]])
@@ -169,7 +176,8 @@ def _read_flags(path, command, words):
     try:
         flags = parser.parse_args([*own, *(words[end:] if words[end + 1 :] else [])])
     except argparse.ArgumentError as error:
-        raise argparse.ArgumentError(None, _name_missing(str(error), parser)) from error
+        words = _suggest_flag(_name_missing(str(error), parser), parser)
+        raise argparse.ArgumentError(None, words) from error
     check_trusted(own)
     flags.pop("config")
     return parser, run, flags
@@ -184,6 +192,15 @@ def _name_missing(message, parser):
     return start + required + ", ".join(names)
 
 
+def _suggest_flag(message, parser):
+    """Returns an error of the parser with the flag that the first unknown word may have meant."""
+    unknown = message.partition("unrecognized arguments: ")[2].split()
+    if not unknown:
+        return message
+    name = unknown[0].partition("=")[0].lstrip("-")
+    return message + suggest_name(f"--{name}", list_flags(parser))
+
+
 def _describe(error):
     """Returns what an error says; one of the system is written without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
@@ -194,7 +211,13 @@ def _describe(error):
 
 
 def _show_error(error):
-    errors.print(f"error: {error}", style="red")
+    _show(f"error: {error}")
+
+
+def _show(words):
+    # Where nothing can be said, the exit status says it.
+    with contextlib.suppress(OSError):
+        errors.print(words, style="red")
 
 
 def _replace_underscores(word):

@@ -104,12 +104,18 @@ def _check_keys(settings: dict[str, Any], parser: jsonargparse.ArgumentParser) -
     for key in settings:
         name = str(key).replace("-", "_")
         if name not in known:
-            raise ValueError(f"{key!r} is no flag of `{parser.prog}`{_suggest(key, known)}")
+            raise ValueError(f"{key!r} is no flag of `{parser.prog}`{suggest_name(key, known)}")
         if name in seen:
             raise ValueError(f"{name!r} is there twice, with a dash and with an underscore")
         seen.add(name)
 
 
-def _suggest(key: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1)
+def suggest_name(word: object, known: Iterable[str]) -> str:
+    """Returns the end of an error about an unknown name: a sentence, or nothing.
+
+    Args:
+        word: What was given.
+        known: The names that there are.
+    """
+    close = difflib.get_close_matches(str(word), known, n=1)
     return f". Did you mean {close[0]!r}?" if close else ""

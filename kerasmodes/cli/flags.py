@@ -88,6 +88,11 @@ def name_flag(argument: str, flag: str) -> Iterator[None]:
         raise type(error)(words) from error
 
 
+def list_flags(parser: jsonargparse.ArgumentParser) -> list[str]:
+    """Returns the flags that the help of a command shows, such as `--batch-size`."""
+    return sorted(set(re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())))
+
+
 def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
     """Returns an error of the library with its arguments as one writes them for a command.
 
@@ -97,7 +102,7 @@ def name_flags(message: str, parser: jsonargparse.ArgumentParser) -> str:
         message: What the error says.
         parser: Parser of the command.
     """
-    for flag in set(re.findall(r"--[a-z][a-z0-9-]*", parser.format_help())):
+    for flag in list_flags(parser):
         name = flag[2:].replace("-", "_")
         message = message.replace(f"`{name}`", f"`{flag}`")
         # Not in a path, nor in a value that was received.

@@ -22,21 +22,23 @@ class Kind:
         metavar: What the help writes for the value.
         read: Function that turns a text, or a value of a YAML file, into the value of the flag.
         is_valid: Function that says whether a value other than `None` is allowed.
+        names: All that are allowed, where the help has no room for them.
     """
 
     metavar: str
     read: Callable[[Any], Any]
     is_valid: Callable[[Any], bool] = lambda value: True
+    names: Sequence[str] = ()
 
     @property
     def __name__(self):  # For argparse's "invalid INT value".
-        return self.metavar
+        return "{" + ",".join(self.names) + "}" if self.names else self.metavar
 
     def __call__(self, value: Any) -> Any:
         is_empty = isinstance(value, str) and not value.strip()  # Otherwise it would be `None`.
         value = self.read(value)
         if is_empty or (value is not None and not self.is_valid(value)):
-            raise ValueError(f"must be {self.metavar}. Received: {value!r}")
+            raise ValueError(f"must be {self.__name__}. Received: {value!r}")
         return value
 
 
@@ -110,12 +112,13 @@ VALUE = Kind("VALUE", _read_value)
 INT = Kind("INT", _read_value, arguments.is_integer)
 FLOAT = Kind("FLOAT", _read_value, arguments.is_number)
 URI = Kind("URI", _read_value, lambda value: isinstance(value, (bool, str)))
-WANDB_MODE = Kind("MODE", _read_text, lambda value: value in ("offline", "online"))
+WANDB_MODES = ("offline", "online")
+WANDB_MODE = Kind("MODE", _read_text, WANDB_MODES.__contains__, WANDB_MODES)
 CHECKPOINT = Kind(
     "STEPS", _read_value, lambda value: value == "epoch" or arguments.is_positive_integer(value)
 )
 DTYPES = ("float16", "bfloat16", "float32", "float64", "mixed_float16", "mixed_bfloat16")
-DTYPE = Kind("NAME", _read_text, lambda value: value in DTYPES)
+DTYPE = Kind("NAME", _read_text, DTYPES.__contains__, DTYPES)
 BOOL = Kind("{true,false}", _read_value, lambda value: isinstance(value, bool))
 LIST = Kind("A,B,...", _read_list)
 ONE_OR_MORE = Kind("A or A,B,...", _read_one_or_more)

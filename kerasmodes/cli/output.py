@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any, TextIO
 
 
 class OutputError(OSError):
@@ -18,15 +19,48 @@ def flush_output() -> Iterator[None]:
         OutputError: If it cannot be written. What is printed later is lost: otherwise Python would
             try again, and complain, as it ends.
     """
+    if sys.stdout is None:  # It was closed before the start.
+        yield
+        return
+    output = _Output(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(output):
+            try:
+                yield
+            finally:
+                output.flush()
+    except OutputError:
+        _drop_output()
+        raise
+
+
+class _Output:
+    """A stream whose errors say that it is standard output: the system's say only why.
+
+    They come at any time, not only from a buffer at the end: `PYTHONUNBUFFERED`, or a console.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _name_output():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _name_output():
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _name_output():
     try:
         yield
-    finally:
-        try:
-            if sys.stdout is not None:  # It is `None` where it was closed before the start.
-                sys.stdout.flush()
-        except OSError as error:
-            _drop_output()
-            raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def _drop_output():

@@ -474,6 +474,26 @@ def test_a_model_that_is_not_built_yet():
     assert (report.step, report.example) == (STEP, ROW)
 
 
+class Parts(km.Model):
+    """Its step calls its parts, which have their weights: nothing ever builds the model itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+
+    def train_step(self, data):
+        return {"loss": tf.reduce_mean(self.network(data[0]))}
+
+
+def test_a_model_that_only_its_parts_built_is_said_not_to_be():
+    model = Parts()
+    model.compile("sgd", mode="eager")
+    data = tf.data.Dataset.from_tensor_slices((X * np.nan, Y)).batch(BATCH_SIZE)
+    _, (message,), _ = fit(model, data)
+    assert "was not built when the fit began" in message
+    assert "Build it with `model.build(input_shape)`" in message
+
+
 @pytest.mark.slow
 def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
     model = make_model("graph", optimizer="adam")

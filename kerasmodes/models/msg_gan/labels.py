@@ -107,7 +107,7 @@ def expand_labels(num_images: int, labels: Any, num_classes: int | None):
     if labels.dtype.kind not in "iu" or labels.shape not in ((), (num_images,)):
         raise ValueError(
             f"`labels` must be an integer, or one for each of the {num_images} images. "
-            f"Received: labels={labels!r}"
+            f"Received: labels={labels.tolist()!r}"
         )
     labels = np.broadcast_to(labels, num_images)
     check(labels, num_classes)

@@ -1,5 +1,7 @@
 """Tests of labels: what is taken, what it becomes, what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -51,7 +53,8 @@ def test_images_to_make_are_given_classes(given, expected):
 
 @pytest.mark.parametrize("given", [[0, 1], 1.0, "1", [[0], [1], [1], [0]], True])
 def test_labels_of_images_must_fit(given):
-    with pytest.raises(ValueError, match="`labels` must be an integer, or one for each of the 4"):
+    words = "`labels` must be an integer, or one for each of the 4 images. Received: labels="
+    with pytest.raises(ValueError, match=re.escape(f"{words}{given!r}")):
         labels.expand_labels(4, given, 3)
 
 
