@@ -115,7 +115,12 @@ class GraphExecutor(executor.Executor):
 
     @functools.cached_property
     def _step_on_batch(self):
-        return trace_lazily(self.run_watched_step, jit_compile=self._jit_compile)
+        def run_step_for_xla(batch, watched):
+            with traced_steps.open_xla_context():
+                return self.run_watched_step(batch, watched)
+
+        run = run_step_for_xla if self._jit_compile else self.run_watched_step
+        return trace_lazily(run, jit_compile=self._jit_compile)
 
     @functools.cached_property
     def _step_on_iterator(self):

@@ -37,7 +37,7 @@ class TracedStep:
     def for_xla(self):
         """The step as a concrete function that XLA can compile within a loop of its own."""
         if self.operations & (CONTROL_FLOW | COUNTS | DRAWS):
-            return self._trace(_xla_context)
+            return self._trace(open_xla_context)
         return self.plain
 
     @property
@@ -91,13 +91,15 @@ def convolves_on_a_cpu(operations: set[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _xla_context():
-    """While open, TensorFlow builds loops and branches as XLA needs them, and Keras its counts.
+def open_xla_context():
+    """While open, TensorFlow builds loops and branches as XLA needs them, Keras counts and draws.
 
     Otherwise the gradient of a loop takes the length of a list, a constant, from a stack that the
     loop has filled: no constant any more, which XLA refuses where the loop is inside another.
     """
     context = keras_private.XLAControlFlowContext()
+    # Otherwise a `tf.function` that the step calls would be the graph that was made outside of XLA.
+    context.RequiresUniqueFunctionRetracing = lambda: True
     context.Enter()
     try:
         yield
