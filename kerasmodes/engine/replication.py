@@ -121,6 +121,7 @@ class ReplicatedStep:
 
     def _note(self, logs):
         """Notes what each of a replica's logs is, by its place among them; returns tensors."""
+        logs = tf.nest.map_structure(_convert_log, logs)
         flat = tf.nest.flatten(logs)
         sources = {place: replicated_metrics.source_of(log) for place, log in enumerate(flat)}
         self._sources = {place: source for place, source in sources.items() if source}
@@ -128,7 +129,7 @@ class ReplicatedStep:
         self._shares = {place for place, log in others.items() if replicas.is_share(log)}
         if not self._adds_up_in_step and replicated_metrics.are_made_of_results(others.values()):
             raise _MadeOfResultsError
-        return tf.nest.map_structure(tf.convert_to_tensor, logs)
+        return logs
 
     def _reduce(self, place, log):
         if place in self._sources:
@@ -158,6 +159,12 @@ class ReplicatedStep:
         for metric in self._metrics:
             kinds[replicated_metrics.sees_global_batch(metric)].extend(metric.variables)
         return kinds
+
+
+def _convert_log(log):
+    """Returns a log as a tensor, of which there is a mean over the replicas: also of a truth."""
+    log = tf.convert_to_tensor(log)
+    return tf.cast(log, tf.float32) if log.dtype == tf.bool else log
 
 
 class _MadeOfResultsError(Exception):

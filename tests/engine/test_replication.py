@@ -288,3 +288,19 @@ def test_a_model_made_outside_the_scope_is_refused(two_replicas, method):
         pytest.raises(ValueError, match="must be made, and compiled, in the scope of the strategy"),
     ):
         getattr(model, method)(*data, batch_size=4, verbose=0)
+
+
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
+def test_logs_may_be_variables_and_truths(two_replicas, mode):
+    class Own(km.Model):
+        def train_step(self, data):
+            return {"rate": self.optimizer.learning_rate, "is_first": data[0, 0] < 1.5}
+
+    with two_replicas.scope():
+        model = Own()
+        model.built = True
+        model.compile(keras.optimizers.SGD(0.25), mode=mode)
+        model.optimizer.build([])
+    x = np.array([[1.0], [2.0]])
+    history = model.fit(x, batch_size=2, shuffle=False, verbose=0).history
+    assert history == {"rate": [0.25], "is_first": [0.5]}
