@@ -97,3 +97,13 @@ def check_callbacks(callbacks: Any) -> None:
                 "`callbacks` must be a list of `keras.callbacks.Callback` objects. "
                 f"Received: {one!r} among them"
             )
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """Raises a `TypeError` unless weights of classes are a dictionary or `None`."""
+    if class_weight is not None and not isinstance(class_weight, dict):
+        raise TypeError(
+            "`class_weight` must be a dictionary of classes and their weights, such as "
+            f"{{0: 1.0, 1: 2.5}}. Received: class_weight={class_weight!r}. Of weights in the order "
+            "of the classes, it is dict(enumerate(weights))."
+        )

@@ -70,7 +70,7 @@ class Trainer:
         Raises:
             ValueError: If the model was not compiled, if an argument is out of range, or if data
                 are empty, without end, or do not fit the model, the mode or the replicas.
-            TypeError: If something in `callbacks` is no callback.
+            TypeError: If something in `callbacks` is no callback, or `class_weight` no dictionary.
 
         Example:
 
@@ -89,6 +89,7 @@ class Trainer:
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
         fit_arguments.check_validation_freq(validation_freq)
         fit_arguments.check_callbacks(callbacks)
+        fit_arguments.check_class_weight(class_weight)
         data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
         data_checks.check_length(x, steps_per_epoch, "steps_per_epoch")
         if validation_split and validation_data is None:

@@ -162,6 +162,12 @@ def test_callbacks_are_objects(callback):
         make_regressor().fit(X, Y, callbacks=[callback], verbose=0)
 
 
+@pytest.mark.parametrize("class_weight", [[1.0, 2.0], np.array([1.0, 2.0])])
+def test_weights_of_classes_are_a_dictionary(class_weight):
+    with pytest.raises(TypeError, match=r"`class_weight` must be a dictionary.*dict\(enumerate"):
+        make_regressor().fit(X, Y, class_weight=class_weight, verbose=0)
+
+
 def test_what_was_not_compiled_says_so():
     for model in (km.SumRegressor(), km.MSGGAN((8, 8, 1), 1, 4)):
         with pytest.raises(ValueError, match=r"You must call `compile\(\)` before calling `fit"):
