@@ -31,7 +31,8 @@ def test_a_regressor_is_written_where_it_is_asked_for(sum_run, sum_model, tmp_pa
     words = ["export", str(sum_run), "--format=litert", f"--directory={tmp_path / 'mine'}"]
     assert cli.main(words) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 2
+    assert len(shown) == 2 or keras.__version__ < "3.15"  # Which tells of each export.
+    shown = shown[-2:]
     assert "Compared: LiteRT and Keras, on batches of 1 and 3: the results differ by" in shown[0]
     assert f"Written:  {tmp_path / 'mine' / 'model.tflite'} (" in shown[1]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["model.tflite"]
