@@ -82,8 +82,18 @@ def test_a_run_folder_in_use_is_refused(own_folder, capsys):
     (own_folder / "run").mkdir()
     (own_folder / "run" / "precious.txt").write_text("mine")
     assert cli.main(["train", "sum", "--num_samples=32", "--run=run"]) == 1
-    assert "`--run` must be a new or empty folder. Received: --run='run'" in capsys.readouterr().err
+    assert (
+        "`--run` must be a new or empty folder. Received: --run='run'\n" in capsys.readouterr().err
+    )
     assert [path.name for path in (own_folder / "run").iterdir()] == ["precious.txt"]
+
+
+def test_a_folder_with_a_run_is_refused_and_says_how_to_resume_it(own_folder, capsys):
+    (own_folder / "run").mkdir()
+    (own_folder / "run" / "config.yaml").write_text("resume: true\n")
+    assert cli.main(["train", "sum", "--num_samples=32", "--run=run"]) == 1
+    words = "Received: --run='run'. A run that was begun with --resume continues with --resume\n"
+    assert words in capsys.readouterr().err
 
 
 def test_a_wrong_value_is_one_line_and_leaves_no_folder(own_folder, capsys):

@@ -57,10 +57,14 @@ def find_folder(
     if not kerasmodes.replicas.is_chief(strategy):
         return folder
     arguments.check_folder("run", folder)
-    if flags.resume and (folder / CONFIG).exists():
+    has_run = (folder / CONFIG).exists()
+    if flags.resume and has_run:
         _check_resumable(folder, flags)
     elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"`run` must be a new or empty folder. Received: run={str(folder)!r}")
+        remedy = ". A run that was begun with --resume continues with --resume" if has_run else ""
+        raise ValueError(
+            f"`run` must be a new or empty folder. Received: run={str(folder)!r}{remedy}"
+        )
     return folder
 
 

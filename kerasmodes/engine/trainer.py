@@ -328,7 +328,7 @@ def _check_mode_within_fit(model):
 
 def _note_mode(model):
     """Ends the selection of mode "auto"; the history tells what has run."""
-    if model.mode_selector is not None:
+    if model.mode_selector is not None and not model.run_eagerly:
         model.mode_selector.end()
         model.history.params["microseconds_per_step"] = dict(model.mode_selector.microseconds)
     model.history.params["mode"] = model.mode

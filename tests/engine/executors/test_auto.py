@@ -279,3 +279,15 @@ def test_a_validation_keeps_its_steps_when_a_mode_is_chosen_after_the_first_one(
     validation = {"validation_data": data, "validation_steps": 2}
     fit(model, X[:4], Y[:4], epochs=2, callbacks=[Chooses()], **validation)
     assert int(model.num_tests.numpy()) == 2 * 2
+
+
+def test_nothing_is_chosen_while_steps_run_eagerly():
+    x, y = km.data.sums(num_samples=20, seed=0)
+    model = km.SumRegressor(())
+    model.compile("sgd", mode="auto")
+    model.run_eagerly = True
+    model.fit(x, y, batch_size=10, verbose=0)
+    assert (model.mode, model.history.params["mode"]) == ("eager", "eager")
+    model.run_eagerly = False
+    model.fit(x, y, batch_size=10, verbose=0)
+    assert model.mode == "graph"  # So short a fit stays in it.
