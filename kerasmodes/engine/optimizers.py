@@ -133,8 +133,8 @@ def check_optimizers_built(model: keras.Model) -> None:
     if unbuilt:
         raise ValueError(
             "Optimizers must be built before `fit` under several replicas, before a trial run, or "
-            f"before it is resumed from a file. Received: {unbuilt} not built. Call "
-            "`build(trainable_variables)` of each in `compile`, under "
+            f"before it is resumed from a file. Received: {unbuilt} not built. Make "
+            "each by km.build_optimizer(optimizer, network) in `compile`, under "
             "`self.distribute_strategy.scope()`."
         )
 

@@ -107,6 +107,14 @@ def test_shards_are_shuffled_in_orders_of_their_own(two_replicas):
 
 
 LAYERS = {
+    "many": lambda: [
+        layers.Dropout(0.2, seed=1),
+        layers.SpatialDropout1D(0.2, seed=2),
+        layers.GaussianNoise(0.5, seed=3),
+        layers.GaussianDropout(0.2, seed=4),
+        layers.AlphaDropout(0.2, seed=5),
+        SelfAttention(),
+    ],
     "dropout": lambda: [layers.Dropout(0.4, seed=1), layers.SpatialDropout1D(0.4, seed=2)],
     "noise": lambda: [layers.GaussianNoise(0.5, seed=1), layers.GaussianDropout(0.4, seed=2)],
     "alpha": lambda: [layers.AlphaDropout(0.4, seed=1)],
@@ -153,27 +161,22 @@ def assert_trained_alike(actual, desired, name=None):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance / 10)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        "fused",
-        *(pytest.param(m, marks=pytest.mark.sweep) for m in ("eager", "graph", "xla", "auto")),
-    ],
-)
-@pytest.mark.parametrize("name", LAYERS)
+def sweep_but(first, others):
+    return [first, *(pytest.param(one, marks=pytest.mark.sweep) for one in others if one != first)]
+
+
+@pytest.mark.parametrize("mode", sweep_but("fused", ["eager", "graph", "xla", "auto"]))
+@pytest.mark.parametrize("name", sweep_but("many", LAYERS))
 def test_layers_that_draw_have_stock_keras_s_numbers_in_every_mode(name, mode):
     stock = train(keras.Sequential, {"run_eagerly": True}, LAYERS[name])
     assert_trained_alike(train(km.Sequential, {"mode": mode}, LAYERS[name]), stock, name)
 
 
-@pytest.mark.parametrize(
-    "name", ["dropout", *(pytest.param(n, marks=pytest.mark.sweep) for n in list(LAYERS)[1:])]
-)
+@pytest.mark.parametrize("name", sweep_but("dropout", LAYERS))
 def test_layers_that_draw_have_the_numbers_of_one_device_on_replicas(two_replicas, name):
     alone = train(km.Sequential, {"mode": "graph"}, LAYERS[name])
-    assert_trained_alike(
-        train(km.Sequential, {"mode": "graph"}, LAYERS[name], two_replicas), alone, name
-    )
+    replicated = train(km.Sequential, {"mode": "graph"}, LAYERS[name], two_replicas)
+    assert_trained_alike(replicated, alone, name)
 
 
 class Denoiser(km.Model):

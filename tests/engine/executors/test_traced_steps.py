@@ -38,7 +38,9 @@ def test_xla_is_given_no_count_of_categories_that_it_would_compile_for_each_batc
     assert "DenseBincount" not in compiled
 
 
-@pytest.mark.parametrize("mode, is_data_set", [("fused", False), ("xla", True)])
+@pytest.mark.parametrize(
+    ("mode", "is_data_set"), [("fused", False), pytest.param("xla", True, marks=pytest.mark.sweep)]
+)
 def test_a_function_that_a_step_calls_has_its_numbers_in_xla_too(mode, is_data_set):
     x = np.linspace(-1.0, 1.0, 24, dtype="float32").reshape(4, 3, 2)
     y = x.sum((1, 2))[:, np.newaxis]
