@@ -107,9 +107,11 @@ def _draw_integers(keras_randint, shape, minval, maxval, dtype="int32", seed=Non
 
 def _drop(keras_dropout, inputs, rate, noise_shape=None, seed=None):
     sizes = _as_tensor(keras_private.find_noise_shape(inputs, noise_shape))
-    place = _find_place(sizes, _is_of_activations(sizes)) if 0 < rate < 1 else None
+    is_of_examples = not isinstance(inputs, keras.Variable) and _is_of_activations(sizes)
+    place = _find_place(sizes, is_of_examples) if 0 < rate < 1 else None
     if place is None:
         return keras_dropout(inputs, rate, noise_shape=noise_shape, seed=seed)
+    inputs = tf.convert_to_tensor(inputs)
     fractions = _draw_fractions(place, sizes, inputs.dtype, keras_private.draw_seed(seed))
     scaled = inputs * tf.constant(1 / (1 - rate), inputs.dtype)
     return tf.where(fractions >= tf.constant(rate, inputs.dtype), scaled, tf.zeros_like(scaled))

@@ -90,18 +90,21 @@ class OptimizerList:
     @property
     def learning_rate(self):
         """That of the only optimizer: Keras 3.14's callbacks read and set this one alone."""
-        (only,) = self.optimizers
-        return only.learning_rate
+        return self._find_only().learning_rate
 
     @learning_rate.setter
     def learning_rate(self, rate):
-        (only,) = self.optimizers
-        only.learning_rate = rate
+        self._find_only().learning_rate = rate
 
     @property
     def iterations(self):
         """Steps of training since the fit began: an optimizer may count more or fewer."""
         return self.counter.steps
+
+    def _find_only(self):
+        if len(self.optimizers) > 1:
+            raise AttributeError("Several optimizers have no learning rate in common.")
+        return self.optimizers[0]
 
 
 class OptimizerView:

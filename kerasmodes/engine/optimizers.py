@@ -119,12 +119,15 @@ def build_optimizer_of_plain_step(model: keras.Model) -> None:
     A step that makes variables is traced twice. Which weights a step of the user's own updates, it
     alone knows. A model may say that it is built while a layer in it is not.
     """
-    # Not that of the class: a model may have been given a step of its own.
-    is_plain = getattr(model.train_step, "__func__", None) is keras.Model.train_step
     is_missing = model.optimizer is not None and not model.optimizer.built
-    if is_plain and is_missing and keras_private.has_all_weights(model):
+    if is_missing and trains_as_keras(model) and keras_private.has_all_weights(model):
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
+
+
+def trains_as_keras(model: keras.Model) -> bool:
+    """Returns whether the training step is Keras's own; a model may have been given another."""
+    return getattr(model.train_step, "__func__", None) is keras.Model.train_step
 
 
 def check_optimizers_built(model: keras.Model) -> None:

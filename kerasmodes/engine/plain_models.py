@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasmodes.engine import compile_config, keras_private
+from kerasmodes.engine import compile_config, keras_private, optimizers
 
 
 def to_keras(model: keras.Model) -> keras.Model:
@@ -242,7 +242,7 @@ def _check_layers(model, plain):
 def _keep_training(model, plain):
     """Compiles the plain model as the model was, if it learns by Keras's own step."""
     is_of_keras = _is_sequential(model) or _is_functional(model)
-    is_of_keras &= getattr(model.train_step, "__func__", None) is keras.Model.train_step
+    is_of_keras &= optimizers.trains_as_keras(model)
     if not model.compiled or not is_of_keras or not compile_config.compiles_as_keras(model):
         return
     config = model.get_compile_config()

@@ -112,10 +112,7 @@ def _build(tuner, hp):
 
 def _run_step(tuner, hp, model, arguments):
     if tuner.distribution_strategy is None:  # Some strategies warn of eager steps.
-        if hasattr(model, "set_mode"):
-            model.set_mode("eager")
-        else:
-            model.run_eagerly = True
+        model.run_eagerly = True
     with _limit_fit():
         results = tuner.hypermodel.fit(hp, model, **arguments)
     return getattr(results, "history", results)

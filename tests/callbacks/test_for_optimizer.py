@@ -330,6 +330,22 @@ def test_a_model_without_any_optimizer_is_refused():
         model.fit(np.ones((4, 1)), verbose=0, callbacks=[halve()])
 
 
+def test_several_optimizers_have_no_rate_in_common():
+    class OwnScheduler(keras.callbacks.LearningRateScheduler):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.has_rate = hasattr(self.model.optimizer, "learning_rate")
+
+        on_epoch_end = on_epoch_begin
+
+    if not KNOWS_ONE:
+        own = OwnScheduler(lambda epoch, rate: rate)
+        fit(make_players("eager"), own, epochs=1)
+        assert not own.has_rate
+    one = OwnScheduler(lambda epoch, rate: rate)
+    fit(make_players("eager"), km.callbacks.ForOptimizer(NAMES[0], one), epochs=1)
+    assert one.has_rate
+
+
 def test_a_class_is_no_callback():
     with pytest.raises(TypeError, match="`callback` must be a keras.callbacks.Callback"):
         km.callbacks.ForOptimizer("generator_optimizer", keras.callbacks.ReduceLROnPlateau)

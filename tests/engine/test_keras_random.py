@@ -99,6 +99,24 @@ def test_a_mask_of_some_rows_an_example_is_the_replica_s_own(two_replicas):
     np.testing.assert_array_equal(tf.concat(drawn, axis=0), drop((12, 5), "float32", 7))
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: keras.Variable(np.ones((6, 5), "float32")), lambda: np.ones((6, 5), "float32")]
+)
+def test_a_mask_of_weights_or_of_an_array_is_that_of_a_graph(two_replicas, make):
+    keras_random.replace_draws()
+    weights = make()
+
+    def drop_weights(shape, dtype, seed):
+        return keras.random.dropout(weights, 0.3, seed=seed)
+
+    expected = drop_weights(None, None, 7)
+    compiled = tf.function(lambda: drop_weights(None, None, 7), jit_compile=True)()
+    np.testing.assert_array_equal(compiled, expected)
+    if isinstance(weights, keras.Variable):  # Each replica has all of them.
+        for drawn in draw_on_replicas(two_replicas, drop_weights, (6, 5), num_examples=2):
+            np.testing.assert_array_equal(drawn, expected)
+
+
 def test_shards_are_shuffled_in_orders_of_their_own(two_replicas):
     keras_random.replace_draws()
     first, second = draw_on_replicas(two_replicas, shuffle, (50,))
