@@ -144,9 +144,10 @@ class Resume(FitWatcher):
         self._progress.restore(state, folder)
         epoch, step = state["epoch"], state["step"]
         if state["has_stopped"] or epoch >= self.params["epochs"]:
-            self._say(f"The fit in {self.directory} has ended, after {epoch} epochs.")
+            self._say(f"The fit in {self.directory} has ended, after {_count('epoch', epoch)}.")
         else:
-            self._say(f"Resumed from {folder}: {epoch} epochs and {step} steps were run before.")
+            run = f"{_count('epoch', epoch)} and {_count('step', step)}"
+            self._say(f"Resumed from {folder}, after {run}.")
 
     def _begin_interval(self):
         self._num_steps, self._time = 0, time.monotonic()
@@ -156,7 +157,8 @@ class Resume(FitWatcher):
     def _limit_execution(self):
         """Lets the next execution end where a checkpoint is due, if steps are counted."""
         if not isinstance(self.every, (str, datetime.timedelta)):
-            self._progress.reader.execution_length.set_limit(max(1, self.every - self._num_steps))
+            steps_left = max(1, self.every - self._num_steps)
+            self._progress.reader.execution_length.set_limit(self, steps_left)
 
     def _is_due(self):
         if isinstance(self.every, datetime.timedelta):
@@ -228,6 +230,10 @@ class Resume(FitWatcher):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+
+
+def _count(noun, number):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _check_every(every):

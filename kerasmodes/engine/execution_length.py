@@ -44,8 +44,8 @@ class ExecutionLength:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._joiner = self._selector = self._most_steps = None
-        self._callbacks = self._kind = None
+        self._joiner = self._selector = self._callbacks = self._kind = None
+        self._limits = {}
 
     @property
     def asked(self) -> int | None:
@@ -82,9 +82,14 @@ class ExecutionLength:
         """
         self._selector = selector
 
-    def set_limit(self, num_steps: int) -> None:
-        """Lets no execution be longer, unless its length was asked for."""
-        self._most_steps = num_steps
+    def set_limit(self, owner: Any, num_steps: int) -> None:
+        """Lets no execution be longer, unless its length was asked for.
+
+        Args:
+            owner: Who sets it; a second limit of the same owner replaces the first.
+            num_steps: Steps of the longest execution.
+        """
+        self._limits[owner] = num_steps
 
     def begin_epoch(self) -> None:
         """Finds again whether steps are joined; what happens between two epochs is not timed."""
@@ -101,7 +106,7 @@ class ExecutionLength:
         """
         if self.asked:
             return self.asked
-        return min(self._find_free(source, has_run), self._most_steps or source.length)
+        return min(self._find_free(source, has_run), source.length, *self._limits.values())
 
     def _find_joiner(self):
         model, kind = self._model, self._kind

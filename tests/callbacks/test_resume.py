@@ -638,7 +638,7 @@ def stopped(stopped_folder, tmp_path):
 
 @pytest.mark.slow
 def test_what_is_resumed_is_said(stopped, capsys):
-    for words in ("1 epochs and 3 steps were run before", "has ended, after 3 epochs"):
+    for words in ("after 1 epoch and 3 steps", "has ended, after 3 epochs"):
         model = renew_regressor()
         callbacks = [km.callbacks.Resume(stopped, every=2)]
         model.fit(**DATA["arrays"](), epochs=EPOCHS, verbose=2, callbacks=callbacks)
@@ -932,3 +932,11 @@ def test_examples_may_be_empty(tmp_path):
     model.compile(optimizer=None, mode="eager")
     model.fit(np.zeros((4, 0)), verbose=0, callbacks=[km.callbacks.Resume(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["epoch_0001_step_000000"]
+
+
+def test_each_of_two_callbacks_writes_at_its_own_steps(tmp_path):
+    callbacks = [km.callbacks.Resume(tmp_path / str(every), every, keep=9) for every in (3, 4)]
+    fit(renew_regressor("fused"), {"x": X, "y": Y, "batch_size": 2}, *callbacks, epochs=1)
+    three, four = ([path.name for path in sorted((tmp_path / n).glob("epoch_*"))] for n in "34")
+    assert [name[-2:] for name in three] == ["03", "06", "09", "12", "00"]
+    assert [name[-2:] for name in four] == ["04", "08", "12", "00"]
