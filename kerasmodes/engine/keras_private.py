@@ -180,8 +180,8 @@ def is_plain_dense(layer: keras.layers.Layer) -> bool:
 
 def is_built(model: keras.Model) -> bool:
     """Returns whether layers, losses, metrics and optimizer all have their variables."""
-    parts = [*model._flatten_layers(), model._compile_loss, model._compile_metrics, model.optimizer]
-    return all(part is None or part.built for part in parts)
+    parts = (model._compile_loss, model._compile_metrics, model.optimizer)
+    return has_all_weights(model) and all(part is None or part.built for part in parts)
 
 
 def find_compiled_loss(model: keras.Model):
@@ -346,8 +346,14 @@ def find_compile_arguments(model: keras.Model):
 
 
 def has_all_weights(model: keras.Model) -> bool:
-    """Returns whether the model and all layers in it have their weights."""
-    return all(layer.built for layer in model._flatten_layers())
+    """Returns whether the model and all layers in it have their weights.
+
+    A model whose step calls its parts is never called itself, so Keras never says that it is built,
+    and neither does `build_from_config`. Without a `build` of its own, the layers in it tell.
+    """
+    parts = model._flatten_layers(include_self=False)
+    is_told_by_parts = parts and type(model).build is keras.layers.Layer.build
+    return (model.built or is_told_by_parts) and all(part.built for part in parts)
 
 
 def find_arrays(adapter: Any):

@@ -48,10 +48,11 @@ def load_with_optimizers(model: keras.Model, path: str | os.PathLike) -> None:
     Raises:
         ValueError: If the model or an optimizer is not built, and what it had would be lost.
     """
-    if not model.built:
+    if not keras_private.has_all_weights(model):
         raise ValueError(
             "The model must be built before a fit can be resumed. Received: "
-            f"{model.__class__.__name__} with built=False. Call `build(input_shape)`."
+            f"{model.__class__.__name__} with layers that are not built. Define "
+            "`build(input_shape)`."
         )
     with model.distribute_strategy.scope():
         if model.optimizer is not None and not model.optimizer.built:

@@ -1,6 +1,7 @@
 """The end of a trial, from which the trial that Hyperband promotes continues."""
 
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,23 +29,38 @@ class SaveLastEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
             return
-        values = [part.numpy() for part in _list_others(self.model)]
-        with atomic_files.atomic_write(self.folder / OTHERS) as path, path.open("wb") as file:
-            np.savez(file, *values)
-        with atomic_files.atomic_write(self.folder / WEIGHTS) as path:
-            self.model.save_weights(path)
+        save_last_epoch(self.model, self.folder)
 
 
-def restore_last_epoch(model: keras.Model, folder: pathlib.Path) -> None:
-    """Gives a model what `SaveLastEpoch` has saved of one like it.
+def save_last_epoch(model: keras.Model, folder: pathlib.Path) -> None:
+    """Saves all variables of a model, for `restore_last_epoch`.
 
     Args:
-        model: A built model.
+        model: A model that has trained.
         folder: Path of the folder of the trial.
+    """
+    values = [part.numpy() for part in _list_others(model)]
+    with atomic_files.atomic_write(folder / OTHERS) as path, path.open("wb") as file:
+        np.savez(file, *values)
+    with atomic_files.atomic_write(folder / WEIGHTS) as path:
+        model.save_weights(path)
+
+
+def restore_last_epoch(
+    model: keras.Model, folder: pathlib.Path, build_config: dict[str, Any]
+) -> None:
+    """Gives a model what `save_last_epoch` has saved of one like it.
+
+    Args:
+        model: A model; it is built, if it is not.
+        folder: Path of the folder of the trial.
+        build_config: The trained model's `get_build_config()`.
 
     Raises:
         ValueError: If an optimizer is not built, or a variable of the trial is missing.
     """
+    if not model.built:
+        model.build_from_config(build_config)
     optimizers.load_with_optimizers(model, folder / WEIGHTS)
     parts = _list_others(model)
     with np.load(folder / OTHERS) as file:

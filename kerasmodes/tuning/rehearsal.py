@@ -66,6 +66,8 @@ def rehearse(
             if not tuner.hypermodel.calls_fit:
                 return
             logs = _run_step(tuner, hp, model, arguments)
+            if not has_run:
+                tuner.rehearse_promotion(model, _build(tuner, hp))
         except Exception as error:
             first_error = first_error or error
             if draw + 1 >= DRAWS and not has_run:

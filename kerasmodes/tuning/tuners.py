@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import pathlib
+import tempfile
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +60,9 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
             path.write_text(traceback.format_exc())
             raise
 
+    def rehearse_promotion(self, trained: keras.Model, untrained: keras.Model) -> None:
+        """Raises if one model could not continue where another ended; for those that promote."""
+
     def _find_folder(self, trial_id):
         return pathlib.Path(self.get_trial_dir(trial_id))
 
@@ -103,11 +107,16 @@ class _HyperbandTuner(_Tuner):
         model = super()._build_hypermodel(hp)
         promoted = hp.values.get("tuner/trial_id")
         if promoted is not None:
-            if not model.built:
-                path = pathlib.Path(self._get_build_config_fname(promoted))
-                model.build_from_config(json.loads(path.read_text()))
-            last_epochs.restore_last_epoch(model, self._find_folder(promoted))
+            path = pathlib.Path(self._get_build_config_fname(promoted))
+            build_config = json.loads(path.read_text())
+            last_epochs.restore_last_epoch(model, self._find_folder(promoted), build_config)
         return model
+
+    def rehearse_promotion(self, trained, untrained):
+        with tempfile.TemporaryDirectory() as folder:
+            last_epochs.save_last_epoch(trained, pathlib.Path(folder))
+            build_config = trained.get_build_config()
+            last_epochs.restore_last_epoch(untrained, pathlib.Path(folder), build_config)
 
 
 # What runs the trials, and what draws them.

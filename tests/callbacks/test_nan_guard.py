@@ -485,11 +485,23 @@ class Parts(km.Model):
         return {"loss": tf.reduce_mean(self.network(data[0]))}
 
 
-def test_a_model_that_only_its_parts_built_is_said_not_to_be():
-    model = Parts()
+def fit_parts(model):
     model.compile("sgd", mode="eager")
-    data = tf.data.Dataset.from_tensor_slices((X * np.nan, Y)).batch(BATCH_SIZE)
-    _, (message,), _ = fit(model, data)
+    data = tf.data.Dataset.from_tensor_slices((with_number(np.nan), Y)).batch(BATCH_SIZE)
+    return fit(model, data)
+
+
+def test_a_model_that_only_its_parts_built_is_searched_and_gets_its_state_back():
+    model = Parts()
+    report, _, _ = fit_parts(model)
+    assert (report.step, report.example, report.restored_to) == (STEP, ROW, (0, STEP))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_model_with_a_layer_that_nothing_builds_is_said_not_to_be_built():
+    model = Parts()
+    model.unused = keras.layers.Dense(1)
+    _, (message,), _ = fit_parts(model)
     assert "was not built when the fit began" in message
     assert "Build it with `model.build(input_shape)`" in message
 

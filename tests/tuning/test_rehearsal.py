@@ -3,6 +3,7 @@
 import keras
 import keras_tuner
 import pytest
+import tensorflow as tf
 from tiny_searches import list_statuses, make_space, make_sums, search_sums
 
 import kerasmodes as km
@@ -73,3 +74,32 @@ def test_on_replicas_nothing_is_warned_of(two_replicas, tmp_path, caplog):
 def test_models_that_choose_their_mode_are_rehearsed(tmp_path):
     tuner = search_sums(tmp_path, mode="auto", max_trials=1, epochs=1)
     assert list_statuses(tuner) == ["COMPLETED"]
+
+
+def test_a_model_that_hyperband_cannot_continue_is_refused(tmp_path):
+    class Own(km.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+            self.own_optimizer = keras.optimizers.SGD()
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(tf.square(self(x) - y))
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.own_optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss}
+
+    def build(hp):
+        model = Own(hp.Int("units", 1, 2))
+        model.compile(optimizer=None, loss="mse")
+        return model
+
+    settings = {"objective": "loss", "directory": tmp_path, **make_sums()}
+    with pytest.raises(ValueError, match="'own_optimizer'.* not built. Make each by km.build_opt"):
+        km.tuning.search(build, "hyperband", **settings)
+    assert not list(tmp_path.glob("*/trial_*"))
