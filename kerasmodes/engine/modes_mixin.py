@@ -145,7 +145,15 @@ class ModesMixin(Trainer):
         with self.distribute_strategy.scope():
             super().compile(*args, **kwargs)
             compiled_loss.replace_compiled_loss(self)
+        # Keras says so once a model is called. One whose step calls its parts could not be saved.
+        self.built = self.built or keras_private.has_all_weights(self)
         self.set_mode(**given)
+
+    @functools.wraps(keras.Model.build_from_config)
+    def build_from_config(self, config):
+        super().build_from_config(config)
+        # Keras has made the weights of a model without a `build` of its own, and does not say so.
+        self.built = self.built or keras_private.has_all_weights(self)
 
     def resolve_mode(
         self,

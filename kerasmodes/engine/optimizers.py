@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasmodes.engine import keras_private
+from kerasmodes.engine import keras_private, saving
 
 
 def build_for_weights(
@@ -54,7 +54,7 @@ def load_with_optimizers(model: keras.Model, path: str | os.PathLike) -> None:
             f"{model.__class__.__name__} with layers that are not built. Define "
             "`build(input_shape)`."
         )
-    with model.distribute_strategy.scope():
+    with model.distribute_strategy.scope(), saving.treat_as_built(model):
         if model.optimizer is not None and not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         check_optimizers_built(model)

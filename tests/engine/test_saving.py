@@ -65,3 +65,17 @@ def test_an_older_file_keeps_its_permissions_and_names_may_be_long(tmp_path):
     path.chmod(0o600)
     model.save(path)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_weights_of_a_model_whose_step_calls_its_parts_are_saved_and_loaded(tmp_path):
+    class Parts(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+    models = Parts(), Parts()
+    for model in models:
+        model.compile("adam", mode="eager")
+    models[0].save_weights(tmp_path / "model.weights.h5")
+    models[1].load_weights(tmp_path / "model.weights.h5")
+    assert np.array_equal(models[1].get_weights()[0], models[0].get_weights()[0])
