@@ -217,20 +217,26 @@ def draw_samples(model: keras.Model, num_images: int, seed: int, averaged: bool)
 
 
 def draw_grid(
-    scales: Sequence[npt.ArrayLike], zoom: int, class_names: Sequence[str] | None
+    scales: Sequence[npt.ArrayLike],
+    zoom: int,
+    class_names: Sequence[str] | None,
+    labels: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Returns samples as one picture, uint8 `[height, width, 1 or 3]`: a row for each scale.
 
     Args:
         scales: What `draw_samples` returns, or some of it.
         zoom: Pixels of the picture, in width and height, for one of the largest scale.
-        class_names: The names of the classes, which the columns are of in turn; `None` writes none.
+        class_names: The names of the classes, by label; `None` writes none.
+        labels: The label of each column; `None` for the classes in turn.
     """
     count = len(scales[-1])
     grid = data.image_grid(scales, count, zoom=zoom, gap=GAP)
     if not class_names:
         return grid
-    return _write_names(grid, [n % len(class_names) for n in range(count)], class_names)
+    if labels is None:
+        labels = [n % len(class_names) for n in range(count)]
+    return _write_names(grid, labels, class_names)
 
 
 def _write_names(grid, labels, names):

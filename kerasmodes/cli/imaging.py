@@ -58,6 +58,8 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
     def run(flags: jsonargparse.Namespace) -> None:
         import numpy as np
 
+        from kerasmodes.callbacks import pictures
+
         gan, folder = runs.load_gan(flags.run), pathlib.Path(flags.run)
         arguments.check_folder("run", folder)
         arguments.check_places("run", folder, PICTURES)
@@ -66,10 +68,10 @@ def generate(parser: jsonargparse.ArgumentParser) -> Command:
         if flags.seed is None:  # All pictures take the same seed.
             flags.seed = int(np.random.default_rng().integers(2**31))
         scales = gan.generate(**pick(flags, image_flags), averaged=flags.averaged)
-        grid = km.data.image_grid(scales, flags.num_images, zoom=ZOOM, gap=GAP)
-        _write(grid, folder / GENERATED)
-        if gan.num_classes is not None:
-            _write(_draw_classes(gan, flags), folder / CLASSES)
+        names, labels = _find_classes(gan, flags)
+        _write(pictures.draw_grid(scales, ZOOM, names, labels), folder / GENERATED)
+        if names:
+            _write(_draw_classes(gan, flags, names), folder / CLASSES)
         if flags.interpolation:
             path = folder / INTERPOLATION
             km.data.save_gif(_draw_interpolation(gan, flags), path, FRAME_SECONDS)
@@ -85,15 +87,24 @@ def _write(picture, path):
     console.print(f"Written: {path}")
 
 
-def _draw_classes(gan, flags):
+def _find_classes(gan, flags):
+    """Returns the names of a GAN's classes, and the label of each image; `None` without classes."""
+    from kerasmodes.models.msg_gan import labels as image_labels
+
+    if gan.num_classes is None:
+        return None, None
+    data = run_folders.read_config(flags.run).get("data")
+    names = runs.list_class_names(data, gan.num_classes)
+    return names, image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
+
+
+def _draw_classes(gan, flags, names):
     """Returns a picture with a named row for each class, of the same latents in each row."""
     rows = [
         gan.generate(flags.num_images, flags.seed, label, flags.averaged)[-1]
         for label in range(gan.num_classes)
     ]
     picture = km.data.image_grid(rows, flags.num_images, zoom=ZOOM, gap=GAP)
-    data = run_folders.read_config(flags.run).get("data")
-    names = runs.list_class_names(data, gan.num_classes)
     return km.data.label_rows(picture, names, gap=GAP)
 
 
@@ -101,14 +112,11 @@ def _draw_interpolation(gan, flags):
     """Returns the frames of the animation: in each, a row of images, each on its own path."""
     import numpy as np
 
-    from kerasmodes.models.msg_gan import labels as image_labels
     from kerasmodes.models.msg_gan import latents as latent_paths
 
     shape = (STOPS, flags.num_images, gan.latent_dim)
     stops = km.random.normal(shape, seed=km.random.SeedGenerator(flags.seed))
-    labels = None
-    if gan.num_classes is not None:
-        labels = image_labels.expand_labels(flags.num_images, flags.labels, gan.num_classes)
+    _, labels = _find_classes(gan, flags)
     frames = []
     for latents in latent_paths.spherical_path(stops, STEPS):
         # One step of a path at a time, with the network that `generate` takes.

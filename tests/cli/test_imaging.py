@@ -22,8 +22,14 @@ def test_a_model_with_classes_draws_each_in_a_row(run):
     assert cli.main(["generate", str(run), "--num-images=3", "--seed=1"]) == 0
     names = {"config.yaml", "model.keras", "generated.png", "classes.png"}
     assert {path.name for path in run.iterdir()} == names
-    assert pixels(run / "generated.png").shape == (2 * SIDE + GAP, 3 * SIDE + 2 * GAP)  # two scales
     gan = keras.models.load_model(run / "model.keras")
+    grid = km.data.image_grid(gan.generate(3, seed=1), zoom=4, gap=GAP)[..., 0]  # two scales
+    names, images = np.split(pixels(run / "generated.png"), [-len(grid)])
+    np.testing.assert_array_equal(images, grid)
+    columns = np.split(names, [SIDE + GAP, 2 * (SIDE + GAP)], axis=1)
+    assert all(column.min() < 128 for column in columns)
+    np.testing.assert_array_equal(columns[0][:, :SIDE], columns[2])  # Two classes in turn.
+    assert not np.array_equal(columns[0], columns[1])
     rows = [gan.generate(3, seed=1, labels=label)[-1] for label in range(2)]
     expected = km.data.image_grid(rows, zoom=4, gap=GAP)
     expected = km.data.label_rows(expected, ["T-shirt/top", "trouser"], gap=GAP)[..., 0]
