@@ -20,6 +20,7 @@ TASKS = {
     "msggan": ("unconditional-image-generation", "Unconditional image generation"),
     "sum": ("tabular-regression", "Tabular regression"),
 }
+BY_CLASS = ("class-conditional-image-generation", "Class-conditional image generation")
 CALLS = {
     "msggan": "scales = model.generate(8, seed=0)  # a batch of images for each scale, in [-1, 1]",
     "sum": "model.predict(x)  # x: float32 [n, {num_features}] to sums [n, 1]",
@@ -80,7 +81,11 @@ def make_header(run: Run) -> dict:
     task = TASKS.get(run.config.get("model"))
     if task is None:
         return header
-    header["pipeline_tag"] = task[0]
+    if run.config.get("num_classes"):  # The Hub has no task of this kind, only tags.
+        task = BY_CLASS
+        header["tags"].append(task[0])
+    else:
+        header["pipeline_tag"] = task[0]
     data, metrics = _list_metrics(run)
     if metrics and data:
         result = {

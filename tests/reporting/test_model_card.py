@@ -20,7 +20,6 @@ def read_header(text):
 def test_the_header_has_the_metrics_of_the_evaluation(run):
     header, _ = read_header(model_card.make_model_card(run))
     assert header["library_name"] == "keras"
-    assert header["pipeline_tag"] == "unconditional-image-generation"
     assert "license" not in header
     (index,) = header["model-index"]
     (result,) = index["results"]
@@ -28,6 +27,18 @@ def test_the_header_has_the_metrics_of_the_evaluation(run):
     assert result["dataset"]["name"] == "fashion_mnist, test"
     values = {one["type"]: one["value"] for one in result["metrics"]}
     assert values == run.evaluation["results"]
+
+
+@pytest.mark.parametrize("num_classes", [None, 10])
+def test_the_task_is_that_of_models_with_classes_or_without(run, num_classes):
+    run = dataclasses.replace(run, config={**run.config, "num_classes": num_classes})
+    header, _ = read_header(model_card.make_model_card(run))
+    kind = "class-conditional" if num_classes else "unconditional"
+    task = header["model-index"][0]["results"][0]["task"]
+    assert task["type"] == f"{kind}-image-generation"
+    # The Hub has no task of models with classes.
+    assert header.get("pipeline_tag") == (None if num_classes else task["type"])
+    assert (task["type"] in header["tags"]) == bool(num_classes)
 
 
 def test_without_an_evaluation_the_last_epoch_counts_and_nan_is_no_result(run):
