@@ -27,11 +27,12 @@ EVENTS_SUFFIX = ".hparams"
 
 
 def best_trials_table(tuner: keras_tuner.Tuner, num_trials: int = 10) -> rich.table.Table:
-    """Returns a table of the best trials, best first: scores and hyperparameters.
+    """Returns a table of the best trials: a column for each, a row for each hyperparameter.
 
     Args:
         tuner: A keras-tuner tuner after its search.
-        num_trials: Positive int, the most rows. Failed trials are last, if there is room.
+        num_trials: Positive int, the most trials, best first; fewer where the terminal has no room.
+            Failed trials are last.
 
     Example: `rich.print(km.tuning.best_trials_table(tuner))`, after that of `search`.
     """
@@ -39,36 +40,30 @@ def best_trials_table(tuner: keras_tuner.Tuner, num_trials: int = 10) -> rich.ta
     tried = {name for trial in trials for name in trial.hyperparameters.values}
     names = [hp.name for hp in tuner.oracle.get_space().space] + ["tuner/epochs"]
     names = [name for name in dict.fromkeys(names) if name in tried]
-    table = rich.table.Table(title="Best trials", box=rich.box.SIMPLE_HEAD, padding=0)
-    for name in ("trial", tuner.oracle.objective.name, *names):
-        heading = trial_records.shorten_name(name)
-        heading = heading.replace("_", "_\n")  # Ten must fit 80 characters.
-        table.add_column(heading, justify="right", overflow="fold")
+    console = rich.console.Console()
+    without_end = console.options.update(max_width=10**6)
+    while True:
+        table = _make_table(tuner.oracle.objective.name, names, trials)
+        width = console.measure(table, options=without_end).maximum
+        if len(trials) < 2 or width <= console.width:
+            return table
+        trials = trials[:-1]
+
+
+def _make_table(objective, names, trials):
+    columns = [[objective, *map(trial_records.shorten_name, names)]]
     for trial in trials:
         score = f"{trial.score:.5g}" if trial.status == "COMPLETED" else trial.status.lower()
         values = [trial.hyperparameters.values.get(name, "-") for name in names]
         cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
-        table.add_row(trial.trial_id, score, *cells)
-    _fold_headings(table)
+        columns.append([score, *cells])
+    table = rich.table.Table(title="Best trials", box=rich.box.SIMPLE_HEAD)
+    table.add_column("trial", overflow="fold")
+    for trial in trials:
+        table.add_column(trial.trial_id, justify="right", overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
     return table
-
-
-def _fold_headings(table):
-    """Folds headings as far as needed for cells to stay on one line."""
-    cells = [max(map(len, column.cells), default=0) for column in table.columns]
-    headings = [max(map(len, column.header.split("\n"))) for column in table.columns]
-    available = rich.console.Console().width - len(cells) - 1
-    for longest in range(max(headings), 0, -1):
-        pairs = zip(cells, headings, strict=True)
-        widths = [max(cell, min(heading, longest)) for cell, heading in pairs]
-        spare = available - sum(widths)
-        if spare < 0:
-            continue
-        for column, width, heading in zip(table.columns, widths, headings, strict=True):
-            is_wider = spare > 0 and width < heading
-            column.width = width + is_wider
-            spare -= is_wider
-        return
 
 
 def save_trials(tuner: keras_tuner.Tuner, path: str | os.PathLike) -> None:
