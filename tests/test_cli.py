@@ -41,6 +41,7 @@ def own_folder(tmp_path, monkeypatch):
 def test_train_sum_fills_a_run_folder(own_folder):
     status = cli.main(
         ["train", "sum", "--num_samples=64", "--epochs=2", "--mode=fused", "--seed=1", "--run=run"]
+        + ["--units=2", "--optimizer=sgd"]
     )
     assert status == 0
     run = own_folder / "run"

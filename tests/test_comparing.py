@@ -14,7 +14,7 @@ X, Y = km.data.sums(num_samples=8, num_features=3, seed=1)
 
 
 def make_regressor():
-    return km.SumRegressor(units=(4,))
+    return km.SumRegressor(units=())
 
 
 def make_stock_model():

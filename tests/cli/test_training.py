@@ -45,6 +45,7 @@ def test_metrics_go_into_the_history(tmp_path, monkeypatch):
 
 
 SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager"]
+SUM = [*SUM, "--optimizer=sgd"]
 
 
 @pytest.fixture(scope="module")
