@@ -48,7 +48,7 @@ def train_all(strategy, path):
     return {
         "killed": train_with_a_killed_worker(strategy, path),
         "sums, graph": train_sums(strategy, path, "graph", num_examples=20),
-        "sums, eager": train_sums(strategy, path, "eager", num_examples=17),
+        "sums, eager": train_sums(strategy, path, "eager", num_examples=7),
         "prepared": train_on_prepared(strategy, path),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
         "missing": [name for name in HEAVY if not can_be_imported(name)],
@@ -64,10 +64,10 @@ def can_be_imported(name):
 
 
 def train_sums(strategy, path, mode, num_examples):
-    """Returns the numbers of two or three executions of two steps in each epoch.
+    """Returns the numbers of one or two executions of two steps in each epoch.
 
     Of 20 examples, 16 are trained on, whole batches: a smaller last one is a second step to trace.
-    Of 17 examples, 13 are: one replica has none of the last batch.
+    Of 7 examples, 5 are: one replica has none of the last batch.
     """
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -180,7 +180,7 @@ def train_on_different_data(strategy, path):
         model.compile("sgd")
     for name, data in {
         "arrays": {"x": X + os.getpid(), "y": Y, "batch_size": 4},
-        "prepared": {"x": make_prepared(strategy, [], seed=os.getpid())},
+        "prepared": {"x": make_prepared(strategy, [], seed=2 + km.is_chief())},
     }.items():
         try:
             model.fit(**data, verbose=0)
@@ -220,3 +220,4 @@ if __name__ == "__main__":
     numbers = globals()[function](strategy, path)
     if km.is_chief():
         path.write_bytes(pickle.dumps(numbers))
+    gc.freeze()  # Nor does Python search for garbage as it ends.
