@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from seeds import set_seed
 
-# By default, in a loop, one with a teacher and metrics. The examples show by default that others
+# By default, in a loop, one with a teacher and metrics. README and the guides show that others
 # train in a loop (two optimizers, a gradient in a gradient), and the sweep that all modes agree.
 DEFAULTS = ("distillation",)
 NAMES = [

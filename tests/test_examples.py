@@ -31,7 +31,7 @@ def _interactive_logging():
 
 
 @pytest.fixture(
-    params=[("fused",), pytest.param(("eager", "graph", "fused"), marks=pytest.mark.sweep)],
+    params=[("graph",), pytest.param(("eager", "graph", "fused"), marks=pytest.mark.sweep)],
     ids=" and ".join,
 )
 def modes(request):

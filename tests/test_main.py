@@ -47,7 +47,16 @@ def test_the_command_prints_nothing_on_stderr(tmp_path):
     # A module of the user's own that uses the library within the command.
     source = "import keras\nimport kerasmodes as km\n\n\nclass Mine(keras.optimizers.SGD):\n"
     (tmp_path / "mine.py").write_text(f"{source}    model = km.SumRegressor\n")
-    words = ["compare", "sum", "--modes=fused", "--steps=2", "--repeats=1", "--optimizer=mine.Mine"]
+    (tmp_path / "sklearn.py").write_text("raise ImportError")  # Keras imports it: a second.
+    words = [
+        "compare",
+        "sum",
+        "--modes=fused",
+        "--units=2",
+        "--steps=2",
+        "--repeats=1",
+        "--optimizer=mine.Mine",
+    ]
     process = subprocess.run(
         [sys.executable, "-m", "kerasmodes", *words],
         env=clean_environment(),

@@ -36,8 +36,11 @@ def find_blocks():
 
 
 BLOCKS = find_blocks()
+OWN_IMAGES = "your images"  # By default, this block runs in eager mode, below.
 PARAMETERS = [
-    pytest.param(name, text, id=name, marks=[pytest.mark.sweep] if is_sweep else [])
+    pytest.param(
+        name, text, id=name, marks=pytest.mark.sweep if is_sweep or OWN_IMAGES in text else []
+    )
     for name, text, is_sweep in BLOCKS
 ]
 
@@ -94,6 +97,15 @@ def test_the_first_block_runs_on_few_examples(tmp_path, monkeypatch, capsys):
     graph, fused = (line.split() for line in capsys.readouterr().out.splitlines())
     assert [graph[0], fused[0]] == ["graph", "fused"]
     assert list(map(float, graph[1:])) == pytest.approx(list(map(float, fused[1:])), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_gan_of_ones_own_images_draws_and_generates(run_once):
+    text = find_block(OWN_IMAGES).replace('mode="graph"', 'mode="eager"')  # Tracing takes longer.
+    program, _, folder = run_once(text)
+    assert [program[name].shape for name in ("small", "large")] == [(8, 8, 8, 1), (8, 16, 16, 1)]
+    assert program["gan"].mode == "eager"
+    assert {path.name for path in (folder / "samples").iterdir()} >= {"epoch_001.png"}
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import kerasmodes as km
 def _run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     folder.mkdir()
-    preset = km.presets.Default(8, 8)
+    preset = km.presets.Default(8, 8, half_life=None)
     gan = km.MSGGAN(num_scales=2, latent_dim=4, num_classes=2, preset=preset, seed=0)
     gan.compile("sgd", "sgd")
     gan.save(folder / "model.keras")

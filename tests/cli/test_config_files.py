@@ -85,7 +85,7 @@ def read_losses(run):
 
 @pytest.mark.slow
 def test_the_config_of_a_run_without_a_seed_repeats_it(own_folder, capsys):
-    flags = ["--optimizer=adamw", "--learning-rate=0.01", "--units=4", "--run=first"]
+    flags = ["--optimizer=sgd", "--learning-rate=0.01", "--units=4", "--run=first"]
     assert cli.main([*SUM, *flags]) == 0
     config = run_folders.read_config("first")
     assert (config["model"], config["units"], config["learning_rate"]) == ("sum", [4], 0.01)

@@ -21,21 +21,21 @@ def _few_directions():
 
 @pytest.mark.slow
 def test_an_evaluation_of_a_chosen_split_is_shown_and_written(run, capsys):
-    words = ["--split=test[:128]", "--num-images=64", "--seed=2"]
+    words = ["--split=test[:64]", "--num-images=32", "--seed=2"]
     assert cli.main(["evaluate", str(run), *words]) == 0
     evaluation = json.loads((run / "evaluation.json").read_text())
-    generated = keras.models.load_model(run / "model.keras").generate(64, seed=2)[-1]
-    (real,) = [images.numpy() for images in km.data.images(split="test[:128]", batch_size=128)]
-    judge = image_evaluator.ImageEvaluator(real, num_images=64)
+    generated = keras.models.load_model(run / "model.keras").generate(32, seed=2)[-1]
+    (real,) = [images.numpy() for images in km.data.images(split="test[:64]", batch_size=64)]
+    judge = image_evaluator.ImageEvaluator(real, num_images=32)
     assert evaluation["results"] == pytest.approx(judge.results(generated))
     assert evaluation["baselines"] == pytest.approx(judge.baselines())
     sizes = [evaluation[name] for name in ("num_real", "num_images", "num_equal")]
-    assert sizes == [128, 64, 64]
+    assert sizes == [64, 32, 32]
     shares = evaluation["class_shares"]
     assert [sum(side.values()) for side in shares.values()] == pytest.approx([1, 1])
     assert max(shares["real"].values()) < 0.2
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("frechet", "64 / 128", "coverage", "swd_28", "sneaker"))
+    assert all(name in shown for name in ("frechet", "32 / 64", "coverage", "swd_28", "sneaker"))
 
 
 @pytest.mark.slow
@@ -88,7 +88,7 @@ def test_a_folder_in_the_place_of_a_file_is_noticed_before_the_work(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["fashion_mnist", "mnist"])
+@pytest.mark.parametrize("name", ["fashion_mnist", pytest.param("mnist", marks=pytest.mark.sweep)])
 def test_a_file_is_no_folder_of_data(name, run, tmp_path, capsys):
     (tmp_path / "file").touch()
     words = [f"--data={name}", f"--data-dir={tmp_path / 'file'}"]

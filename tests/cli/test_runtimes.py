@@ -15,7 +15,7 @@ from kerasmodes.cli import exporting, runtimes
 
 @functools.cache
 def make_gan(num_scales):
-    gan = km.MSGGAN((8, 8, 1), num_scales, 4, 2, km.presets.Default(8, 8), seed=0)
+    gan = km.MSGGAN((8, 8, 1), num_scales, 4, 2, km.presets.Default(8, 8, half_life=None), seed=0)
     return gan, km.to_keras(gan)
 
 

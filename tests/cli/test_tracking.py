@@ -10,6 +10,7 @@ from kerasmodes.callbacks import run_logger
 from kerasmodes.cli import run_folders
 
 SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager"]
+SUM = [*SUM, "--optimizer=sgd"]
 
 
 def find_runs(uri):

@@ -45,6 +45,7 @@ def test_metrics_go_into_the_history(tmp_path, monkeypatch):
 
 
 SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager"]
+SUM = [*SUM, "--optimizer=sgd"]
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +77,12 @@ def assert_refused(words, folder, message, capsys):
 
 @pytest.mark.slow
 def test_a_run_is_resumed_for_more_epochs_and_its_config_says_so(stopped_run):
-    assert cli.main([*SUM, "--resume", f"--run={stopped_run}", "--epochs=3", "--mode=graph"]) == 0
-    assert run_folders.read_config(stopped_run)["epochs"] == 3
+    assert cli.main([*SUM, "--resume", f"--run={stopped_run}", "--epochs=2", "--mode=graph"]) == 0
+    assert run_folders.read_config(stopped_run)["epochs"] == 2
     history = np.genfromtxt(stopped_run / "history.csv", delimiter=",", names=True)
-    assert list(history["epoch"]) == [0, 1, 2]
+    assert list(history["epoch"]) == [0, 1]
     record = json.loads((stopped_run / "run.json").read_text())
-    assert [row["epoch"] for row in record["epochs"]] == [0, 1, 2]
+    assert [row["epoch"] for row in record["epochs"]] == [0, 1]
 
 
 def test_a_run_is_not_resumed_with_other_settings(stopped_run, capsys):
