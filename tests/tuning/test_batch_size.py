@@ -134,9 +134,9 @@ def test_one_line_adds_batch_size_and_mode_to_a_model_of_ones_own(tmp_path):
         return model
 
     hypermodel = km.tuning.BatchSize(build, choices=(4, 12), modes=("eager", "graph"))
-    tuner = km.tuning.search(
-        hypermodel, "grid", max_trials=8, epochs=1, directory=tmp_path, **make_sums()
-    )
+    x, y = km.data.sums(16, NUM_FEATURES)
+    arguments = {"x": x, "y": y, "epochs": 1, "directory": tmp_path, "verbose": 0}
+    tuner = km.tuning.search(hypermodel, "grid", "loss", max_trials=8, **arguments)
     values = [t.hyperparameters.values for t in tuner.oracle.trials.values()]
     drawn = {(one["rate"], one["batch_size"], one["mode"]) for one in values}
     assert len(drawn) == 4

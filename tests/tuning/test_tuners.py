@@ -373,9 +373,9 @@ def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_
     check_promotion(build, tmp_path, **arguments)
 
 
-def build_with_adam(hp, mode):
+def build_with_adam(hp, mode, cls=km.SumRegressor):
     # Adam is not built here, and these rates make the first epoch the best one, at times.
-    model = km.SumRegressor(())
+    model = cls(())
     model.compile(keras.optimizers.Adam(hp.Float("rate", 0.3, 3.0)), "mse", mode=mode)
     return model
 
@@ -412,12 +412,27 @@ def test_a_promoted_trial_has_the_random_states_and_not_the_averages(mode, tmp_p
     check_promotion(build, tmp_path, x=data, validation_data=(sums["x"], sums["y"]), verbose=0)
 
 
+class TwoOptimizers(km.SumRegressor):
+    """Moves its weights by a second optimizer, too."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        self.second_optimizer = km.build_optimizer(optimizer, self)
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        weights = self.trainable_variables
+        self.second_optimizer.apply([0.1 * weight for weight in weights], weights)
+        return logs
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "length",
     ["endless", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("finite", "unknown"))],
 )
-def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(length, tmp_path):
+def test_a_promoted_trial_continues_both_optimizers_and_a_pass_of_many_epochs(length, tmp_path):
     sums = make_sums()
     data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1)
     if length == "unknown":
@@ -425,7 +440,7 @@ def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(lengt
     data = data.repeat() if length == "endless" else data
 
     def build(hp):
-        return build_with_adam(hp, mode="eager")
+        return build_with_adam(hp, "eager", TwoOptimizers)
 
     arguments = {"x": data.batch(4), "steps_per_epoch": 2, "verbose": 0}
     check_promotion(build, tmp_path, **arguments, validation_data=(sums["x"], sums["y"]))
