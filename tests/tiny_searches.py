@@ -1,5 +1,6 @@
 """Small searches that the tests of `kerasmodes.tuning` share: 16 sums, 8 images, three trials."""
 
+import keras
 import keras_tuner
 import numpy as np
 
@@ -23,7 +24,7 @@ def make_images(num_images=8):
 def search_sums(directory, tuner="random", mode="eager", **arguments):
     """Runs `km.tuning.search` on small sum regressors."""
     small = {
-        "hidden_layers": (1, 2),
+        "hidden_layers": 1,
         "units": (2, 8),
         "optimizers": ("sgd",),
         "batch_sizes": (4, 12),
@@ -31,6 +32,22 @@ def search_sums(directory, tuner="random", mode="eager", **arguments):
     hypermodel = km.tuning.SumRegressorHyperModel(NUM_FEATURES, mode=mode, **small)
     defaults = {"max_trials": 3, "epochs": 2, "seed": 0, **make_sums()}
     return km.tuning.search(hypermodel, tuner, directory=directory, **{**defaults, **arguments})
+
+
+class Formula(keras_tuner.HyperModel):
+    """Scores a width instead of training; for tests of what a search does besides."""
+
+    def __init__(self):
+        super().__init__()
+        self.callbacks = []  # Of each fit.
+
+    def build(self, hp):
+        hp.Int("width", 1, 100)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, callbacks, **kwargs):
+        self.callbacks.append(callbacks)
+        return float(hp["width"])
 
 
 def make_space(**values):

@@ -1,5 +1,7 @@
 """Tests of Keras's callbacks on models with several optimizers: all of them, or a named one."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from seeds import set_seed
 
 import kerasmodes as km
+from kerasmodes.engine import model_state
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
 NAMES = ["discriminator_optimizer", "generator_optimizer"]
@@ -62,10 +65,34 @@ def make_players(mode="graph", **optimizer):
     return compile_both(Players(), mode, **optimizer)
 
 
+def compile_once(make_model):
+    """Returns a function that returns one model, back at its start, with its compiled steps."""
+    model = make_model()
+    state = model_state.ModelState(model)
+    start = state.copy()
+
+    def renew():
+        state.restore(start)
+        return model
+
+    return renew
+
+
+@functools.cache
+def _compile_players():
+    return compile_once(make_players)
+
+
+def renew_players():
+    """Returns what `make_players()` does, with steps that other tests have compiled."""
+    return _compile_players()()
+
+
 def make_gan(mode="eager"):
     set_seed(0)
     gan = km.MSGGAN((8, 8, 1), 1, 4, preset=km.presets.Default(2, 2), seed=0)
-    return compile_both(gan, mode)
+    gan.compile(*(keras.optimizers.SGD(0.5) for _ in NAMES), penalties=None, mode=mode)
+    return gan
 
 
 def fit(model, *callbacks, epochs=2, **arguments):
@@ -106,7 +133,7 @@ def test_a_schedule_acts_on_all_optimizers_and_the_logs_name_them(make_model, mo
 @since_keras_3_15
 @pytest.mark.slow
 def test_a_schedule_acts_on_the_named_optimizer():
-    model = make_players()
+    model = renew_players()
     history = fit(model, km.callbacks.ForOptimizer("generator_optimizer", halve()))
     assert rates(model) == [0.5, 0.125]
     assert history["learning_rate_generator_optimizer"] == [0.25, 0.125]
@@ -116,7 +143,7 @@ def test_a_schedule_acts_on_the_named_optimizer():
 @since_keras_3_15
 @pytest.mark.slow
 def test_each_optimizer_may_have_a_schedule_of_its_own():
-    model = make_players()
+    model = renew_players()
     double = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 2 * rate)
     history = fit(
         model,
@@ -140,7 +167,7 @@ def test_a_rate_that_is_set_counts_in_the_compiled_step():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [None, "generator_optimizer"])
 def test_a_plateau_reduces_rates(name):
-    model = make_players()
+    model = renew_players()
     plateau = keras.callbacks.ReduceLROnPlateau("g_loss", factor=0.5, patience=1, min_delta=100)
     wrapped = plateau if name is None else km.callbacks.ForOptimizer(name, plateau)
     history = fit(model, wrapped, epochs=3)
@@ -181,7 +208,7 @@ def test_averaged_weights_are_swapped_for_the_validation_only():
 @pytest.mark.slow
 def test_tensorboard_counts_steps_and_writes_rates(tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True, write_graph=False)
-    fit(make_players(), board, epochs=2)
+    fit(renew_players(), board, epochs=2)
     assert board.model.optimizer.iterations == 4
     assert isinstance(board.model, Players)
 
@@ -190,7 +217,7 @@ def test_tensorboard_counts_steps_and_writes_rates(tmp_path):
 @pytest.mark.slow
 def test_tensorboard_writes_files(tmp_path):
     board = keras.callbacks.TensorBoard(tmp_path, write_steps_per_second=True)
-    model = make_players()
+    model = renew_players()
     fit(model, board, km.callbacks.ForOptimizer("generator_optimizer", halve()))
     tags = set()
     for path in (tmp_path / "train").glob("events*"):
@@ -229,9 +256,18 @@ class Pair(km.Model):
         return {"gain": tf.reduce_mean(x), "first_loss": tf.reduce_mean(x), "other": 0.0}
 
 
+@functools.cache
+def _compile_pair():
+    def make_pair():
+        pair = Pair()
+        pair.compile(mode="graph")
+        return pair
+
+    return compile_once(make_pair)
+
+
 def fit_pair(*callbacks, **arguments):
-    pair = Pair()
-    pair.compile(mode="graph")
+    pair = _compile_pair()()
     x = np.ones((8, 3), "float32")
     pair.fit(x, validation_data=(x,), epochs=2, verbose=0, callbacks=list(callbacks), **arguments)
     return pair

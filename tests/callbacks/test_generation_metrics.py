@@ -20,7 +20,8 @@ NAMES = {"val_frechet", "val_kernel", "val_precision", "val_recall", "val_swd_8"
 def make_gan(num_classes=None, strategy=None):
     with (strategy or tf.distribute.get_strategy()).scope():
         gan = km.MSGGAN((8, 8, 1), 1, 4, num_classes, km.presets.Default(2, 2), seed=0)
-        gan.compile(keras.optimizers.SGD(), keras.optimizers.SGD(), mode="eager")
+        optimizers = keras.optimizers.SGD(), keras.optimizers.SGD()
+        gan.compile(*optimizers, penalties=None, mode="eager")
     return gan
 
 

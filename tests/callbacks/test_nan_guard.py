@@ -181,16 +181,14 @@ def test_random_numbers_are_the_same_in_the_replay(mode, dropout):
     assert (report.epoch, report.ranges[0].least) == (history.epoch[-1], 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_a_division_in_the_loss_is_named(mode):
     report, (message,), _ = fit(make_model(mode, loss=Division()), X, with_number(0, Y))
     assert (report.step, report.stage, report.operation) == (STEP, "loss", "RealDiv")
     assert "It divides by 0" in message and "tf.reduce_min(y_true, 1" in report.source
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", GRAPH)
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_a_learning_rate_that_explodes_is_told_by_the_ranges(mode):
     report, (message,), _ = fit(make_model(mode, optimizer=keras.optimizers.SGD(1e12)), X, Y)
     assert (report.epoch, report.step, report.stage) == (0, 2, "loss")
@@ -219,8 +217,7 @@ def test_a_gradient_is_named_with_the_layer_whose_it_is(mode):
     assert "The forward pass was finite" in message and "square root has no finite slope" in message
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", FUSED)
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_the_state_of_an_optimizer_is_watched(mode):
     """Adam's mean square overflows: no weight moves any more, and the loss stays finite."""
     model = make_model(mode, optimizer="adam", loss=lambda y, p: 1e20 * (y - p))
@@ -230,9 +227,8 @@ def test_the_state_of_an_optimizer_is_watched(mode):
     assert "velocity" in report.variable
 
 
-@pytest.mark.slow
 def test_a_setting_that_is_infinite_is_named():
-    report, _, _ = fit(make_model("graph", optimizer=keras.optimizers.SGD(np.inf)), X, Y)
+    report, _, _ = fit(make_model("eager", optimizer=keras.optimizers.SGD(np.inf)), X, Y)
     assert report.stage == "variable" and report.variable.endswith("/learning_rate")
 
 
@@ -263,7 +259,7 @@ def test_two_replicas_are_searched_and_get_their_state_back(mode, two_replicas):
 
 @pytest.mark.slow
 def test_which_of_two_optimizers_is_named():
-    model = make_model("graph", cls=OwnStep)
+    model = make_model("eager", cls=OwnStep)
     model.second.learning_rate = np.inf
     report, _, _ = fit(model, X, Y)
     assert (report.epoch, report.step, report.stage) == (0, 0, "variable")
@@ -333,7 +329,7 @@ class Lengths(km.Model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
 def test_ragged_batches(mode, tmp_path):
     rows = tf.ragged.constant([[1.0, 2.0], [3.0], [4.0, 5.0], [6.0, float("inf")]])
     model = Lengths()
@@ -396,7 +392,7 @@ def test_infinities_without_harm_are_no_failure(mode):
 @pytest.mark.slow
 def test_among_infinities_without_harm_the_one_that_does_harm_is_named():
     layers = [Masked(name="masked"), keras.layers.Rescaling(1.0, -1.0), Logarithm(name="log")]
-    report, _, _ = fit(make_model("graph", layers), X, Y)
+    report, _, _ = fit(make_model("eager", layers), X, Y)
     assert (report.layer, report.operation, report.step) == ("log", "Log", 0)
 
 
@@ -422,7 +418,7 @@ def test_a_metric_that_is_nan_is_named_and_may_be_ignored():
 
 @pytest.mark.slow
 def test_an_error_in_place_of_the_warning():
-    model = make_model("graph")
+    model = renew_plain()
     guard = km.callbacks.NaNGuard(raise_error=True, check_data=False)
     with pytest.raises(FloatingPointError, match="It came from the data: x"):
         fit(model, with_number(np.nan), Y, guard=guard)
@@ -438,7 +434,7 @@ class Sabotage(keras.callbacks.Callback):
 
 @pytest.mark.slow
 def test_a_fault_that_no_step_has_made_is_said_to_be_one():
-    model = make_model("graph")
+    model = renew_plain()
     report, (message,), _ = fit(model, X, Y, callbacks=[Sabotage()])
     assert report.stage == "unknown" and "such as a callback" in message
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
@@ -460,7 +456,7 @@ def test_a_fault_of_compiled_steps_alone_is_said_to_be_one(mode):
 @pytest.mark.slow
 def test_a_schedule_of_a_callback_takes_part_in_the_replay():
     """In the second epoch the learning rate is one that explodes."""
-    model = make_model("graph", optimizer=keras.optimizers.SGD(1e-3))
+    model = make_model("eager", optimizer=keras.optimizers.SGD(1e-3))
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3 if epoch == 0 else 1e12)
     report, _, _ = fit(model, X, Y, epochs=3, callbacks=[schedule])
     assert (report.epoch, report.step, report.stage) == (1, 2, "loss")
@@ -508,7 +504,7 @@ def test_a_model_with_a_layer_that_nothing_builds_is_said_not_to_be_built():
 
 @pytest.mark.slow
 def test_a_failure_in_the_very_first_step_of_an_unbuilt_optimizer():
-    model = make_model("graph", optimizer="adam")
+    model = make_model("eager", optimizer="adam")
     x = X.copy()
     x[2, 1] = np.nan
     before = [weight.copy() for weight in model.get_weights()]
@@ -572,7 +568,7 @@ class LogOfMetric(keras.metrics.Mean):
         return super().update_state(tf.math.log(y_true))
 
 
-@pytest.mark.parametrize("mode", list_modes("graph"))
+@pytest.mark.parametrize("mode", list_modes("eager"))
 def test_a_metric_is_named_with_its_line(mode):
     model = make_model(mode, metrics=["mae", LogOfMetric(name="log_mean")])
     report, (message,), _ = fit(model, X, with_number(0, Y))
@@ -593,7 +589,7 @@ def test_a_metric_is_named_with_its_line(mode):
 def test_a_metric_whose_result_is_nan_itself_is_named(value):
     metric = Nothing(name="nothing")
     metric.value = value
-    report, _, _ = fit(make_model("graph", metrics=["mae", metric]), X, Y)
+    report, _, _ = fit(make_model("eager", metrics=["mae", metric]), X, Y)
     assert (report.step, report.stage, report.metric) == (0, "metric", "nothing")
 
 
@@ -723,7 +719,7 @@ def test_an_output_that_no_loss_takes_is_watched(mode):
 
 def test_outputs_may_be_ignored():
     guard = km.callbacks.NaNGuard(ignore=["outputs"], check_data=False)
-    report, messages, _ = fit(make_forked("graph"), with_number(0), {"a": Y}, guard=guard)
+    report, messages, _ = fit(make_forked("eager"), with_number(0), {"a": Y}, guard=guard)
     assert report is None and messages == []
 
 
@@ -742,7 +738,7 @@ class AddsLog(keras.callbacks.Callback):
 
 
 def test_a_log_that_a_callback_adds_stops_too():
-    report, (message,), history = fit(make_model("fused"), X, Y, epochs=4, callbacks=[AddsLog()])
+    report, (message,), history = fit(renew_plain(), X, Y, epochs=4, callbacks=[AddsLog()])
     assert (report.epoch, report.stage, report.logs) == (1, "callback", ("own",))
     assert "A callback has added it" in message and history.epoch == [0, 1]
 
@@ -803,7 +799,7 @@ def test_a_log_of_one_of_several_joined_steps_is_seen(monkeypatch):
 
 
 def test_a_fit_without_a_guard_does_not_look_at_outputs():
-    model = make_forked("graph")
+    model = make_forked("eager")
     fit(model, X, {"a": Y})
     assert model.output_watch is None
     model.fit(with_number(0), {"a": Y}, verbose=0)
@@ -881,7 +877,7 @@ class TrainsInner(km.Model):
 def test_the_optimizer_of_a_model_within_gets_its_state_back():
     model = TrainsInner()
     model.build((None, 4))
-    model.compile(optimizer=None, mode="graph")
+    model.compile(optimizer=None, mode="eager")
     report, _, _ = fit(model, with_number(np.nan), Y)
     assert report.restored_to == (0, STEP)
     assert int(model.inner.optimizer.iterations.numpy()) == STEP

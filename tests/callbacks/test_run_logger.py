@@ -1,5 +1,7 @@
 """Tests of when a run begins, what is logged of it, and how it is continued."""
 
+import functools
+
 import keras
 import pytest
 
@@ -31,10 +33,20 @@ class Notes(run_logger.RunLogger):
         self.runs[self._run_id]["ends"].append(has_ended)
 
 
-def fit(*callbacks, epochs=2, **arguments):
+@functools.cache
+def make_model():
+    """Returns one model for all fits, and its weights before the first."""
     keras.utils.set_random_seed(0)
     model = km.SumRegressor(units=())
     model.compile(keras.optimizers.SGD(0.125), mode="eager")
+    model.build((None, 3))
+    return model, model.get_weights()
+
+
+def fit(*callbacks, epochs=2, **arguments):
+    model, start = make_model()
+    model.set_weights(start)
+    model.optimizer.iterations.assign(0)
     fixed = {"batch_size": 4, "shuffle": False, "verbose": 0}
     return model.fit(X, Y, epochs=epochs, callbacks=[*callbacks], **fixed, **arguments)
 

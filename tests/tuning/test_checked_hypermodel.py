@@ -14,8 +14,8 @@ from kerasmodes.tuning import checked_hypermodel
 def test_a_cross_validation_returns_a_list_of_histories(tmp_path):
     class Folds(keras_tuner.HyperModel):
         def build(self, hp):
-            model = km.SumRegressor([hp.Int("width", 2, 4)])
-            model.compile("sgd", "mse", mode="eager")
+            model = km.SumRegressor(())
+            model.compile(keras.optimizers.SGD(hp.Float("rate", 0.1, 0.2)), "mse", mode="eager")
             return model
 
         def fit(self, hp, model, x, y, **kwargs):

@@ -12,7 +12,7 @@ from kerasmodes.tuning import importance
 
 @pytest.fixture(autouse=True)
 def _small_forest(monkeypatch):
-    monkeypatch.setattr(importance, "NUM_TREES", 20)
+    monkeypatch.setattr(importance, "NUM_TREES", 8)
 
 
 def score_sum(hp):
@@ -63,7 +63,8 @@ def test_an_objective_that_is_always_the_same_is_not_explained(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_search_gives_the_same_numbers(tmp_path):
+def test_the_same_search_gives_the_same_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(importance, "NUM_REPEATS", 2)
     tuner = search_formula(tmp_path, score_sum, max_trials=12)
     assert km.tuning.measure_importance(tuner) == km.tuning.measure_importance(tuner)
 

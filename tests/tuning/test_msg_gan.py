@@ -22,10 +22,9 @@ class Metrics(km.callbacks.GenerationMetrics):
         return super().make_evaluator()
 
 
-@pytest.fixture(scope="module")
-def hyperband_search(tmp_path_factory):
+def search_gans(directory, tuner, metrics=km.callbacks.GenerationMetrics, **arguments):
     network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
-    evaluate = Metrics(make_images(), network=network, metrics=("frechet",), num_images=4)
+    evaluate = metrics(make_images(), network=network, metrics=("frechet",), num_images=4)
     return km.tuning.search(
         km.tuning.MSGGANHyperModel(
             (4, 4, 1),
@@ -37,27 +36,35 @@ def hyperband_search(tmp_path_factory):
             penalties=("r1", "none"),
             batch_sizes=(4,),
         ),
-        "hyperband",
-        max_trials=4,
-        epochs=3,
+        tuner,
         seed=3,
-        directory=tmp_path_factory.mktemp("gan"),
+        directory=directory,
         x=make_images(4),
         callbacks=[evaluate],
         verbose=0,
+        **arguments,
     )
 
 
+@pytest.fixture(scope="module")
+def random_search(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gan")
+    return search_gans(folder, "random", Metrics, max_trials=2, epochs=1)
+
+
+# `test_tuners.py` promotes a small model with two optimizers.
+@pytest.mark.sweep
 @pytest.mark.slow
-def test_hyperband_promotes_a_gan(hyperband_search):
-    assert list_statuses(hyperband_search) == ["COMPLETED"] * 4
-    promoted = hyperband_search.oracle.trials["3"]
+def test_hyperband_promotes_a_gan(tmp_path):
+    search = search_gans(tmp_path, "hyperband", max_trials=4, epochs=3)
+    assert list_statuses(search) == ["COMPLETED"] * 4
+    promoted = search.oracle.trials["3"]
     assert promoted.hyperparameters["tuner/trial_id"] in ("0", "1", "2")
 
 
 @pytest.mark.slow
-def test_the_saved_gan_has_both_optimizers(hyperband_search, tmp_path):
-    km.tuning.save_best_model(hyperband_search, tmp_path / "best.keras")
+def test_the_saved_gan_has_both_optimizers(random_search, tmp_path):
+    km.tuning.save_best_model(random_search, tmp_path / "best.keras")
     gan = keras.models.load_model(tmp_path / "best.keras")
     steps = int(gan.generator_optimizer.iterations)
     assert steps == int(gan.discriminator_optimizer.iterations) > 0
@@ -152,10 +159,8 @@ def test_what_is_fixed_makes_no_hyperparameter_and_rates_without_a_fall_are_cons
 
 
 @pytest.mark.slow
-def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_once(
-    hyperband_search,
-):
-    oracle = hyperband_search.oracle
+def test_a_search_minimizes_the_frechet_distance_and_prepares_the_real_images_once(random_search):
+    oracle = random_search.oracle
     assert (oracle.objective.name, oracle.objective.direction) == ("val_frechet", "min")
     assert Metrics.prepared == 1
     drawn = [trial.hyperparameters.values for trial in oracle.trials.values()]

@@ -16,7 +16,8 @@ from kerasmodes.tuning import pictures
 @pytest.fixture(autouse=True, scope="module")
 def _small_forest():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures.importance, "NUM_TREES", 20)
+        patch.setattr(pictures.importance, "NUM_TREES", 5)
+        patch.setattr(pictures.importance, "NUM_REPEATS", 2)
         yield
 
 

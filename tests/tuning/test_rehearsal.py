@@ -10,10 +10,19 @@ import kerasmodes as km
 
 
 def test_a_hyperparameter_that_the_model_does_not_ask_for_is_named(tmp_path):
-    space = make_space(optimizer="sgd", learning_rat=0.1)
+    def build(hp):
+        model = km.SumRegressor(())
+        rate = hp.Float("learning_rate", 0.1, 0.2)
+        model.compile(keras.optimizers.SGD(rate), "mse", mode="eager")
+        return model
+
     words = "among those that the model asks for.*'learning_rat'.*mean 'learning_rate'"
+    space = make_space(learning_rat=0.1)
+    x, y = km.data.sums(4, 3)
     with pytest.raises(ValueError, match=words):
-        search_sums(tmp_path, hyperparameters=space)
+        km.tuning.search(
+            build, hyperparameters=space, objective="loss", directory=tmp_path, x=x, y=y
+        )
     assert not list(tmp_path.glob("*/trial_*"))
 
 

@@ -283,7 +283,7 @@ def test_training_continues_from_the_saved_model_exactly(tmp_path):
     keras.utils.set_random_seed(0)
     model = build_functional(trial.hyperparameters)
     model.fit(**data, epochs=3)
-    np.testing.assert_allclose(continued.predict(data["x"]), model.predict(data["x"]), rtol=1e-5)
+    np.testing.assert_allclose(continued(data["x"]), model(data["x"]), rtol=1e-5)
 
 
 class Pair(km.Model):

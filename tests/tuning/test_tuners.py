@@ -11,6 +11,7 @@ import scipy.optimize
 import tensorflow as tf
 from tiny_searches import (
     NUM_FEATURES,
+    Formula,
     list_scores,
     list_statuses,
     make_space,
@@ -120,8 +121,8 @@ class Refuse(km.SumRegressor):
     """Refuses some widths in `fit`, as a model may that does not fit a device."""
 
     def fit(self, *args, **kwargs):
-        if self.units[0] in REFUSED:
-            raise ValueError(f"width {self.units[0]} is refused")
+        if self.width in REFUSED:
+            raise ValueError(f"width {self.width} is refused")
         return super().fit(*args, **kwargs)
 
 
@@ -132,7 +133,8 @@ def search_widths(directory, refused, **arguments):
     REFUSED[:] = refused
 
     def build(hp):
-        model = Refuse([hp.Choice("width", [2, 3, 4, 5])])
+        model = Refuse(())
+        model.width = hp.Choice("width", [2, 3, 4, 5])
         model.compile("sgd", "mse", mode="eager")
         return model
 
@@ -186,15 +188,17 @@ def test_arrays_that_are_not_finite_end_the_search_before_its_first_trial(tmp_pa
         search_sums(tmp_path, **sums)
 
 
-@pytest.mark.slow
+def search_formula(directory, max_trials=1, **arguments):
+    formula = Formula()
+    arguments |= {"max_trials": max_trials, "epochs": 1, "directory": directory, "verbose": 0}
+    return km.tuning.search(formula, **arguments), formula
+
+
 def test_settings_of_keras_tuner_are_passed_on(tmp_path):
-    space = make_space(optimizer="sgd", batch_size=4)
-    tuner = search_sums(
-        tmp_path, max_trials=1, hyperparameters=space, executions_per_trial=2, epochs=1
-    )
-    trial = tuner.oracle.trials["0"]
-    assert (trial.hyperparameters["optimizer"], trial.hyperparameters["batch_size"]) == ("sgd", 4)
-    assert tuner.executions_per_trial == 2
+    space = make_space(width=4)
+    tuner, formula = search_formula(tmp_path, hyperparameters=space, executions_per_trial=2)
+    assert tuner.oracle.trials["0"].hyperparameters["width"] == tuner.oracle.trials["0"].score == 4
+    assert len(formula.callbacks) == 2
 
 
 @pytest.mark.slow
@@ -260,19 +264,19 @@ def test_a_fit_of_ones_own_may_return_what_is_no_log(tmp_path):
     assert tuner.get_best_hyperparameters()[0]["width"] == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("callbacks", [None, (keras.callbacks.TerminateOnNaN(),)])
 def test_callbacks_may_be_none_or_a_tuple_as_in_fit(callbacks, tmp_path):
-    tuner = search_sums(tmp_path, max_trials=1, epochs=1, callbacks=callbacks)
+    tuner, formula = search_formula(tmp_path, callbacks=callbacks)
     assert list_statuses(tuner) == ["COMPLETED"]
+    kinds = [type(callback) for callback in formula.callbacks[0]]
+    assert (keras.callbacks.TerminateOnNaN in kinds) == bool(callbacks)
 
 
-@pytest.mark.slow
 def test_hyperparameters_stay_as_they_are_and_resume_their_search(tmp_path):
-    space = make_space(optimizer="sgd", batch_size=4)
+    space = make_space(width=[4, 5, 6])
     before = space.get_config()
     for max_trials in (1, 2):
-        tuner = search_sums(tmp_path, max_trials=max_trials, epochs=1, hyperparameters=space)
+        tuner, _ = search_formula(tmp_path, max_trials, hyperparameters=space)
     assert space.get_config() == before
     assert list_statuses(tuner) == ["COMPLETED"] * 2
 
@@ -347,32 +351,33 @@ def test_hyperband_runs_max_trials(hyperband_search):
     assert len(hyperband_search.oracle.trials) == 4
 
 
+# The two below have a data set, and Adam, by default.
+@pytest.mark.sweep
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("mode", "data"),
-    [
-        ("eager", "data set"),
-        pytest.param("eager", "arrays", marks=pytest.mark.sweep),
-        pytest.param("fused", "data set", marks=pytest.mark.sweep),
-    ],
+    ("mode", "data"), [("eager", "data set"), ("eager", "arrays"), ("fused", "data set")]
 )
 def test_a_promoted_trial_is_bit_equal_to_one_never_interrupted(mode, data, tmp_path):
     sums = make_sums()
     x, y = sums["x"], sums["y"]
     if data == "arrays":
-        arguments = {"x": x, "y": y, "batch_size": 4}
+        arguments = {"x": x, "y": y, "batch_size": 8}
     else:
-        dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(4)
+        dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(16, seed=1).batch(8)
         arguments = {"x": dataset}
     arguments |= {"validation_data": (x, y), "verbose": 0}
 
     def build(hp):
-        # Adam is not built here, and this rate makes the first epoch the best one, at times.
-        model = km.SumRegressor([hp.Int("units", 2, 9)])
-        model.compile(keras.optimizers.Adam(0.3), "mse", mode=mode)
-        return model
+        return build_with_adam(hp, mode)
 
     check_promotion(build, tmp_path, **arguments)
+
+
+def build_with_adam(hp, mode, cls=km.SumRegressor):
+    # Adam is not built here, and these rates make the first epoch the best one, at times.
+    model = cls(())
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 0.3, 3.0)), "mse", mode=mode)
+    return model
 
 
 def check_promotion(build, directory, **arguments):
@@ -397,13 +402,29 @@ def test_a_promoted_trial_has_the_random_states_and_not_the_averages(mode, tmp_p
     sums = make_sums()
 
     def build(hp):
-        layers = [keras.layers.Dense(hp.Int("units", 4, 9)), keras.layers.Dropout(0.5)]
-        model = km.Sequential([keras.Input((NUM_FEATURES,)), *layers, keras.layers.Dense(1)])
-        model.compile(keras.optimizers.SGD(0.01, use_ema=True), "mse", mode=mode)
+        layers = [keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+        model = km.Sequential([keras.Input((NUM_FEATURES,)), *layers])
+        rate = hp.Float("rate", 0.01, 0.02)
+        model.compile(keras.optimizers.SGD(rate, use_ema=True), "mse", mode=mode)
         return model
 
-    data = {"x": sums["x"], "y": sums["y"], "validation_data": (sums["x"], sums["y"])}
-    check_promotion(build, tmp_path, **data, batch_size=8, verbose=0)
+    data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1).batch(8)
+    check_promotion(build, tmp_path, x=data, validation_data=(sums["x"], sums["y"]), verbose=0)
+
+
+class TwoOptimizers(km.SumRegressor):
+    """Moves its weights by a second optimizer, too."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        self.second_optimizer = km.build_optimizer(optimizer, self)
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        weights = self.trainable_variables
+        self.second_optimizer.apply([0.1 * weight for weight in weights], weights)
+        return logs
 
 
 @pytest.mark.slow
@@ -411,7 +432,7 @@ def test_a_promoted_trial_has_the_random_states_and_not_the_averages(mode, tmp_p
     "length",
     ["endless", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("finite", "unknown"))],
 )
-def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(length, tmp_path):
+def test_a_promoted_trial_continues_both_optimizers_and_a_pass_of_many_epochs(length, tmp_path):
     sums = make_sums()
     data = tf.data.Dataset.from_tensor_slices((sums["x"], sums["y"])).shuffle(16, seed=1)
     if length == "unknown":
@@ -419,14 +440,14 @@ def test_a_promoted_trial_continues_a_pass_that_lasts_longer_than_an_epoch(lengt
     data = data.repeat() if length == "endless" else data
 
     def build(hp):
-        model = km.SumRegressor([hp.Int("units", 2, 9)])
-        model.compile(keras.optimizers.SGD(0.03), "mse", mode="eager")
-        return model
+        return build_with_adam(hp, "eager", TwoOptimizers)
 
-    arguments = {"x": data.batch(2), "steps_per_epoch": 4, "verbose": 0}
+    arguments = {"x": data.batch(4), "steps_per_epoch": 2, "verbose": 0}
     check_promotion(build, tmp_path, **arguments, validation_data=(sums["x"], sums["y"]))
 
 
+# `test_oracles.py` has a Bayesian search without training.
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_bayesian_search_finishes(tmp_path):
     # The third trial is the first that is not drawn at random.
@@ -505,8 +526,8 @@ def test_a_rehearsal_sets_no_seed(tmp_path):
     """Two searches without a seed begin with other weights."""
 
     def build(hp):
-        model = km.SumRegressor([hp.Choice("width", [4])])
-        model.compile("sgd", "mse", mode="eager")
+        model = km.SumRegressor(())
+        model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1])), "mse", mode="eager")
         return model
 
     scores = []

@@ -135,7 +135,7 @@ def test_validation_data_are_checked_too(images, labels, words):
     for one, other in zip(gan.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match=words):
-        gan.fit(IMAGES, LABELS, 4, validation_data=batches(images, labels), verbose=0)
+        gan.fit(IMAGES[:4], LABELS[:4], validation_data=batches(images, labels), verbose=0)
     with pytest.raises(ValueError, match=words):
         gan.evaluate(images, labels, verbose=0)
     with pytest.raises(ValueError, match=words):

@@ -12,7 +12,7 @@ from kerasmodes.models.msg_gan.networks import default, paper, tutorial
 
 NETWORKS = {"default": default, "tutorial": tutorial, "paper": paper}
 SWEEP = pytest.mark.sweep
-SHAPES = [((4, 4, 3), 1), ((8, 4, 1), 2), ((16, 16, 2), 5), ((12, 20, 4), 3)]
+SHAPES = [((4, 4, 3), 1), ((8, 4, 1), 2), ((8, 8, 2), 4), ((6, 10, 4), 2)]
 DEFAULT = ["default", *(pytest.param(n, marks=SWEEP) for n in ("tutorial", "paper"))]
 
 
