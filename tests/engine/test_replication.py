@@ -114,12 +114,13 @@ def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, st
     assert_equal_numbers(numbers, train_sums(ONE_DEVICE, "eager"), 1e-5)
 
 
+# To trace a GAN for two replicas takes 9 s: two workers do it in `tests/test_workers.py`.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "mode", "steps_per_execution"),
     [
-        ("classes", "graph", 4),
-        *(pytest.param(kind, "graph", 4, marks=pytest.mark.sweep) for kind in [*GANS][1:]),
+        ("classes", "eager", 4),
+        *(pytest.param(kind, "graph", 4, marks=pytest.mark.sweep) for kind in GANS),
         pytest.param("tutorial", "eager", 1, marks=pytest.mark.sweep),
     ],
 )
@@ -132,7 +133,7 @@ def test_the_gan_of_two_replicas_is_that_of_one_device(
 
 @pytest.mark.slow
 def test_replicas_stay_in_step(two_replicas):
-    gan, _ = train_gan(two_replicas, "graph", 4, "classes")
+    gan, _ = train_gan(two_replicas, "eager", 4, "classes")
     for weight in [*gan.weights, *gan.generator_optimizer.variables]:
         first, second = weight.value.values
         np.testing.assert_array_equal(first, second)
