@@ -253,11 +253,11 @@ def test_fit_ends_as_in_keras(case, mode):
 @functools.cache
 def compiled_in_blocks(mode, steps_per_execution):
     """Returns one model for each number of steps and mode; "keras" is stock."""
-    model, arguments = Counting(), {"jit_compile": False}
+    model, arguments = Counting(), {"run_eagerly": True}  # Quicker than to trace a few steps.
     model(X[:1])
     if mode != "keras":
         with_modes(model)
-        arguments = {"mode": mode}
+        arguments = {"mode": mode, "jit_compile": False}
     model.compile("sgd", "mse", steps_per_execution=steps_per_execution, **arguments)
     return model
 
