@@ -133,7 +133,7 @@ CASES = {
     "generator": (make_dense, lambda: {"x": (Batches((4,) * 5)[i] for i in range(5))}),
     "tensors": (make_dense, arrays(tf.constant(X), tf.constant(Y))),
     "float64": (make_dense, arrays(X.astype("float64"), Y.astype("float64"))),
-    "sample_weight": (make_dense, arrays(sample_weight=WEIGHT)),
+    "sample_weight": (make_dense, arrays(X[:20], Y[:20], sample_weight=WEIGHT[:20])),
     "vector_targets": (make_sum, first_20(X, Y[:, 0])),
     "integers": (make_integers, first_20([WORDS, X > 0, WORDS.astype("uint8")], Y > 0)),
     "no_targets": (Reconstructing, arrays(X[:20], None)),
