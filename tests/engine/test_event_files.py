@@ -1,5 +1,7 @@
 """Tests of the events of a fit that was stopped and resumed, read back by TensorBoard's reader."""
 
+import functools
+
 import keras
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from seeds import set_seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kerasmodes as km
-from kerasmodes.engine import event_files
+from kerasmodes.engine import event_files, model_state
 from kerasmodes.engine.fit_watchers import FitWatcher
 
 X, Y = km.data.sums(num_samples=20, num_features=3, seed=1)
@@ -31,10 +33,22 @@ class StopAt(keras.callbacks.Callback):
             raise StoppedError
 
 
-def fit(log_dir, board_class, *callbacks, epochs=2, **settings):
+@functools.cache
+def make_model():
+    """Returns a model, and how it begins: a fit of another program."""
     set_seed(2)
     model = km.SumRegressor(units=())
+    model.build((None, 3))
     model.compile("sgd", mode="eager")
+    model.optimizer.build(model.trainable_variables)
+    state = model_state.ModelState(model)
+    return model, state, state.copy()
+
+
+def fit(log_dir, board_class, *callbacks, epochs=2, **settings):
+    model, state, start = make_model()
+    state.restore(start)
+    set_seed(2)
     board = board_class(str(log_dir), write_graph=False, **settings)
     # Five steps and one.
     data = {"x": X, "y": Y, "batch_size": 4, "validation_data": (X[:4], Y[:4])}

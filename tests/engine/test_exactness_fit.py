@@ -224,8 +224,8 @@ def keras_numbers(case, mode="keras"):
 # Each in one mode, most in a loop; the sweep has the others. What the first 18 are about
 # (steps, order and validation of epochs) Keras's own blocks have, too.
 DEFAULT_MODES = ("fused", "graph", "fused", "eager", "fused", "fused")
-# Also in other tests: of validation here, and of states.
-RARE = ("validation_steps", "validation_batch_size", "evaluate", "predict")
+# Also in other tests: of validation here, and of states; or much as the ones beside them.
+RARE = ("validation_steps", "validation_batch_size", "evaluate", "predict", "plateau", "reshuffled")
 WAYS = [
     pytest.param(
         case,
@@ -253,11 +253,11 @@ def test_fit_ends_as_in_keras(case, mode):
 @functools.cache
 def compiled_in_blocks(mode, steps_per_execution):
     """Returns one model for each number of steps and mode; "keras" is stock."""
-    model, arguments = Counting(), {"jit_compile": False}
+    model, arguments = Counting(), {"run_eagerly": True}  # Quicker than to trace a few steps.
     model(X[:1])
     if mode != "keras":
         with_modes(model)
-        arguments = {"mode": mode}
+        arguments = {"mode": mode, "jit_compile": False}
     model.compile("sgd", "mse", steps_per_execution=steps_per_execution, **arguments)
     return model
 
@@ -311,7 +311,7 @@ def test_callbacks_see_each_blocks_first_and_last_step(mode):
         assert record.begins[kind] == expected, kind
 
 
-@pytest.mark.parametrize("mode", [*TWO_MODES, IN_BLOCKS])
+@pytest.mark.parametrize("mode", [*FUSED, IN_BLOCKS])
 def test_logs_are_those_of_keras_after_the_same_step(mode):
     record, expected = Record(), Record()
     fit(mode, epochs=2, callbacks=[record], validation_data=(X[:8], Y[:8]))

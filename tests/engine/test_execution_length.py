@@ -11,7 +11,7 @@ from seeds import set_seed
 import kerasmodes as km
 from kerasmodes.engine import execution_length, model_state
 
-X = np.random.default_rng(0).normal(size=(42, 3)).astype("float32")
+X = np.random.default_rng(0).normal(size=(44, 3)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
@@ -65,8 +65,9 @@ def test_joined_steps_have_the_numbers_of_single_ones(mode):
     results = []
     for model, observer in zip((single, joined), observers, strict=True):
         set_seed(1)
-        history = fit(model, observer, validation_data=(X[:10], Y[:10])).history
-        results.append((history, model.evaluate(X, Y, verbose=0)))
+        data = {"x": X[:42], "y": Y[:42], "validation_data": (X[:8], Y[:8])}
+        history = fit(model, observer, **data).history
+        results.append((history, model.evaluate(X, Y, batch_size=4, verbose=0)))
     assert results[0] == results[1]
     for one, other in zip(single.get_weights(), joined.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,6 +1,8 @@
 """Tests that `keras.random`, and Keras's layers that draw, draw the same in every mode and on any
 number of replicas: what a graph of stock Keras draws on one device."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -66,14 +68,29 @@ def draw_on_replicas(strategy, draw, shape, dtype="float32", num_examples=None):
     return strategy.experimental_local_results(strategy.run(on_replica))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("draw", [*DRAWS, shuffle])
-def test_xla_draws_what_a_graph_draws(draw, dtype):
+# All draws of a dtype are one program: to compile each of them takes twice as long. What is
+# shuffled has a dtype of its own. Replicas have the floats of float16, too.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "draws"),
+    [
+        ("float32", [*DRAWS, shuffle]),
+        pytest.param("float16", DRAWS, marks=pytest.mark.sweep),
+        ("bfloat16", DRAWS),
+        ("float64", DRAWS),
+    ],
+    ids=DTYPES,
+)
+def test_xla_draws_what_a_graph_draws(dtype, draws):
     keras_random.replace_draws()
-    compiled = tf.function(lambda: draw((7, 5), dtype, 3), jit_compile=True)()
-    plain = tf.function(lambda: draw((7, 5), dtype, 3))()
-    assert compiled.dtype == plain.dtype
-    assert_equal(draw, compiled, plain)
+
+    def draw_all():
+        return [draw((7, 5), dtype, 3) for draw in draws]
+
+    compiled, plain = tf.function(draw_all, jit_compile=True)(), tf.function(draw_all)()
+    for draw, one, other in zip(draws, compiled, plain, strict=True):
+        assert one.dtype == other.dtype
+        assert_equal(draw, one, other)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -151,7 +168,7 @@ LAYERS = {
 class SelfAttention(layers.Layer):
     def __init__(self):
         super().__init__()
-        self.attention = layers.MultiHeadAttention(2, 3, dropout=0.4, seed=1)
+        self.attention = layers.MultiHeadAttention(2, 1, dropout=0.4, seed=1)
 
     def build(self, shape):
         self.attention.build(shape, shape)
@@ -160,15 +177,15 @@ class SelfAttention(layers.Layer):
         return self.attention(x, x, training=training)
 
 
-def train(kind, mode, make_layers, strategy=None):
-    """Returns the losses and weights after two epochs, the last batch of each a smaller one."""
+def train(kind, mode, make_layers, strategy=None, batch_size=8):
+    """Returns the losses and weights after two epochs, each of batches of one size by default."""
     strategy = strategy or tf.distribute.get_strategy()
     set_seed(0)
     with strategy.scope():
         model = kind([*make_layers(), layers.Flatten(), layers.Dense(1, dtype="float32")])
         model.build((None, *X.shape[1:]))
         model.compile(keras.optimizers.SGD(0.05), "mean_squared_error", **mode)
-    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(10)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(batch_size)
     losses = model.fit(data, epochs=2, shuffle=False, verbose=0).history["loss"]
     return losses, np.concatenate([np.ravel(one) for one in model.get_weights()])
 
@@ -192,8 +209,10 @@ def test_layers_that_draw_have_stock_keras_s_numbers_in_every_mode(name, mode):
 
 @pytest.mark.parametrize("name", sweep_but("dropout", LAYERS))
 def test_layers_that_draw_have_the_numbers_of_one_device_on_replicas(two_replicas, name):
-    alone = train(km.Sequential, {"mode": "graph"}, LAYERS[name])
-    replicated = train(km.Sequential, {"mode": "graph"}, LAYERS[name], two_replicas)
+    of_10_and_4 = {"batch_size": 10}
+    alone = train(keras.Sequential, {"run_eagerly": True}, LAYERS[name], **of_10_and_4)
+    in_graph = {"mode": "graph"}
+    replicated = train(km.Sequential, in_graph, LAYERS[name], two_replicas, **of_10_and_4)
     assert_trained_alike(replicated, alone, name)
 
 
@@ -223,6 +242,7 @@ class Denoiser(km.Model):
         return {"loss": loss}
 
 
+@functools.cache
 def train_denoiser(mode, strategy=None):
     strategy = strategy or tf.distribute.get_strategy()
     set_seed(0)

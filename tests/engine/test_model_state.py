@@ -40,7 +40,7 @@ def test_later_steps_leave_a_copy_as_it_is(mode):
 
 @pytest.mark.slow
 def test_all_kinds_of_variables_are_there():
-    model = make_model(mode="graph")
+    model = make_model(mode="eager")
     model.fit(X, Y, verbose=0)
     kinds = {}
     for variable in model_state.ModelState(model).variables:
@@ -68,7 +68,7 @@ def test_what_is_broken_is_named_unless_it_was_so_before():
 
 @pytest.mark.slow
 def test_values_of_newer_variables_are_those_they_begin_with():
-    model = make_model(mode="graph")
+    model = make_model(mode="eager")
     model.optimizer = keras.optimizers.Adagrad(initial_accumulator_value=0.25)
     state = model_state.ModelState(model)
     values = state.copy()
@@ -85,7 +85,7 @@ def test_values_of_newer_variables_are_those_they_begin_with():
 def test_weights_that_are_made_later_have_no_first_value():
     model = keras.Sequential([keras.layers.Dense(1)])
     model = km.with_modes(model)
-    model.compile("sgd", "mean_squared_error", mode="graph")
+    model.compile("sgd", "mean_squared_error", mode="eager")
     state = model_state.ModelState(model)
     values = state.copy()
     model.fit(X, Y, verbose=0)

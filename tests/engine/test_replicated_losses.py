@@ -105,7 +105,7 @@ def test_classes_that_are_ignored_do_not_count_on_any_replica(two_replicas):
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
     layers = [functools.partial(keras.layers.Dense, 3, "softmax")]
     train = functools.partial(train_dense, loss=loss, y=np.sort(CLASSES[:8]), layers=layers)
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, "eager")
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_a_loss_of_the_batch_as_a_whole_sees_all_of_it(two_replicas, loss, mode)
 def test_outputs_of_one_dimension_are_averaged_over_all_replicas(two_replicas):
     layers = [functools.partial(keras.layers.Dense, 1), lambda: keras.layers.Reshape(())]
     train = functools.partial(train_dense, loss="mae", y=Y[:, 0], layers=layers)
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, "eager")
 
 
 REDUCTIONS = ("sum", "mean_with_sample_weight")
@@ -190,7 +190,8 @@ class Adds(keras.layers.Layer):
 
 
 @pytest.mark.slow
-def test_what_layers_add_to_the_loss_counts_once(two_replicas):
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=pytest.mark.sweep)])
+def test_what_layers_add_to_the_loss_counts_once(two_replicas, mode):
     layers = [
         functools.partial(
             keras.layers.Dense, 4, kernel_regularizer="l2", activity_regularizer="l1"
@@ -204,7 +205,7 @@ def test_what_layers_add_to_the_loss_counts_once(two_replicas):
     train = functools.partial(
         train_dense, loss=root_of_the_mean, layers=layers, num_examples=len(X)
     )
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, mode)
 
 
 def test_an_added_loss_of_each_example_is_refused(two_replicas):

@@ -8,7 +8,7 @@ import tensorflow as tf
 import kerasmodes as km
 
 ONE_DEVICE = tf.distribute.get_strategy()
-X, Y = km.data.sums(num_samples=24, num_features=3, seed=1)
+X, Y = km.data.sums(num_samples=12, num_features=3, seed=1)
 
 
 def weights_after_a_fit(strategy, optimizer, mode="graph"):

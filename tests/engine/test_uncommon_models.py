@@ -92,6 +92,8 @@ def test_a_compiled_model_stays_compiled_with_modes():
         keras.utils.set_random_seed(0)
         model = make_sequential(keras.Sequential)
         how = {"jit_compile": False, "steps_per_execution": 2}
+        if is_stock:
+            how = {"run_eagerly": True}  # Quicker than to trace a few steps.
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", **how)
         if not is_stock:
             with_modes(model)
@@ -424,6 +426,7 @@ def test_a_file_of_a_model_with_modes_holds_the_class_that_it_had(make, mode, tm
     fit(model).save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is stock
+    loaded.run_eagerly = True  # Quicker than to trace a few steps.
     fit(loaded), fit(model)
     for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)

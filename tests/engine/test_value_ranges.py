@@ -102,9 +102,11 @@ def test_a_step_of_one_s_own_may_change_ids():
 @pytest.mark.parametrize(
     ("mode", "steps_per_execution"),
     [
-        ("xla", None),
         ("fused", None),
-        *(pytest.param(*one, marks=pytest.mark.sweep) for one in (("xla", 2), ("auto", None))),
+        *(
+            pytest.param(*one, marks=pytest.mark.sweep)
+            for one in (("xla", None), ("xla", 2), ("auto", None))
+        ),
     ],
 )
 def test_a_data_set_is_looked_at_where_xla_would_not(mode, steps_per_execution):

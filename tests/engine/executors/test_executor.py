@@ -13,6 +13,7 @@ from kerasmodes import modes
 from kerasmodes.engine import executors, with_modes
 
 X, Y = km.data.sums(num_samples=8, num_features=3)
+EAGERLY = {"run_eagerly": True}  # Stock Keras, quicker than to trace a few steps.
 
 
 class CountingExecutor(executors.Executor):
@@ -149,11 +150,12 @@ def test_a_step_that_unpacks_inputs_alone_is_told_what_it_got(mode):
 
 
 @pytest.mark.parametrize(
-    "mode", ["graph", *(pytest.param(one, marks=pytest.mark.sweep) for one in ("fused", "auto"))]
+    "mode",
+    ["eager", "graph", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("fused", "auto"))],
 )
 def test_a_schedule_that_is_set_between_two_fits_is_followed(mode):
     weights = []
-    for cls, arguments in ((km.Model, {"mode": mode}), (keras.Model, {"run_eagerly": True})):
+    for cls, arguments in ((km.Model, {"mode": mode}), (keras.Model, EAGERLY)):
         inputs = keras.Input((3,))
         model = cls(inputs, keras.layers.Dense(1, kernel_initializer="zeros")(inputs))
         model.compile(keras.optimizers.SGD(0.1), "mean_squared_error", **arguments)
@@ -176,7 +178,7 @@ def test_recurrent_layers_learn_from_sequences_whose_lengths_the_data_set_does_n
         lambda: ((one, [1.0]) for one in sequences), output_signature=specs
     ).padded_batch(2)
     losses = []
-    for wrap, arguments in ((with_modes, {"mode": mode}), (lambda model: model, {})):
+    for wrap, arguments in ((with_modes, {"mode": mode}), (lambda model: model, EAGERLY)):
         set_seed(0)
         layers = [keras.layers.Dense(2), keras.layers.SimpleRNN(2), keras.layers.Dense(1)]
         model = wrap(keras.Sequential(layers))  # It is built by its first step.

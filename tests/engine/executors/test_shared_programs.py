@@ -42,7 +42,7 @@ def programs(monkeypatch):
 @pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
 def test_models_of_one_shape_share_a_program_and_keep_their_numbers(programs, mode):
     rates = (0.01, 0.05)
-    expected = [fit(make_model("graph", make_sgd(rate)), 4) for rate in rates]
+    expected = [fit(make_model("eager", make_sgd(rate)), 4) for rate in rates]
     models = [make_model(mode, make_sgd(rate)) for rate in rates]
     first = [fit(model) for model in models]
     assert len(programs) == 1
@@ -79,27 +79,24 @@ def test_batches_of_another_structure_have_a_program_of_their_own(programs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "others",
+    "make_other",
     [
-        pytest.param(
-            lambda: [
-                make_model("fused", make_sgd(momentum=0.5)),
-                make_model("fused", keras.optimizers.SGD(0.01)),
-            ],
-            id="constant and optimizer",
-        ),
-        pytest.param(lambda: [make_model("xla")], id="mode", marks=pytest.mark.sweep),
-        pytest.param(
-            lambda: [make_model("fused", units=(2,))], id="layers", marks=pytest.mark.sweep
+        pytest.param(lambda: make_model("fused", make_sgd(momentum=0.5)), id="constant"),
+        *(
+            pytest.param(make, id=name, marks=pytest.mark.sweep)
+            for name, make in {
+                "optimizer": lambda: make_model("fused", keras.optimizers.SGD(0.01)),
+                "mode": lambda: make_model("xla"),
+                "layers": lambda: make_model("fused", units=(2,)),
+            }.items()
         ),
     ],
 )
-def test_models_that_differ_share_nothing(programs, others):
+def test_models_that_differ_share_nothing(programs, make_other):
     fit(make_model("fused"))
-    for other in others():
-        number = len(programs)
-        fit(other)
-        assert len(programs) > number
+    number = len(programs)
+    fit(make_other())
+    assert len(programs) > number
 
 
 @pytest.mark.slow
@@ -110,14 +107,13 @@ def test_the_program_of_a_deleted_model_serves_the_next(programs):
     assert len(programs) == 1
 
 
-@pytest.mark.slow
 def test_few_programs_and_bytes_are_kept(programs, monkeypatch):
     monkeypatch.setattr(shared_programs, "MOST_PROGRAMS", 1)
-    for momentum in (0.9, 0.8):
-        fit(make_model("fused", make_sgd(momentum=momentum)))
+    for batch_size in (4, 6):
+        WithoutTargets().fit(X, batch_size=batch_size, verbose=0)
     assert len(programs) == 1
     monkeypatch.setattr(shared_programs, "MOST_BYTES", 0)
-    fit(make_model("fused", make_sgd(momentum=0.6)))
+    WithoutTargets().fit(X, batch_size=8, verbose=0)
     assert not programs
 
 
