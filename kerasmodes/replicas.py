@@ -25,7 +25,8 @@ _SUMMED_AS = {
 # Operations whose result is a share of a loss if all they are given are shares.
 _SUMS = frozenset(["Add", "AddN", "AddV2", "Cast", "Identity", "Neg", "Sub"])
 
-_SHARE = "_kerasmodes_is_share"  # The attribute that marks a tensor.
+# The attributes that mark a tensor, and one that was made of such, where operations run at once.
+_SHARE, _SUM = "_kerasmodes_is_share", "_kerasmodes_is_sum_of_shares"
 
 _present = threading.local()  # A replica of MirroredStrategy runs in a thread of its own.
 
@@ -114,23 +115,45 @@ def is_marked(loss: Any) -> bool:
 
 
 def is_share(loss: Any) -> bool:
-    """Returns whether `mark_share` returned that tensor; in a graph, or those that it is a sum of.
+    """Returns whether `mark_share` returned that tensor, or those that it is a sum of.
+
+    Where operations run at once, sums are known only while `note_share` is told of each.
 
     Args:
         loss: Tensor, or any other value.
     """
-    if is_marked(loss):
+    if is_marked(loss) or getattr(loss, _SUM, False):
         return True
-    if not tf.is_tensor(loss) or tf.executing_eagerly() or loss.shape.rank != 0:
+    if not tf.is_tensor(loss) or tf.executing_eagerly():
         return False
-    kind, inputs = loss.op.type, list(loss.op.inputs)
+    return _is_made_of_shares(loss.op.type, list(loss.op.inputs), loss)
+
+
+def note_share(kind: str, inputs: tuple, attributes: Any, outputs: list, *others: Any) -> None:
+    """Marks the result of an operation on shares that is a share: TensorFlow's callback.
+
+    Args:
+        kind: Name of the operation.
+        inputs: The tensors that it was given.
+        attributes: Not used.
+        outputs: The tensors that it has returned.
+        *others: Not used: its name, and its graph.
+    """
+    for output in outputs:
+        if any(map(is_share, inputs)) and _is_made_of_shares(kind, inputs, output):
+            setattr(output, _SUM, True)
+
+
+def _is_made_of_shares(kind, inputs, output):
+    if kind == "Pack":  # From which keras.ops.sum makes the sum of a list.
+        return all(map(is_share, inputs))
+    if output.shape.rank != 0:
+        return False
     if kind in _SUMS:
         return bool(inputs) and all(
             is_share(one) or tf.get_static_value(one) == 0 for one in inputs
         )
-    if kind == "Sum" and inputs[0].op.type == "Pack":  # keras.ops.sum of a list
-        return all(map(is_share, inputs[0].op.inputs))
-    if kind in ("RealDiv", "DivNoNan"):
+    if kind in ("Sum", "RealDiv", "DivNoNan"):
         return is_share(inputs[0])
     return kind == "Mul" and is_share(inputs[0]) != is_share(inputs[1])
 

@@ -4,6 +4,7 @@ Each replica takes its shard of the global batch; what they return is gathered. 
 is in `strategies.py`, what a shard means to random numbers in `replicas.py`.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -87,7 +88,7 @@ class ReplicatedStep:
 
     def __init__(self, strategy, model):
         self._strategy = strategy
-        self._adds_up_in_step = model.run_eagerly
+        self._adds_up_in_step = self._is_eager = model.run_eagerly
         self._metrics = replicated_metrics.find_metrics(model)
         self._sources = {}
         self._shares = set()
@@ -100,7 +101,8 @@ class ReplicatedStep:
             with replicated_metrics.results_added_up(self._adds_up_in_step):
                 return step(batch)
 
-        logs = _run_on_replicas(self._strategy, reading_step, args, finish=self._note)
+        with _note_shares() if self._is_eager else contextlib.nullcontext():
+            logs = _run_on_replicas(self._strategy, reading_step, args, finish=self._note)
         reduced = [self._reduce(*one) for one in enumerate(tf.nest.flatten(logs))]
         return tf.nest.pack_sequence_as(logs, reduced)
 
@@ -159,6 +161,19 @@ class ReplicatedStep:
         for metric in self._metrics:
             kinds[replicated_metrics.sees_global_batch(metric)].extend(metric.variables)
         return kinds
+
+
+@contextlib.contextmanager
+def _note_shares():
+    """While open, what replicas compute of shares of a loss at once is known to be a share.
+
+    Their threads take over the callbacks of the one that starts them.
+    """
+    keras_private.add_op_callback(replicas.note_share)
+    try:
+        yield
+    finally:
+        keras_private.remove_op_callback(replicas.note_share)
 
 
 def _convert_log(log):

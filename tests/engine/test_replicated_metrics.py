@@ -288,14 +288,15 @@ class OwnLoss(km.Model):
 
 
 @pytest.mark.slow
-def test_a_step_may_log_a_sum_of_losses(two_replicas):
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_step_may_log_a_sum_of_losses(two_replicas, mode):
     def train(strategy, mode):
         with strategy.scope():
             model = OwnLoss()
             model.compile("sgd", "mse", mode=mode)
         return model.fit(X[:8], Y[:8], batch_size=8, epochs=2, verbose=0).history
 
-    assert_equal_on(two_replicas, train)
+    assert_equal_on(two_replicas, train, mode)
 
 
 class OwnLogs(km.SumRegressor):
