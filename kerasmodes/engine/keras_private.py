@@ -1,4 +1,4 @@
-"""The one place for names of Keras beyond its documented interface, and for five of TensorFlow.
+"""The one place for names of Keras beyond its documented interface, and for six of TensorFlow.
 
 Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21, and with Keras 3.14.1 on TensorFlow 2.21.
 What differs between versions belongs here too, with the version that it is for.
@@ -46,6 +46,9 @@ try:
     # What TensorFlow calls after each operation that a thread runs: `tf.debugging` is built on it.
     from tensorflow.python.framework.op_callbacks import add_op_callback, remove_op_callback
 
+    # What `tf.GradientTape` calls for the gradients of roots and reciprocals.
+    from tensorflow.python.ops import gen_math_ops
+
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
     from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
 
@@ -91,6 +94,7 @@ HOOKS = {
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
     random_module: "uniform normal randint dropout shuffle _cast_seed _get_concrete_noise_shape",
+    gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
     keras.callbacks.TensorBoard: "_close_writers _pop_writer _push_writer _train_writer",
@@ -201,9 +205,7 @@ def reduce_losses_by(reduce: Callable):
         reduce: Function of Keras's own and its arguments. Where it is not to change anything, it
             calls Keras's own with them.
     """
-    if not isinstance(loss_module.reduce_weighted_values, functools.partial):
-        keras_reduce = loss_module.reduce_weighted_values
-        loss_module.reduce_weighted_values = functools.partial(reduce, keras_reduce)
+    _replace(loss_module, "reduce_weighted_values", reduce)
 
 
 def is_traced_for_xla() -> bool:
@@ -219,9 +221,25 @@ def replace_random_functions(functions: dict[str, Callable]) -> None:
             anything, they call Keras's own with them.
     """
     for name, function in functions.items():
-        own = getattr(random_module, name)
-        if not isinstance(own, functools.partial):
-            setattr(random_module, name, functools.partial(function, own))
+        _replace(random_module, name, function)
+
+
+def replace_steep_gradients(function: Callable) -> None:
+    """Puts another in the place of the gradients of roots and reciprocals, in the whole program.
+
+    Args:
+        function: Function of TensorFlow's own, what `tf.sqrt`, `tf.math.rsqrt` or
+            `tf.math.reciprocal` has returned, the gradient for it, and a name.
+    """
+    for name in HOOKS[gen_math_ops].split():
+        _replace(gen_math_ops, name, function)
+
+
+def _replace(module, name, function):
+    """Puts a function in the place of a module's own, which it is given first; once."""
+    own = getattr(module, name)
+    if not isinstance(own, functools.partial):
+        setattr(module, name, functools.partial(function, own))
 
 
 def is_replaced_draw(frame: Any) -> bool:
@@ -249,10 +267,7 @@ def encode_categories_for_xla() -> None:
     a loop does not compile, a single step does so for every batch. Where the fast way raises a
     `ValueError`, Keras takes its general one, which has the same numbers.
     """
-    if not isinstance(tf_utils.tf_encode_categorical_inputs, functools.partial):
-        tf_utils.tf_encode_categorical_inputs = functools.partial(
-            _encode_unless_for_xla, tf_utils.tf_encode_categorical_inputs
-        )
+    _replace(tf_utils, "tf_encode_categorical_inputs", _encode_unless_for_xla)
 
 
 def _encode_unless_for_xla(encode, *args, **kwargs):

@@ -304,12 +304,16 @@ def _begin_selection(model, reader, num_epochs, verbose):
     """Lets mode "auto" try modes in this fit, if there are any to try."""
     if not _has_modes_to_try(model):
         return
+    selector = model.mode_selector
     if executors.is_of_user(model.train_function):
-        model.mode_selector.settle_for_graph("`make_train_function` is overridden", verbose)
-    elif reader.is_dense:
-        reader.select_mode_with(model.mode_selector, num_epochs, verbose)
+        selector.settle_for_graph("`make_train_function` is overridden", verbose)
+    elif not reader.is_dense:
+        selector.settle_for_graph("the batches are not dense", verbose)
     else:
-        model.mode_selector.settle_for_graph("the batches are not dense", verbose)
+        refusing = keras_private.find_refusing_layers(model)
+        if refusing:
+            selector.rule_out_xla(f"XLA cannot compile its layers {refusing}")
+        reader.select_mode_with(selector, num_epochs, verbose)
 
 
 def _has_modes_to_try(model):

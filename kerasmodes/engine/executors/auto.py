@@ -192,10 +192,14 @@ class ModeSelector:
             self.microseconds[mode] = 1e6 * total_seconds / total_steps
         self.mode = min(self.microseconds, key=self.microseconds.get)
 
+    def rule_out_xla(self, reason: str) -> None:
+        """Lets no fit try a mode of XLA's."""
+        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
+
     def settle_for_graph(self, reason: str, verbose: Any) -> None:
         """Decides without trying, for data on which no other mode runs."""
         self._verbose = verbose
-        self.impossible = dict.fromkeys(CANDIDATES[1:], reason)
+        self.rule_out_xla(reason)
         self._decide()
 
     def end(self) -> None:

@@ -14,7 +14,13 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, keras_random, output_watch, super_batches
+from kerasmodes.engine import (
+    keras_private,
+    keras_random,
+    output_watch,
+    super_batches,
+    zero_gradients,
+)
 from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
 
 
@@ -27,6 +33,7 @@ class GraphExecutor(executor.Executor):
         if self._jit_compile:
             keras_private.encode_categories_for_xla()
             keras_random.replace_draws()
+            zero_gradients.keep_zeros()
         self._loops = {}  # By what is watched in the steps.
 
     @property

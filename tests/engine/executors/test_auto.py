@@ -113,6 +113,17 @@ def test_data_that_only_a_graph_takes_run_in_one(always_worth):
     assert model.fit(data, shuffle=False, verbose=0).params["mode"] == "graph"
 
 
+def test_layers_that_refuse_xla_run_as_a_graph_alone(always_worth, capsys):
+    layers = [keras.layers.RandomCrop(2, 2, seed=1), keras.layers.Flatten()]
+    model = km.Sequential([keras.Input((3, 3, 1)), *layers, keras.layers.Dense(1)])
+    model.compile("sgd", "mse", mode="auto")
+    history = fit(model, np.ones((40, 3, 3, 1), "float32"), Y[:40], epochs=4, verbose=2)
+    assert list(history.params["microseconds_per_step"]) == ["graph"]
+    assert model.mode == "graph"
+    words = "fused: ruled out, XLA cannot compile its layers ['random_crop"
+    assert words in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_an_own_number_of_steps_is_kept(always_worth):
     model = km.SumRegressor(units=())
