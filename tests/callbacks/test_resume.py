@@ -378,6 +378,11 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
             self.executions += 1
             self.first = self.first if self.first is not None else np.float32(logs["loss"])
 
+            self.drawn = random.random() + np.random.random()
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["drawn"] = self.drawn
+
         def get_state(self):
             return {"executions": self.executions, "first": self.first, "seen": np.arange(2)}
 
@@ -387,8 +392,10 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
 
     stop(renew_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, 2))
     counts = Count(), Count()
-    fit(renew_regressor(), DATA["arrays"](), counts[0], km.callbacks.Resume(tmp_path, 2))
-    fit(renew_regressor(), DATA["arrays"](), counts[1])
+    resume = km.callbacks.Resume(tmp_path, 2)
+    resumed = fit(renew_regressor(), DATA["arrays"](), counts[0], resume)
+    expected = fit(renew_regressor(), DATA["arrays"](), counts[1])
+    assert resumed.history["drawn"] == expected.history["drawn"]
     assert vars(counts[0])["executions"] == EPOCHS * STEPS
     assert counts[0].first == counts[1].first
 
