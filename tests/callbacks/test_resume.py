@@ -370,7 +370,8 @@ def test_what_callbacks_count_continues(tmp_path, name, is_first):
 
 
 @pytest.mark.slow
-def test_a_callback_of_ones_own_takes_part(tmp_path):
+@pytest.mark.parametrize("every", ["epoch", 2])
+def test_a_callback_of_ones_own_takes_part(tmp_path, every):
     class Count(keras.callbacks.Callback):
         executions, first = 0, None
 
@@ -390,9 +391,9 @@ def test_a_callback_of_ones_own_takes_part(tmp_path):
             self.executions, self.first = state["executions"], state["first"]
             assert state["seen"].tolist() == [0, 1]
 
-    stop(renew_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, 2))
+    stop(renew_regressor(), DATA["arrays"](), 9, Count(), km.callbacks.Resume(tmp_path, every))
     counts = Count(), Count()
-    resume = km.callbacks.Resume(tmp_path, 2)
+    resume = km.callbacks.Resume(tmp_path, every)
     resumed = fit(renew_regressor(), DATA["arrays"](), counts[0], resume)
     expected = fit(renew_regressor(), DATA["arrays"](), counts[1])
     assert resumed.history["drawn"] == expected.history["drawn"]
