@@ -49,6 +49,7 @@ class FitProgress:
         self.had_stopped = self.has_failed = False
         self.validation_reader, self._validation_passes = None, 0
         self._captured = None
+        self._epoch_began_with = None  # Where random numbers stood, before callbacks drew some.
 
     @contextlib.contextmanager
     def tell_watchers(self):
@@ -70,6 +71,7 @@ class FitProgress:
     def begin_epoch(self, epoch: int) -> None:
         """Tells the callbacks of a new epoch, and metrics to begin again, unless it is resumed."""
         self.model.reset_metrics()
+        self._epoch_began_with = random_states.read()
         self.callbacks.on_epoch_begin(epoch)
         self.epoch = epoch
         if self._captured is not None:
@@ -124,9 +126,9 @@ class FitProgress:
             "metrics": metrics,
             "others": [variable.numpy() for variable in _list_others(self.model)],
             "keras_seed": keras_private.read_global_seed(),
-            "random": random_states.read(),
+            "random": self._epoch_began_with if self.step else random_states.read(),
             "callbacks": callback_states.get_states(self.callbacks.callbacks),
-            "data": self.reader.capture(folder),
+            "data": self.reader.capture(folder, is_within_epoch=self.step > 0),
             "validation_passes": self.validation_reader.num_opened if self.validation_reader else 0,
         }
 
@@ -147,6 +149,7 @@ class FitProgress:
         self._captured = state, folder
         self.epoch, self.step, self.logs = state["epoch"], state["step"], state["logs"]
         self.had_stopped = state["has_stopped"]
+        random_states.restore(state["random"])  # Callbacks draw for the epoch what they drew.
         self.reader.restore(state["data"], folder)
         self._validation_passes = state["validation_passes"]
         if not self.step:
@@ -161,7 +164,6 @@ class FitProgress:
         keras_private.set_global_seed(state["keras_seed"])
         if self.step:
             _assign_metrics(self.model, state["metrics"])
-        random_states.restore(state["random"])
         callback_states.set_states(self.callbacks.callbacks, state["callbacks"])
         self.model.stop_training = state["has_stopped"]
 

@@ -206,13 +206,18 @@ class Reader:
         # Its threads would read another batch.
         return iter([keras_private.read_first_batch(self.adapter)])
 
-    def capture(self, folder: pathlib.Path) -> dict[str, Any]:
-        """Returns where the data stand, for `restore`; writes what that takes into a folder."""
+    def capture(self, folder: pathlib.Path, is_within_epoch: bool) -> dict[str, Any]:
+        """Returns where the data stand, for `restore`.
+
+        Args:
+            folder: Where what that takes is written.
+            is_within_epoch: Whether steps of the present epoch have run.
+        """
         return {
             "num_batches": self._num_batches,
             "steps_seen": self._steps_seen,
             "calls": self._calls.capture(),
-            "random": random_states.read(),
+            "random": random_states.read() if is_within_epoch else None,
             "source": self._source.capture(self._pass, folder),
         }
 
@@ -242,13 +247,17 @@ class Reader:
         return reason
 
     def _begin_epoch(self):
-        captured = self._captured
+        captured, before = self._captured, random_states.read()
+        random = None
         if captured is not None:
+            random = captured[0]["random"]
             self._calls.repeat(captured[0]["calls"])
+            if random is None:  # The epoch begins. Callbacks have drawn for it.
+                random_states.restore(before)
         self._calls.begin_epoch()
         # What was read again has drawn again what it draws itself, with what it has read ahead.
-        if captured is not None and self._restore_position() is None:
-            random_states.restore(captured[0]["random"])
+        if captured is not None and self._restore_position() is None and random is not None:
+            random_states.restore(random)
 
     def remember_calls(self) -> None:
         """Lets a `PyDataset` that takes another order in `on_epoch_end` be resumed."""
