@@ -65,9 +65,9 @@ class NaNGuard(fit_watchers.FitWatcher):
     way. The batches are read once more for that, and the model stays as it is.
 
     The logs of all steps are looked at after each execution; one that was not finite in any of
-    them stays so to its end. So are outputs that no loss takes, of models whose steps are Keras's,
-    on one device; they count as a log with the name `outputs`. What callbacks add to the logs of an
-    epoch is looked at, too. Weights are looked at, and the state is copied, as often as half a
+    them stays so to its end. So are outputs that no loss takes, of models whose steps are Keras's;
+    they count as a log with the name `outputs`. What callbacks add to the logs of an epoch is
+    looked at, too. Weights are looked at, and the state is copied, as often as half a
     percent of the time allows each, and at the end of the fit: with short steps, a broken weight
     may be found some steps later, but the step that is named, and the state that is restored, are
     the same. The batches since the last copy stay in memory, 256 MB at the most beside those of one

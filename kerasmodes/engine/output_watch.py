@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasmodes import replicas
 from kerasmodes.engine import finite_data, keras_private, target_checks
 
 OUTPUTS = "outputs"  # Their name among the logs that are not finite.
@@ -73,7 +74,7 @@ def watch_run(run: Callable, model: keras.Model, watched: Watched | None) -> Cal
 
     Args:
         run: The other one. If nothing is watched, it is what is returned.
-        model: The model. Its outputs are looked at on one device only: replicas are threads.
+        model: The model.
         watched: What is looked at, or `None`.
     """
 
@@ -122,10 +123,22 @@ def _make_term(output):
 
     An eager tensor stays as it is: the search for the cause compares it with what a step computed.
     """
-    if not tf.is_symbolic_tensor(output):
-        return output
+    return _mark_broken(output) if tf.is_symbolic_tensor(output) else output
+
+
+def _mark_broken(output):
     is_finite = tf.reduce_all(tf.math.is_finite(output))
     return tf.where(is_finite, 0.0, np.float32(np.nan))
+
+
+def _merge_replicas(outputs):
+    """Returns what all replicas' outputs are, on the first of them; nothing on the others."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return outputs
+    # By a message, since all workers have to know: NaN is what any sum with NaN is.
+    merged = [replica.all_reduce("sum", _mark_broken(one)) for one in outputs]
+    return merged if replicas.replica_id(replica) == 0 else []
 
 
 def _is_finite(number):
@@ -146,8 +159,7 @@ def find_watched(
             all logs.
         ignored: Names of logs that may be broken.
     """
-    is_alone = model.distribute_strategy.num_replicas_in_sync == 1
-    has_outputs = OUTPUTS not in ignored and is_alone and has_outputs_without_loss(model)
+    has_outputs = OUTPUTS not in ignored and has_outputs_without_loss(model)
     if has_outputs or (has_many_steps and has_own_logs(model)):
         return Watched(has_outputs, ignored)
     return None
@@ -188,7 +200,8 @@ def _collect_outputs(model, outputs):
     def collecting_call(*args, **kwargs):
         returned = call(*args, **kwargs)
         tensors = tf.nest.flatten(returned, expand_composites=True)
-        outputs.extend(one for one in tensors if tf.is_tensor(one) and one.dtype.is_floating)
+        floats = [one for one in tensors if tf.is_tensor(one) and one.dtype.is_floating]
+        outputs.extend(_merge_replicas(floats))
         return returned
 
     attributes["call"] = collecting_call

@@ -98,6 +98,7 @@ class ValueOrigins:
     def __init__(self, model, state):
         self.broken_gradients = []
         self._model = model
+        self._outputs = []  # Tensors that the model has returned.
         self._threads = threading.local()  # A replica runs in a thread of its own.
         self._applying = ()  # In which the replicas' threads wait for updates in this one.
         self._order = 0
@@ -155,7 +156,13 @@ class ValueOrigins:
             found += self._broken_parts.values()
             found += [self._find_maker(values) for *_, values in self.broken_gradients]
         roots, given = _find_roots(found)
+        if not roots:  # A sum of what the replicas' outputs are, too.
+            roots, _ = _find_roots([self._find_maker(one) for one in self._list_broken_outputs()])
         return min(roots or given or self._numbers, key=lambda one: one.order, default=None)
+
+    def _list_broken_outputs(self):
+        is_alone = self._model.distribute_strategy.num_replicas_in_sync == 1
+        return [] if is_alone else [one for one in self._outputs if not _is_finite(one)]
 
     def _note_broken_variables(self):
         for handle, (name, part) in self._parts.items():
@@ -250,6 +257,8 @@ class ValueOrigins:
                 try:
                     returned = method(*args, **kwargs)
                     self._note_constants(returned, tuple(scopes))
+                    if getattr(method, "__self__", None) is self._model:
+                        self._outputs += filter(tf.is_tensor, tf.nest.flatten(returned))
                     return returned
                 finally:
                     scopes.pop()

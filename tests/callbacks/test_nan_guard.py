@@ -717,6 +717,15 @@ def test_an_output_that_no_loss_takes_is_watched(mode):
     assert "NaN or infinity in the outputs." in message
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
+def test_an_output_of_one_replica_that_no_loss_takes_is_watched(mode, two_replicas):
+    with two_replicas.scope():
+        report, _, _ = fit(make_forked(mode), with_number(0), {"a": Y})
+    assert (report.step, report.stage) == (STEP, "forward")
+    assert (report.layer, report.logs) == ("log", ("outputs",))
+
+
 def test_outputs_may_be_ignored():
     guard = km.callbacks.NaNGuard(ignore=["outputs"], check_data=False)
     report, messages, _ = fit(make_forked("eager"), with_number(0), {"a": Y}, guard=guard)
