@@ -367,7 +367,7 @@ def has_all_weights(model: keras.Model) -> bool:
     and neither does `build_from_config`. Without a `build` of its own, the layers in it tell.
     """
     parts = model._flatten_layers(include_self=False)
-    is_told_by_parts = parts and type(model).build is keras.layers.Layer.build
+    is_told_by_parts = bool(parts) and type(model).build is keras.layers.Layer.build
     return (model.built or is_told_by_parts) and all(part.built for part in parts)
 
 

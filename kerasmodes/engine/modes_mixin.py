@@ -145,8 +145,6 @@ class ModesMixin(Trainer):
         with self.distribute_strategy.scope():
             super().compile(*args, **kwargs)
             compiled_loss.replace_compiled_loss(self)
-        # Keras says so once a model is called. One whose step calls its parts could not be saved.
-        self.built = self.built or keras_private.has_all_weights(self)
         self.set_mode(**given)
 
     @functools.wraps(keras.Model.build_from_config)
@@ -316,10 +314,16 @@ class ModesMixin(Trainer):
         save = functools.partial(
             super().save_weights, overwrite=overwrite, max_shard_size=max_shard_size
         )
-        if max_shard_size is None and saving.can_replace(filepath, overwrite):
-            saving.replace_file(save, filepath)
-        else:
-            save(filepath)
+        with saving.trust_parts(self):
+            if max_shard_size is None and saving.can_replace(filepath, overwrite):
+                saving.replace_file(save, filepath)
+            else:
+                save(filepath)
+
+    @functools.wraps(keras.Model.load_weights)
+    def load_weights(self, *args, **kwargs):
+        with saving.trust_parts(self):
+            super().load_weights(*args, **kwargs)
 
     @functools.wraps(keras.Model.compute_loss)
     def compute_loss(self, *args, **kwargs):

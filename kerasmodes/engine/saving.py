@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import atomic_files
+from kerasmodes.engine import keras_private
 
 
 def can_replace(filepath: Any, overwrite: bool) -> bool:
@@ -38,6 +39,19 @@ def treat_as_built(model: keras.Model) -> Iterator[None]:
     A GAN whose step calls its networks is such a model.
     """
     before, model.built = model.built, True
+    try:
+        yield
+    finally:
+        model.built = before
+
+
+@contextlib.contextmanager
+def trust_parts(model: keras.Model) -> Iterator[None]:
+    """While open, a model whose layers are all built counts as built.
+
+    Keras says so only once a model is called; one whose step calls its parts never is.
+    """
+    before, model.built = model.built, model.built or keras_private.has_all_weights(model)
     try:
         yield
     finally:
