@@ -142,11 +142,14 @@ def _find_kind_of_offset(operation, inputs, place):
 
     The gradient of `tf.concat` asks for it.
     """
-    axis = tf.get_static_value(operation.inputs[0])
+    axis = operation.inputs[0]
+    axis = axis.op.inputs[0] if axis.op.type == "FloorMod" else axis  # Of a negative one.
+    axis = tf.get_static_value(axis)
     for kind, shape in list(zip(inputs, operation.inputs, strict=True))[1 : 1 + place]:
         is_of_tensor = shape.op.type in SIZES
         sizes = shape.op.inputs[shape.value_index].shape if is_of_tensor else None
-        if kind.name == "size" and (not is_of_tensor or sizes[axis] is None):
+        is_known = is_of_tensor and axis is not None and sizes.rank and sizes[int(axis)] is not None
+        if kind.name == "size" and not is_known:
             return kind
     return KNOWN
 
