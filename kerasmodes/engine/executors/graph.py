@@ -125,7 +125,7 @@ class GraphExecutor(executor.Executor):
         def run_step_for_xla(batch, watched):
             with traced_steps.open_xla_context():
                 outputs = self.run_watched_step(batch, watched)
-            unknown_sizes.check_sizes(self.mode, tf.compat.v1.get_default_graph())
+            unknown_sizes.check_sizes(self.mode, tf.compat.v1.get_default_graph(), outputs)
             return outputs
 
         run = run_step_for_xla if self._jit_compile else self.run_watched_step

@@ -62,7 +62,7 @@ class Loops:
         self.mode = self.mode or mode
         if mode != "graph":
             xla_errors.check_outputs(mode, traced.outputs)
-            unknown_sizes.check_sizes(mode, traced.for_xla.graph)
+            unknown_sizes.check_sizes(mode, traced.for_xla.graph, traced.for_xla.outputs)
         length = length if mode == "fused" else None
         return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
 

@@ -6,6 +6,7 @@ of these is refused before it is compiled.
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -53,18 +54,20 @@ KNOWN, OTHER = Kind("known"), Kind("other")
 ORDER = ("noted", "filled", "size", "other", "known")
 
 
-def check_sizes(mode: str, graph: tf.Graph) -> None:
+def check_sizes(mode: str, graph: tf.Graph, outputs: Any) -> None:
     """Raises if XLA would compute something in a step with the bound of a size, not the size.
 
     Args:
         mode: The mode of the step, `"xla"` or `"fused"`.
         graph: The step's graph.
+        outputs: Nested tensors of it, what the step returns.
 
     Raises:
         ValueError: If a tensor whose size follows from the data is used so.
     """
     wrong = []
-    _follow(graph, [OTHER] * len(graph.inputs), wrong)
+    outputs = tf.nest.flatten(outputs, expand_composites=True)
+    _follow(graph, [OTHER] * len(graph.inputs), outputs, wrong)
     if wrong:
         raise xla_errors.make_error(mode, _describe(*wrong[0]))
 
@@ -82,25 +85,35 @@ def _describe(operation, source):
     )
 
 
-def _follow(graph, arguments, wrong):
-    """Returns the kinds of a graph's outputs, by those of its inputs.
+def _follow(graph, arguments, outputs, wrong):
+    """Returns the kinds of outputs of a graph, by those of its inputs.
 
     Args:
         wrong: List to which the operations that would be wrong are added, each with the source.
     """
     kinds = {id(tensor): kind for tensor, kind in zip(graph.inputs, arguments, strict=True)}
-    for operation in graph.get_operations():
+    for operation in _list_used(graph, outputs):
         inputs = [kinds.get(id(tensor), OTHER) for tensor in operation.inputs]
         source = _find_wrong_source(operation, inputs)
         if source is not None:
             wrong.append((operation, source))
         if operation.type in CALLS:
-            outputs = _call(operation, inputs, wrong)
+            found = _call(operation, inputs, wrong)
         else:
-            outputs = [_find_kind(operation, inputs, output) for output in operation.outputs]
-        for tensor, kind in zip(operation.outputs, outputs, strict=True):
+            found = [_find_kind(operation, inputs, output) for output in operation.outputs]
+        for tensor, kind in zip(operation.outputs, found, strict=True):
             kinds.setdefault(id(tensor), kind)
-    return [kinds.get(id(tensor), OTHER) for tensor in graph.outputs]
+    return [kinds.get(id(tensor), OTHER) for tensor in outputs]
+
+
+def _list_used(graph, outputs):
+    """Returns the operations of which something depends: XLA leaves out all others."""
+    needed, used = set(map(id, outputs)), []
+    for operation in reversed(graph.get_operations()):
+        if operation.op_def.is_stateful or not needed.isdisjoint(map(id, operation.outputs)):
+            needed.update(map(id, operation.inputs))
+            used.append(operation)
+    return reversed(used)
 
 
 def _call(operation, inputs, wrong):
@@ -111,7 +124,7 @@ def _call(operation, inputs, wrong):
         ends = zip(arguments, graphs[0].inputs, graphs[0].outputs, strict=True)
         arguments = [OTHER if k == KNOWN and end is not start else k for k, start, end in ends]
         results.append(arguments)
-    results += [_follow(graph, arguments, wrong) for graph in graphs]
+    results += [_follow(graph, arguments, graph.outputs, wrong) for graph in graphs]
     return [
         min(some, key=lambda kind: ORDER.index(kind.name)) for some in zip(*results, strict=True)
     ]
@@ -193,6 +206,6 @@ def _find_source_of_slice(operation, inputs):
     num_open = _count_open(operation.outputs[0])
     if whole.name == "noted":
         is_right = begin == KNOWN and num_open == _count_open(operation.inputs[0])
-        return None if is_right or not operation.outputs[0].consumers() else whole.source
+        return None if is_right else whole.source
     kind = _find_kind(operation, inputs, operation.outputs[0])
     return operation if kind.source is operation else None
