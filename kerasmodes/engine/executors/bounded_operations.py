@@ -1,8 +1,8 @@
 """The operations that XLA computes with the bound of a size, and the axes on which it does.
 
-Found by computing each of some 160 operations and layers, and their gradients, with XLA and without
-it (TensorFlow 2.21), for a part of a tensor and for the examples that a mask has chosen. The others
-were right, or XLA itself refused them.
+Found by computing some 300 operations, layers, losses and their gradients with XLA and without it
+(TensorFlow 2.21), of a part of a tensor; a third of them also of examples that a mask has chosen.
+The others were right, or XLA itself refused them.
 """
 
 import tensorflow as tf

@@ -107,7 +107,7 @@ def _follow(graph, arguments, outputs, wrong):
 
 
 def _list_used(graph, outputs):
-    """Returns the operations of which something depends: XLA leaves out all others."""
+    """Returns the operations on which something depends: XLA leaves out all others."""
     needed, used = set(map(id, outputs)), []
     for operation in reversed(graph.get_operations()):
         if operation.op_def.is_stateful or not needed.isdisjoint(map(id, operation.outputs)):
