@@ -1,4 +1,4 @@
-"""The one place for names of Keras beyond its documented interface, and for six of TensorFlow.
+"""The one place for names of Keras beyond its documented interface, and for seven of TensorFlow.
 
 Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21, and with Keras 3.14.1 on TensorFlow 2.21.
 What differs between versions belongs here too, with the version that it is for.
@@ -97,6 +97,7 @@ HOOKS = {
     gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
+    tf.Graph: "_get_function",
     keras.callbacks.TensorBoard: "_close_writers _pop_writer _push_writer _train_writer",
 }
 
@@ -211,6 +212,23 @@ def reduce_losses_by(reduce: Callable):
 def is_traced_for_xla() -> bool:
     """Returns whether a graph is being traced that XLA will compile."""
     return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def find_functions(operation: tf.Operation, attribute: str) -> list[tf.Graph]:
+    """Returns the graphs of the functions that an operation calls.
+
+    Args:
+        operation: An operation of a graph.
+        attribute: Its attribute that names the function, or several.
+    """
+    named = operation.get_attr(attribute)
+    named = named if isinstance(named, list) else [named]
+    return [_find_function(operation.graph, one.name).graph for one in named]
+
+
+def _find_function(graph, name):
+    """Returns a function of a graph, or of one around it."""
+    return graph._get_function(name) or _find_function(graph.outer_graph, name)
 
 
 def replace_random_functions(functions: dict[str, Callable]) -> None:

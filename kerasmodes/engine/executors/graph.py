@@ -21,7 +21,7 @@ from kerasmodes.engine import (
     super_batches,
     zero_gradients,
 )
-from kerasmodes.engine.executors import executor, loops, traced_steps, xla_errors
+from kerasmodes.engine.executors import executor, loops, traced_steps, unknown_sizes, xla_errors
 
 
 class GraphExecutor(executor.Executor):
@@ -124,7 +124,9 @@ class GraphExecutor(executor.Executor):
     def _step_on_batch(self):
         def run_step_for_xla(batch, watched):
             with traced_steps.open_xla_context():
-                return self.run_watched_step(batch, watched)
+                outputs = self.run_watched_step(batch, watched)
+            unknown_sizes.check_sizes(self.mode, tf.compat.v1.get_default_graph(), outputs)
+            return outputs
 
         run = run_step_for_xla if self._jit_compile else self.run_watched_step
         return trace_lazily(run, jit_compile=self._jit_compile)

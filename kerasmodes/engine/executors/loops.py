@@ -11,7 +11,13 @@ from typing import Any
 import tensorflow as tf
 
 from kerasmodes.engine import super_batches
-from kerasmodes.engine.executors import programs, shared_programs, traced_steps, xla_errors
+from kerasmodes.engine.executors import (
+    programs,
+    shared_programs,
+    traced_steps,
+    unknown_sizes,
+    xla_errors,
+)
 
 # What predicting may hold of one execution's outputs.
 OUTPUT_BYTES = 64 * 2**20
@@ -56,6 +62,7 @@ class Loops:
         self.mode = self.mode or mode
         if mode != "graph":
             xla_errors.check_outputs(mode, traced.outputs)
+            unknown_sizes.check_sizes(mode, traced.for_xla.graph, traced.for_xla.outputs)
         length = length if mode == "fused" else None
         return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
 

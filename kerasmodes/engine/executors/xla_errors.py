@@ -59,7 +59,7 @@ def explain_xla_error(mode: str):
         received = _find_cause(error.message) if modes.MODES[mode].jit_compile else None
         if received is None:
             raise
-        raise _make_error(mode, received) from error
+        raise make_error(mode, received) from error
 
 
 def check_outputs(mode: str, outputs: Any) -> None:
@@ -73,10 +73,11 @@ def check_outputs(mode: str, outputs: Any) -> None:
         ValueError: If an output is of dtype string.
     """
     if any(getattr(one, "dtype", None) == tf.string for one in tf.nest.flatten(outputs)):
-        raise _make_error(mode, "an output of dtype=string")
+        raise make_error(mode, "an output of dtype=string")
 
 
-def _make_error(mode, received):
+def make_error(mode: str, received: str) -> ValueError:
+    """Returns the error about what XLA is given and cannot compile, with the way out."""
     return ValueError(
         f"mode={mode!r} must be given a step of operations that XLA can compile. "
         f"Received: {received}. Use mode='graph' for this model."
@@ -89,9 +90,8 @@ def _find_cause(message):
     if SIZES in innermost:
         return None
     if failed:
-        what, frame = _find_operation(innermost), _find_place(innermost)
-        place = f", made in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
-        return what + place
+        frames = [Frame(pathlib.Path(path), *rest) for path, *rest in FRAME.findall(innermost)]
+        return _find_operation(innermost) + _name_place(frames)
     found = FAILED_LATER.search(message)
     return f"a step that XLA's own passes refuse ({found.group(1).strip()})" if found else None
 
@@ -115,13 +115,27 @@ def _find_sentence(innermost):
     return next(line.rstrip(".") for line in reversed(lines) if line and line[:2] != "[[")
 
 
-def _find_place(innermost):
+def find_place(traceback: Any) -> str:
+    """Returns words for the user's line in which an operation was made.
+
+    Args:
+        traceback: Attribute `traceback` of the operation.
+    """
+    frames = [Frame(pathlib.Path(one.filename), str(one.lineno), one.name) for one in traceback]
+    return _name_place(frames)
+
+
+def _name_place(frames):
+    frame = _find_frame(frames)
+    return f", made in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
+
+
+def _find_frame(frames):
     """Returns the last frame of the user's own in the step; where it has none, the last one.
 
     TensorFlow leaves its own frames out of the message, but not where "keras" is in the path of its
     installation, such as in a virtual environment in a folder `kerasmodes`.
     """
-    frames = [Frame(pathlib.Path(path), *rest) for path, *rest in FRAME.findall(innermost)]
     root = _find_root(frames)
     frames = [_complete_path(frame, root) for frame in frames]
     while any(_is_in(ENGINE, frame) for frame in frames):

@@ -1,0 +1,184 @@
+"""Tests of what is said of sizes that follow from the data, where XLA would take their bound."""
+
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+from kerasmodes.engine.executors import unknown_sizes
+
+X = np.random.default_rng(0).random((16, 8, 3)).astype("float32")
+LAST_OF_PART = "StridedSlice of a tensor whose size follows from the data"
+
+
+class Part(keras.layers.Layer):
+    """Gives the last step of a part that begins at random; of known size if that is asked for."""
+
+    def __init__(self, is_known=False):
+        super().__init__()
+        self.is_known, self.seeds = is_known, keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        draw = keras.random.uniform((), 0, 3, seed=self.seeds)
+        start = keras.ops.cast(draw, "int32")
+        if self.is_known:
+            return keras.ops.slice(x, [0, start, 0], [x.shape[0], 4, 3])[:, -1]
+        return x[:, start : start + 4][:, -1]
+
+
+class MeanOfChosen(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        chosen = tf.boolean_mask(tf.square(y_true - y_pred), y_true > 0.5)
+        return tf.reduce_mean(chosen)
+
+
+def fit(mode, layer=None, loss="mse", **options):
+    """Returns the losses of two epochs."""
+    keras.utils.set_random_seed(0)
+    layer = layer or keras.layers.Flatten()
+    inputs = keras.Input((8, 3), batch_size=8)
+    model = km.Model(inputs, keras.layers.Dense(1)(layer(inputs)))
+    model.compile(keras.optimizers.SGD(0.01), loss, mode=mode)
+    options = {"batch_size": 8, "shuffle": False, "verbose": 0, **options}
+    return model.fit(X, X[:, 0, :1], epochs=2, **options).history["loss"], model
+
+
+@pytest.mark.parametrize("mode", ["xla", "fused"])
+def test_the_operation_and_the_lines_are_named(mode):
+    lines = pathlib.Path(__file__).read_text("utf-8").splitlines()
+    line = 1 + lines.index("        return x[:, start : start + 4][:, -1]")
+    place = re.escape(f"made in call ({__file__}, line {line})")
+    words = f"mode='{mode}' .*{LAST_OF_PART}, {place}; .* StridedSlice, {place}.*.*mode='graph'"
+    with pytest.raises(ValueError, match=words):
+        fit(mode, Part())
+
+
+def test_a_single_step_is_checked():
+    keras.utils.set_random_seed(0)
+    model = km.Sequential([keras.Input((8, 3)), Part(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", mode="xla")
+    batches = tf.data.Dataset.from_tensor_slices((X, X[:, 0, :1])).batch(8)
+    with pytest.raises(ValueError, match=LAST_OF_PART):
+        model.fit(batches, verbose=0)
+
+
+def test_auto_trains_as_graph_does():
+    losses, model = fit("auto", Part())
+    assert losses == fit("graph", Part())[0]
+    assert model.mode_selector.mode == "graph"
+
+
+def test_parts_of_known_sizes_train_in_fused():
+    np.testing.assert_allclose(
+        fit("fused", Part(is_known=True))[0], fit("graph", Part(is_known=True))[0], rtol=1e-5
+    )
+
+
+def test_the_mean_of_chosen_examples_trains_in_fused():
+    np.testing.assert_allclose(
+        fit("fused", loss=MeanOfChosen())[0], fit("graph", loss=MeanOfChosen())[0], rtol=1e-5
+    )
+
+
+def check(function, shape=(8, 3)):
+    """Checks the graph of a function of the rows that a mask has chosen."""
+
+    def choose(x, mask):
+        return function(tf.boolean_mask(x, mask))
+
+    specs = tf.TensorSpec(shape), tf.TensorSpec(shape[:1], tf.bool)
+    graph = tf.function(choose, autograph=False).get_concrete_function(*specs).graph
+    unknown_sizes.check_sizes("fused", graph, graph.outputs)
+
+
+def find_gradient(function):
+    def differentiate(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.reduce_sum(function(x) ** 2)
+        return tape.gradient(value, x)
+
+    return differentiate
+
+
+WRONG = {
+    "AvgPool": lambda v: tf.nn.avg_pool2d(v[tf.newaxis, ..., tf.newaxis], 2, 2, "SAME"),
+    "Cumsum": tf.cumsum,
+    "Cumprod": tf.math.cumprod,
+    "MatrixDiagPartV3": lambda v: tf.linalg.diag_part(tf.matmul(v, v, transpose_b=True)),
+    "MirrorPad": lambda v: tf.pad(v, [[1, 1], [0, 0]], "REFLECT"),
+    "ResizeBilinear": lambda v: tf.image.resize(v[..., tf.newaxis], [2, 2]),
+    "Roll": lambda v: tf.roll(v, 1, 0),
+    "Slice": find_gradient(lambda v: tf.concat([v, v], 0)),
+    "StridedSlice": lambda v: v[-1],
+    "Sum": lambda v: tf.reduce_sum(tf.ones_like(v)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_computed_with_a_bound_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name} .*size follows from the data, .* Where, made"):
+        check(WRONG[name])
+
+
+RIGHT = {
+    "mean": find_gradient(tf.reduce_mean),
+    "cumsum of a row": lambda v: tf.cumsum(v, 1),
+    "roll of a row": lambda v: tf.roll(v, 1, -1),
+    "concat of rows": find_gradient(lambda v: tf.concat([v, v], 1)),
+    "concat": lambda v: tf.concat([v, v], 0),
+    "last column": find_gradient(lambda v: v[:, -1]),
+    "last column after more": lambda v: v[..., tf.newaxis, -1],
+    "first row": lambda v: v[0],
+    "ones with more": lambda v: tf.reduce_sum(tf.ones_like(v) * v),
+    "pad": find_gradient(lambda v: tf.pad(v, [[1, 1], [0, 0]])),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_passes(name):
+    check(RIGHT[name])
+
+
+def test_a_part_of_a_computed_size_is_refused():
+    words = "Slice of a size that follows from the data, made in .*keras.ops.slice"
+    with pytest.raises(ValueError, match=words):
+        check(lambda v: tf.slice(X[0], [0, 0], tf.stack([tf.cast(v[0, 0], tf.int32), 3])))
+
+
+def call_function(v):
+    return tf.function(tf.cumsum, autograph=False)(v)
+
+
+def call_in_loop(v):
+    return tf.while_loop(lambda i, s: i < 3, lambda i, s: (i + 1, tf.cumsum(s)), (0, v))[1]
+
+
+def call_in_branch(v):
+    return tf.cond(v[0, 0] > 0, lambda: tf.cumsum(v), lambda: v)
+
+
+@pytest.mark.parametrize("function", [call_function, call_in_loop, call_in_branch])
+def test_functions_that_a_step_calls_are_searched(function):
+    with pytest.raises(ValueError, match="Cumsum of a tensor"):
+        check(function)
+
+
+def test_what_nothing_depends_on_passes():
+    check(lambda v: (tf.cumsum(v), tf.reduce_mean(v))[1])
+
+
+def test_sizes_that_only_the_graph_does_not_know_pass():
+    lstm = keras.layers.LSTM(2, return_sequences=True)
+    lstm.build((2, 8, 3))
+
+    def step(x):
+        y = lstm(x)
+        return tf.cumsum(x[:, : tf.shape(y)[1]], 1), tf.cumsum(y, 1)[:, -1]
+
+    graph = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec((2, 8, 3))).graph
+    unknown_sizes.check_sizes("xla", graph, graph.outputs)
