@@ -67,9 +67,9 @@ class NaNGuard(fit_watchers.FitWatcher):
     The logs of all steps are looked at after each execution; one that was not finite in any of
     them stays so to its end. So are outputs that no loss takes, of models whose steps are Keras's;
     they count as a log with the name `outputs`. What callbacks add to the logs of an epoch is
-    looked at, too. Weights are looked at, and the state is copied, as often as half a
-    percent of the time allows each, and at the end of the fit: with short steps, a broken weight
-    may be found some steps later, but the step that is named, and the state that is restored, are
+    looked at, too. Weights are looked at, and the state is copied, as often as half a percent of
+    the time allows each, and at the end of the fit: with short steps, a broken weight may be found
+    some steps later, but the step that is named, and the state that is restored, are
     the same. The batches since the last copy stay in memory, 256 MB at the most beside those of one
     execution; those of a data set are read up to 64 at a time. With several workers, give it to all
     of them: it stops all, and restores the state from the beginning of the epoch, without a search.

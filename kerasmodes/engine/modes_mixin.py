@@ -314,7 +314,7 @@ class ModesMixin(Trainer):
         save = functools.partial(
             super().save_weights, overwrite=overwrite, max_shard_size=max_shard_size
         )
-        with saving.trust_parts(self):
+        with saving.treat_as_built(self, keras_private.has_all_weights(self)):
             if max_shard_size is None and saving.can_replace(filepath, overwrite):
                 saving.replace_file(save, filepath)
             else:
@@ -322,7 +322,7 @@ class ModesMixin(Trainer):
 
     @functools.wraps(keras.Model.load_weights)
     def load_weights(self, *args, **kwargs):
-        with saving.trust_parts(self):
+        with saving.treat_as_built(self, keras_private.has_all_weights(self)):
             super().load_weights(*args, **kwargs)
 
     @functools.wraps(keras.Model.compute_loss)

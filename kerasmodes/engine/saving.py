@@ -14,7 +14,6 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import atomic_files
-from kerasmodes.engine import keras_private
 
 
 def can_replace(filepath: Any, overwrite: bool) -> bool:
@@ -33,25 +32,16 @@ def replace_file(save: Callable, filepath: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def treat_as_built(model: keras.Model) -> Iterator[None]:
+def treat_as_built(model: keras.Model, has_all_weights: bool = True) -> Iterator[None]:
     """While open, Keras saves and loads a model that has no `call`, and is never built therefore.
 
     A GAN whose step calls its networks is such a model.
+
+    Args:
+        model: The model.
+        has_all_weights: Whether it has; otherwise nothing changes.
     """
-    before, model.built = model.built, True
-    try:
-        yield
-    finally:
-        model.built = before
-
-
-@contextlib.contextmanager
-def trust_parts(model: keras.Model) -> Iterator[None]:
-    """While open, a model whose layers are all built counts as built.
-
-    Keras says so only once a model is called; one whose step calls its parts never is.
-    """
-    before, model.built = model.built, model.built or keras_private.has_all_weights(model)
+    before, model.built = model.built, model.built or has_all_weights
     try:
         yield
     finally:
