@@ -82,11 +82,13 @@ def explain_uneven_batches(spec: Any, error: Exception) -> None:
 def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> None:
     """Raises at the start of a fit if validation data are empty, endless, or do not fit.
 
+    What an `evaluate` of the model's own makes of them is not known.
+
     Args:
         model: A Keras model with modes.
         arguments: Those of `evaluate`, or `None` for no validation.
     """
-    if arguments is None:
+    if arguments is None or has_own_evaluate(model):
         return
     x, y, sample_weight = (arguments[name] for name in ("x", "y", "sample_weight"))
     check_length(x, arguments["steps"], "validation_steps", "validation_data")
@@ -102,6 +104,11 @@ def check_validation(model: keras.Model, arguments: dict[str, Any] | None) -> No
             value_ranges.check_values(value_ranges.find_ranges(model, *spec[:2]), (x, y))
     except ValueError as error:
         raise ValueError(f"In `validation_data`: {error}") from error
+
+
+def has_own_evaluate(model: keras.Model) -> bool:
+    """Returns whether a model's `evaluate` may read other data than those that it is given."""
+    return not target_checks.find_module(model, "evaluate").startswith("kerasmodes.engine.")
 
 
 def check_length(x: Any, steps: int | None, steps_name: str, name: str = "x") -> None:

@@ -50,6 +50,7 @@ class Reader:
 
     Attributes:
         execution_length: What finds how many steps the next execution has.
+        is_checked: Whether `evaluate` has found that the data fit the model.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Reader:
         self._captured = None
         self._is_read_as_keras = self._hands_out_lists = False
         self._ranges = []
+        self.is_checked = False
         self._source = self._make_source()
 
     @property

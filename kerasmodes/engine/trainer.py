@@ -169,7 +169,9 @@ class Trainer:
             data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
             data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
+        if not reader.is_checked:
             data_checks.check_reader(self, reader, "evaluate")
+            reader.is_checked = True
         _build_for(self, reader)
         reader.reset()
         callbacks = _list_callbacks(self, callbacks, verbose, 1, reader)
@@ -283,7 +285,6 @@ def _validate(model, arguments, progress):
         data = {**arguments, "steps_per_epoch": arguments["steps"]}
         del data["steps"]
         reader = arguments["_use_cached_eval_dataset"] = Reader(model, **data)
-        data_checks.check_reader(model, reader, "evaluate")
         progress.set_validation_reader(reader)
     logs = model.evaluate(**arguments, callbacks=progress.callbacks, return_dict=True)
     return {f"val_{name}": value for name, value in logs.items()}

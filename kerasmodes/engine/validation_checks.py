@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasmodes.engine import kept_state
+from kerasmodes.engine import data_checks, kept_state
 from kerasmodes.engine.executors import eager
 from kerasmodes.engine.readers import Reader
 
@@ -54,6 +54,8 @@ def add_validation_check(
     is_alone = model.distribute_strategy.num_replicas_in_sync == 1
     was_tested = model.test_function is not None  # Then 6 ms for nothing new.
     if arguments is None or is_short or was_tested or not is_alone:
+        return
+    if data_checks.has_own_evaluate(model):  # Its step takes what that makes of the data.
         return
     data = [arguments[name] for name in ("x", "y", "sample_weight")]
     if all(isinstance(part, (np.ndarray, type(None))) for part in keras.tree.flatten(data)):

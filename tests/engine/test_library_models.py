@@ -1,0 +1,41 @@
+"""Tests of models as libraries bring them: with a `fit`, `compile` or `evaluate` of their own."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasmodes as km
+
+IMAGES = np.linspace(0.0, 1.0, 4 * 6 * 5, dtype="float32").reshape(4, 6, 5, 1)
+X, Y = np.eye(4, 3, dtype="float32"), np.linspace(0.0, 1.0, 4, dtype="float32")[:, np.newaxis]
+
+
+class Pipeline(keras.Model):
+    """As tasks of keras-hub: `fit` and `evaluate` resize what they are given."""
+
+    def __init__(self, **kwargs):
+        inputs = keras.Input((2, 2, 1))
+        outputs = keras.layers.Dense(1)(keras.layers.Flatten()(inputs))
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+    def fit(self, x, y, validation_data=None, **kwargs):
+        data = self._resize(tf.data.Dataset.from_tensor_slices((x, y)))
+        return super().fit(data, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        kwargs.pop("_use_cached_eval_dataset", None)
+        data = self._resize(tf.data.Dataset.from_tensor_slices((x, y)))
+        return super().evaluate(data, **{**kwargs, "batch_size": None})
+
+    def _resize(self, data):
+        return data.map(lambda x, y: (tf.image.resize(x, (2, 2)), y)).batch(1)
+
+
+@pytest.mark.parametrize("num_copies", [1, 25], ids=["short", "long enough for an early check"])
+def test_validation_data_are_what_the_models_own_evaluate_takes(num_copies):
+    model = km.with_modes(Pipeline())
+    model.compile("sgd", "mse", mode="eager")
+    x, y = np.tile(IMAGES, (num_copies, 1, 1, 1)), np.tile(Y, (num_copies, 1))
+    logs = model.fit(x, y, validation_data=(IMAGES, Y), verbose=0).history
+    assert logs["val_loss"] == [model.evaluate(IMAGES, Y, verbose=0)]
