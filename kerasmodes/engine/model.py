@@ -103,19 +103,35 @@ def with_modes(model: keras.Model) -> keras.Model:
         modes_mixin.check_names(cls, vars(model).keys() - {"steps_per_execution"})
         arguments = keras_private.find_compile_arguments(model)
         del model.steps_per_execution  # From here on a property of the class.
-        # A file or a pickle names a class by its module: it finds the one that everybody knows.
-        names = {
-            "__module__": cls.__module__,
-            "__qualname__": cls.__qualname__,
-            "__reduce__": functools.partialmethod(_reduce_as, cls),
-        }
-        model.__class__ = type(cls.__name__, (cls, Model), names)
+        is_registered = keras.saving.get_registered_name(cls) != cls.__name__
+        model.__class__ = _extend_registered(cls) if is_registered else _extend(cls)
         model.steps_per_execution = steps_per_execution
         model.train_function = model.test_function = model.predict_function = None
         compiled_loss.replace_compiled_loss(model)
         if arguments is not None and compile_config.compiles_as_keras(model):
             model.keep_compile_arguments((), arguments)
     return model
+
+
+def _extend(cls):
+    """Returns the class of a model whose class is extended by the modes."""
+    # A file or a pickle names a class by its module: it finds the one that everybody knows.
+    names = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__reduce__": functools.partialmethod(_reduce_as, cls),
+    }
+    return type(cls.__name__, (cls, Model), names)
+
+
+@functools.cache  # Keras holds for good what is registered.
+def _extend_registered(cls):
+    """Returns the extension of a class that files name by what it is registered as."""
+    package, _, name = keras.saving.get_registered_name(cls).partition(">")
+    register = keras.saving.register_keras_serializable(package, name)
+    extension = register(_extend(cls))
+    register(cls)  # The name stands for the class again, and for both of them in files.
+    return extension
 
 
 def _reduce_as(model, cls):

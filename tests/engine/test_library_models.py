@@ -39,3 +39,14 @@ def test_validation_data_are_what_the_models_own_evaluate_takes(num_copies):
     x, y = np.tile(IMAGES, (num_copies, 1, 1, 1)), np.tile(Y, (num_copies, 1))
     logs = model.fit(x, y, validation_data=(IMAGES, Y), verbose=0).history
     assert logs["val_loss"] == [model.evaluate(IMAGES, Y, verbose=0)]
+
+
+def test_a_file_of_a_model_with_modes_has_the_name_that_its_class_is_registered_by(tmp_path):
+    @keras.saving.register_keras_serializable("library")
+    class Registered(keras.Sequential):
+        pass
+
+    models = [Registered([keras.Input((3,)), keras.layers.Dense(1)]) for _ in range(2)]
+    km.with_modes(models[0]).save(tmp_path / "model.keras")
+    assert type(keras.models.load_model(tmp_path / "model.keras")) is Registered
+    assert type(km.with_modes(models[1])) is type(models[0])  # Keras holds for good what it knows.
