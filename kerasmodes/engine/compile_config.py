@@ -92,7 +92,7 @@ def make_config(
     Arguments of Keras's own `compile` are written as Keras does, since it hands them to models
     without modes, too (`clone_model` makes such); what belongs to the modes stands beside the
     optimizer's settings, where Keras does not look. Those of a `compile` of the user's own are
-    written as they were given.
+    written as they were given; but as Keras does where the class writes and reads them, too.
 
     Args:
         model: A compiled model.
@@ -108,6 +108,8 @@ def make_config(
     (_, *args), kwargs = bound.args, bound.kwargs
     if compiles_as_keras(model):
         return _make_keras_config(model, args, kwargs, settings)
+    if _reads_own_config(model):
+        return _make_config_of_own(model, settings)
     kwargs |= settings
     names = [*bound.signature.parameters][1 : 1 + len(args)]
     names += [f"argument {place}" for place in range(len(names), len(args))]
@@ -185,6 +187,25 @@ def _make_keras_config(model, args, kwargs, settings):
     if values["optimizer"] is None:
         return {"args": [], "kwargs": {**values, **own["settings"]}, **own["weights"]}
     return {**values, "optimizer": {**values["optimizer"], "kerasmodes": own}}
+
+
+def _reads_own_config(model):
+    """Returns whether a class writes and reads arguments of `compile`, as Keras asks of its own."""
+    names = "get_compile_config", "compile_from_config"
+    modules = [getattr(type(model), name).__module__ for name in names]
+    return not any(one.startswith("kerasmodes.engine.") for one in modules)
+
+
+def _make_config_of_own(model, settings):
+    """Returns what a class adds its own arguments to, with a mode that its `compile` takes."""
+    values = keras.Model.get_compile_config(model)
+    settings, _ = _serialize(settings)
+    if isinstance(values.get("optimizer"), dict):
+        own = {"settings": settings, "weights": optimizers.find_weights(model)}
+        values["optimizer"] = {**values["optimizer"], "kerasmodes": own}
+    if model.is_loaded_with_modes:
+        values = {name: values[name] for name in values if name not in modes.SETTINGS} | settings
+    return values
 
 
 def _serialize(values):

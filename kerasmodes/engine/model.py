@@ -119,6 +119,7 @@ def _extend(cls):
     names = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
+        "is_loaded_with_modes": False,
         "__reduce__": functools.partialmethod(_reduce_as, cls),
     }
     return type(cls.__name__, (cls, Model), names)

@@ -93,6 +93,7 @@ class ModesMixin(Trainer):
     # underscores that of this class: an attribute of a user's own class is another one.
     given_mode = __compile_arguments = __selector = None
     output_watch = None
+    is_loaded_with_modes = True  # Files of what `with_modes` has extended name a class without.
     __finds_steps_per_execution = False
     __steps = 1
 

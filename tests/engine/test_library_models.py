@@ -50,3 +50,54 @@ def test_a_file_of_a_model_with_modes_has_the_name_that_its_class_is_registered_
     km.with_modes(models[0]).save(tmp_path / "model.keras")
     assert type(keras.models.load_model(tmp_path / "model.keras")) is Registered
     assert type(km.with_modes(models[1])) is type(models[0])  # Keras holds for good what it knows.
+
+
+@keras.saving.register_keras_serializable("library")
+class OwnConfig(keras.Model):
+    """As approximators of bayesflow, and as Keras advises: files have an argument of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(1)
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+    def compile(self, *args, note=None, **kwargs):
+        self.note = note
+        super().compile(*args, **kwargs)
+
+    def get_compile_config(self):
+        return {**super().get_compile_config(), "note": self.note}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+
+@keras.saving.register_keras_serializable("library")
+class OwnConfigWithModes(OwnConfig, km.Model):
+    pass
+
+
+def save_and_load(model, path):
+    model.build((None, 3))
+    model.compile("adam", "mse", note="own", mode="eager", steps_per_execution=2)
+    model.fit(X, Y, batch_size=2, verbose=0)
+    model.save(path)
+    return keras.models.load_model(path)
+
+
+@pytest.mark.parametrize("has_base", [False, True], ids=["with_modes", "base class"])
+def test_a_class_that_saves_its_compile_itself_is_loaded_by_itself(has_base, tmp_path):
+    model = OwnConfigWithModes() if has_base else km.with_modes(OwnConfig())
+    loaded = save_and_load(model, tmp_path / "model.keras")
+    assert type(loaded) is (OwnConfigWithModes if has_base else OwnConfig)
+    assert (loaded.note, loaded.steps_per_execution) == ("own", 2)
+    assert getattr(loaded, "mode", None) == ("eager" if has_base else None)
+    for one, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
