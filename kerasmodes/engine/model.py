@@ -122,7 +122,17 @@ def _extend(cls):
         "is_loaded_with_modes": False,
         "__reduce__": functools.partialmethod(_reduce_as, cls),
     }
-    return type(cls.__name__, (cls, Model), names)
+    return type(cls.__name__, (_Unnoticed, cls, Model), names)
+
+
+class _Unnoticed:
+    """The first base of what `with_modes` makes: no class of a library is told of it.
+
+    Libraries register the classes that extend theirs, or ask for arguments of them.
+    """
+
+    def __init_subclass__(cls):
+        ModesMixin.__init_subclass__.__func__(cls)
 
 
 @functools.cache  # Keras holds for good what is registered.

@@ -28,16 +28,26 @@ from kerasmodes.engine.trainer import Trainer
 def check_names(owner: type, attributes: Iterable[str]) -> None:
     """Raises a `TypeError` if attributes of a model, or of its class, hide those of the modes.
 
+    A class that was made for the modes may override their methods.
+
     Args:
         owner: The class.
         attributes: Names of attributes.
     """
+    is_foreign = issubclass(owner, keras.Model) and not issubclass(owner, ModesMixin)
     for name in attributes:
-        if isinstance(vars(ModesMixin).get(name), property):
+        if isinstance(vars(ModesMixin).get(name), property) or is_foreign and _is_called(name):
             raise TypeError(
                 f"A model with modes must have no attribute {name!r} of its own: it tells how "
-                f"steps run. Received: {owner.__name__}.{name}. Give yours another name."
+                f"steps run. Received: {owner.__name__}.{name}. Give yours another name, or put "
+                "the model into one of km.Model that calls it."
             )
+
+
+def _is_called(name):
+    """Returns whether the modes have an attribute that Keras has not, and use it themselves."""
+    is_public = not name.startswith("_") and name != "track_loss"  # That one is for steps.
+    return is_public and name in vars(ModesMixin) and not hasattr(keras.Model, name)
 
 
 def _check_bases(cls):

@@ -101,3 +101,35 @@ def test_a_class_that_saves_its_compile_itself_is_loaded_by_itself(has_base, tmp
     assert getattr(loaded, "mode", None) == ("eager" if has_base else None)
     for one, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class OwnSetMode(keras.Sequential):
+    """As models that have a training and a generating mode."""
+
+    def set_mode(self, name):
+        self.name_of_mode = name
+
+
+def test_a_method_of_a_library_that_has_the_name_of_one_of_the_modes_is_refused():
+    words = "no attribute 'set_mode' of its own.*Received: OwnSetMode.set_mode.*km.Model"
+    with pytest.raises(TypeError, match=words):
+        km.with_modes(OwnSetMode())
+    with pytest.raises(TypeError, match=words):
+        type("Mine", (OwnSetMode, km.Sequential), {})
+
+
+def test_with_modes_makes_no_class_that_a_library_registers():
+    made = []
+
+    class Registry(keras.Sequential):
+        def __init_subclass__(cls, kind, **kwargs):
+            super().__init_subclass__(**kwargs)
+            made.append(kind)
+
+    class Own(Registry, kind="own"):
+        pass
+
+    model = km.with_modes(Own([keras.Input((3,)), keras.layers.Dense(1)]))
+    model.compile("sgd", "mse", mode="eager")
+    assert model.fit(X, Y, verbose=0).history
+    assert made == ["own"]
