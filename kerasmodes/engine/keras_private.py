@@ -217,13 +217,16 @@ def is_traced_for_xla() -> bool:
 def find_functions(operation: tf.Operation, attribute: str) -> list[tf.Graph]:
     """Returns the graphs of the functions that an operation calls.
 
+    Left out are functions as those of TensorFlow 1, which keep no graph: its own CTC loss has some.
+
     Args:
         operation: An operation of a graph.
         attribute: Its attribute that names the function, or several.
     """
     named = operation.get_attr(attribute)
     named = named if isinstance(named, list) else [named]
-    return [_find_function(operation.graph, one.name).graph for one in named]
+    found = [_find_function(operation.graph, one.name) for one in named]
+    return [one.graph for one in found if hasattr(one, "graph")]
 
 
 def _find_function(graph, name):

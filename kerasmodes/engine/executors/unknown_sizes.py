@@ -119,6 +119,8 @@ def _list_used(graph, outputs):
 def _call(operation, inputs, wrong):
     first, *names = CALLS[operation.type]
     graphs = [graph for name in names for graph in keras_private.find_functions(operation, name)]
+    if not graphs:
+        return [OTHER for _ in operation.outputs]
     arguments, results = inputs[first:], []
     if operation.type.endswith("While"):
         ends = zip(arguments, graphs[0].inputs, graphs[0].outputs, strict=True)

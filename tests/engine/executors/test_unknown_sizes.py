@@ -84,6 +84,16 @@ def test_the_mean_of_chosen_examples_trains_in_fused():
     )
 
 
+def test_the_ctc_loss_which_has_functions_as_those_of_tensorflow_1_trains_in_fused():
+    class Transcripts(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            outputs = tf.reshape(y_pred * tf.linspace(-1.0, 1.0, 12), (8, 4, 3))
+            return keras.losses.ctc(tf.ones((8, 2), "int32"), outputs)
+
+    found = [fit(mode, loss=Transcripts())[0] for mode in ("graph", "fused")]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
 def check(function, shape=(8, 3)):
     """Checks the graph of a function of the rows that a mask has chosen."""
 
