@@ -60,7 +60,13 @@ MODES = {
             has_loop=True,
             joins_steps=True,
         ),
-        Mode("xla", jit_compile=True, has_loop=True, joins_steps=True),
+        Mode(
+            "xla",
+            jit_compile=True,
+            several_replicas=True,
+            has_loop=True,
+            joins_steps=True,
+        ),
         Mode(
             "fused",
             jit_compile=True,
@@ -192,9 +198,9 @@ def check_replicas(mode: str | None, num_replicas: int) -> None:
         return
     if not MODES[mode].several_replicas:
         rows = [row for row in MODES.values() if not row.is_chosen_by_time]
-        usable = " or ".join(repr(row.name) for row in rows if row.several_replicas)
+        usable = ", ".join(repr(row.name) for row in rows if row.several_replicas)
         raise ValueError(
-            f"`mode` must be {usable} under a strategy with {num_replicas} replicas. "
+            f"`mode` must be one of {usable} under a strategy with {num_replicas} replicas. "
             f"Received: mode={mode!r}"
         )
 

@@ -427,11 +427,13 @@ class Reader:
             super_batches.check_dense(dataset.element_spec, self._model.mode)
         is_shared = self._strategy.num_replicas_in_sync > 1
         in_loop = is_shared and self._model.steps_of_iterators > 1
-        if in_loop or replicas.num_workers(self._strategy) > 1:
+        in_programs = is_shared and modes.MODES[self._model.mode].jit_compile
+        if in_loop or in_programs or replicas.num_workers(self._strategy) > 1:
             received = dataset.element_spec if is_dataset else "a distributed data set"
             raise ValueError(
                 "Data must be a tf.data.Dataset of dense global batches, or arrays, to be shared "
-                f"out to several workers, or with steps_per_execution above 1. Received: {received}"
+                "out to several workers, with steps_per_execution above 1, or in mode='xla'. "
+                f"Received: {received}"
             )
 
 

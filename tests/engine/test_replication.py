@@ -23,6 +23,7 @@ WAYS = [
     ("graph", 4),
     pytest.param("graph", 1, marks=pytest.mark.sweep),
     pytest.param("eager", 4, marks=pytest.mark.sweep),
+    pytest.param("xla", 4, marks=pytest.mark.sweep),
 ]
 
 
@@ -122,6 +123,7 @@ def test_the_sums_of_two_replicas_are_those_of_one_device(two_replicas, mode, st
         ("small", "graph", 4),  # To trace any other takes twice as long.
         *(pytest.param(kind, "graph", 4, marks=pytest.mark.sweep) for kind in [*GANS][1:]),
         pytest.param("tutorial", "eager", 1, marks=pytest.mark.sweep),
+        *(pytest.param(kind, "xla", 4, marks=pytest.mark.sweep) for kind in ("small", "classes")),
     ],
 )
 def test_the_gan_of_two_replicas_is_that_of_one_device(

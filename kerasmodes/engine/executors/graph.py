@@ -21,7 +21,14 @@ from kerasmodes.engine import (
     super_batches,
     zero_gradients,
 )
-from kerasmodes.engine.executors import executor, loops, traced_steps, unknown_sizes, xla_errors
+from kerasmodes.engine.executors import (
+    executor,
+    loops,
+    replica_programs,
+    traced_steps,
+    unknown_sizes,
+    xla_errors,
+)
 
 
 class GraphExecutor(executor.Executor):
@@ -114,7 +121,10 @@ class GraphExecutor(executor.Executor):
     def _make_loops(self, make_loop, watched=None):
         relaxes_shapes = not self._jit_compile  # XLA compiles for sizes that it knows.
         run = output_watch.watch_run(self.runner.run, self.model, watched)
-        return loops.Loops(self.step, run, self.find_loop_mode, make_loop, relaxes_shapes)
+        compile_step = None if self.runner.is_alone else replica_programs.compile_parts
+        return loops.Loops(
+            self.step, run, self.find_loop_mode, make_loop, relaxes_shapes, compile_step
+        )
 
     @functools.cached_property
     def _single_loops(self):

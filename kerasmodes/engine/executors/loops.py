@@ -34,17 +34,19 @@ class Loops:
             `"fused"` (the whole loop is one XLA program), `"xla"` (each step is), `"graph"` (none).
         make_loop: What makes a loop: `keep_last_outputs`, `keep_outputs` or `keep_one_output`.
         relaxes_shapes: Whether a loop may leave open the sizes in which batches differ.
+        compile_step: Function that compiles a concrete function of one batch for XLA, where a step
+            is more than one program; `None` where it is one.
 
     Attributes:
         operations: The names of TensorFlow's operations in the steps that were traced.
         mode: The mode whose loop runs the steps of the first batches' shapes; `None` at first.
     """
 
-    def __init__(self, step, run, find_loop_mode, make_loop, relaxes_shapes):
+    def __init__(self, step, run, find_loop_mode, make_loop, relaxes_shapes, compile_step=None):
         self.operations = set()
         self.mode = None
         self._step, self._run, self._make_loop = step, run, make_loop
-        self._find_loop_mode = find_loop_mode
+        self._find_loop_mode, self._compile_step = find_loop_mode, compile_step
         self._programs = programs.Programs(self._make_program, relaxes_shapes)
 
     def run(self, batch_range: Any):
@@ -64,7 +66,11 @@ class Loops:
             xla_errors.check_outputs(mode, traced.outputs)
             unknown_sizes.check_sizes(mode, traced.for_xla.graph, traced.for_xla.outputs)
         length = length if mode == "fused" else None
-        return _Program(self._make_loop(_find_step(mode, traced), traced, mode, length), length)
+        if mode == "xla" and self._compile_step:
+            step, mode = self._compile_step(traced.for_xla), "graph"  # In a loop of TensorFlow's.
+        else:
+            step = _find_step(mode, traced)
+        return _Program(self._make_loop(step, traced, mode, length), length)
 
 
 class _Loop(typing.NamedTuple):
