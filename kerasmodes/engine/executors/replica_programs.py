@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kerasmodes.engine.executors import xla_errors
+from kerasmodes.engine.executors import traced_steps, xla_errors
 
 # A program takes as long to start as some operations: what is smaller stays with TensorFlow.
 SMALLEST_PROGRAM = 5
@@ -38,7 +38,7 @@ def compile_parts(function: Any) -> Callable:
 
     def run(*args):
         given = [arg for arg in tf.nest.flatten(args, expand_composites=True) if arg is not None]
-        copy = _Copy(graph.inputs, [*given, *function.captured_inputs])
+        copy = _Copy(graph.inputs, [*given, *function.captured_inputs], is_outside=True)
         for part in parts:
             copy.add_part(part)
         outputs = [copy.find(tensor, tensor.device) for tensor in graph.outputs]
@@ -171,10 +171,7 @@ def _find_levels(operations, messages, left):
 
     The same message has the same level on each replica: the highest, if they differ.
     """
-    by_device = collections.defaultdict(list)
-    for one in messages:
-        by_device[one.device].append(one)
-    same = list(zip(*by_device.values(), strict=True))
+    same = _list_same(messages)
     lowest, before = {}, None
     while lowest != before:
         levels, before = {}, dict(lowest)
@@ -184,6 +181,17 @@ def _find_levels(operations, messages, left):
         for ones in same:
             lowest |= dict.fromkeys(ones, max(levels[one] for one in ones))
     return levels
+
+
+def _list_same(messages):
+    """Returns tuples of the messages of all replicas that wait for each other.
+
+    A branch on no device, such as that of a scaled loss, holds the messages of all replicas.
+    """
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for one in messages:
+        found[one.type][one.device].append(one)
+    return [same for by_device in found.values() for same in zip(*by_device.values(), strict=False)]
 
 
 def _find_level(operation, levels, left, lowest):
@@ -202,9 +210,11 @@ class _Copy:
     Args:
         inputs: Tensors of the step's graph.
         given: What takes their places.
+        is_outside: Whether TensorFlow runs the copies, not a program.
     """
 
-    def __init__(self, inputs, given):
+    def __init__(self, inputs, given, is_outside):
+        self._is_outside = is_outside
         self._tensors = {id(one): other for one, other in zip(inputs, given, strict=True)}
         self._copies = {}
 
@@ -223,7 +233,8 @@ class _Copy:
         given = [one for one in part.inputs if id(one) in self._tensors]
 
         def run():
-            copy = _Copy(given, [self._tensors[id(one)] for one in given])
+            found = [self._tensors[id(one)] for one in given]
+            copy = _Copy(given, found, is_outside=False)
             for one in part.operations:
                 copy._add(one, None)
             return [copy.find(one, None) for one in part.outputs]
@@ -239,6 +250,9 @@ class _Copy:
     def _add(self, operation, device):
         inputs = [self.find(tensor, device) for tensor in operation.inputs]
         attributes = {k: v for k, v in operation.node_def.attr.items() if k != "_class"}
+        if operation.type in traced_steps.CONTROL_FLOW and self._is_outside:
+            # As outside of XLA: a branch may hold operations of several devices.
+            attributes["_lower_using_switch_merge"] = tf.compat.v1.AttrValue(b=True)
         controls = self._find_controls(operation)
         with tf.control_dependencies(None), tf.device(device), tf.control_dependencies(controls):
             copy = tf.compat.v1.get_default_graph().create_op(

@@ -117,7 +117,7 @@ NORMALIZED = [
         pytest.param(RECURRENT, keras.optimizers.SGD, 2, marks=pytest.mark.sweep),
         pytest.param(
             NORMALIZED,
-            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9)),
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01)),
             2,
             marks=pytest.mark.sweep,
         ),
