@@ -56,11 +56,12 @@ def test_two_workers_have_the_numbers_of_one_device(found, mode, num_examples, t
 
 
 @pytest.mark.sweep
-def test_two_workers_train_the_gan_of_one_device(tmp_path):
+@pytest.mark.parametrize(("name", "tolerance"), [("train_gan", 1e-4), ("train_in_xla", 1e-5)])
+def test_two_workers_run_a_program_of_one_device(name, tolerance, tmp_path):
     path = tmp_path / "numbers.pkl"
-    km.launching.launch([sys.executable, PROGRAM, "train_gan", path], 2)
+    km.launching.launch([sys.executable, PROGRAM, name, path], 2)
     found = pickle.loads(path.read_bytes())
-    assert_same_program(found, worker_program.train_gan, tmp_path, 1e-4)
+    assert_same_program(found, getattr(worker_program, name), tmp_path, tolerance)
 
 
 def assert_same_program(found, train, folder, tolerance):

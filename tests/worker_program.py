@@ -83,6 +83,11 @@ def train_sums(strategy, path, mode, num_examples):
     return {**history, **numbers, **_save_and_load(model, path)}
 
 
+def train_in_xla(strategy, path):
+    """Returns the numbers of `train_sums` in a mode whose steps are several programs a worker."""
+    return train_sums(strategy, path, "xla", num_examples=20)
+
+
 def train_gan(strategy, path):
     """Returns the numbers of a GAN with an average, a lazy penalty, classes and augmentation.
 
