@@ -230,7 +230,7 @@ class _Copy:
             for one in part.operations:
                 self._add(one, _find_device(one))
             return
-        given = [one for one in part.inputs if id(one) in self._tensors]
+        given = [one for one in part.inputs if not _is_constant(one.op)]
 
         def run():
             found = [self._tensors[id(one)] for one in given]
