@@ -119,7 +119,7 @@ class Trainer:
         _match_reader(self.train_function, reader)
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
-        if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
+        if reader.has_numbered_passes:  # As in Keras, a data set is left where it stands.
             reader.skip_epochs(first_epoch)
         progress = FitProgress(self, reader, callbacks, first_epoch, validation)
         results = None
