@@ -120,6 +120,12 @@ def test_each_worker_reads_its_own_examples_of_a_source_only(found, folder, tmp_
 
 
 @pytest.mark.slow
+def test_gradients_added_up_in_bfloat16_are_those_of_two_replicas(found, two_replicas):
+    expected = worker_program.train_with_short_gradients(two_replicas)
+    np.testing.assert_array_equal(found["bfloat16"]["weights"], expected["weights"])
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_with_different_data_are_stopped(folder):
     errors = {path.name: path.read_text() for path in folder.glob("error-*.txt")}

@@ -51,6 +51,7 @@ def train_all(strategy, path):
         "sums, eager": train_sums(strategy, path, "eager", num_examples=7),
         "prepared": train_on_prepared(strategy, path),
         "source": train_on_source(strategy, path),
+        "bfloat16": train_with_short_gradients(strategy),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
         "missing": [name for name in HEAVY if not can_be_imported(name)],
     }
@@ -82,6 +83,17 @@ def train_sums(strategy, path, mode, num_examples):
         "weights": weights_of(model),
     }
     return {**history, **numbers, **_save_and_load(model, path)}
+
+
+def train_with_short_gradients(strategy):
+    """Returns the weights after four steps whose gradients were added up in bfloat16."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.compile("sgd", mode="eager", gradient_dtype="bfloat16")
+    model.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+    return {"weights": weights_of(model)}
 
 
 def train_gan(strategy, path):

@@ -25,17 +25,17 @@ def from_source(
     are the same to the bit. But an example is read only when it is used. With several workers, each
     reads its own examples only; of a last batch that cannot be cut into equal shards, all. `fit`
     shuffles the examples unless it is given `shuffle=False`; `keras.utils.set_random_seed` decides
-    in which orders. `km.callbacks.Resume` continues in mid-epoch without reading again.
+    in which orders. `km.callbacks.Resume` resumes in mid-epoch without reading again.
 
-    While steps run, threads read ten batches ahead. They take turns where Python computes; more of
-    them help where files are read, or where NumPy computes. Where the numbers of features or the
-    kinds of numbers differ between examples, that is an error.
+    While steps run, threads read ten batches ahead. They share Python's lock: more of them help
+    where an example waits for a disk or for NumPy.
 
     Args:
         source: What has `len(source)` examples `source[index]`: a data source of TFDS or Grain, a
             map-style data set of PyTorch, a list or a class of your own. The same on each worker.
             An example is an array, a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or a
-            dictionary; lists count as tuples. Floats become `keras.config.floatx()`.
+            dictionary; all have the same shapes and dtypes. Lists count as tuples, and floats
+            become `keras.config.floatx()`.
         batch_size: Positive integer: examples in a batch, under a strategy the global batch.
         map_func: Function of an example and a `np.random.Generator` that returns the example for
             the model, or `None`. When shuffled, the generator follows from seed, epoch and example:

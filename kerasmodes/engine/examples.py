@@ -172,7 +172,7 @@ class ExampleSource(sources.NumberedSource):
         for start in range(first_batch, whole, length):
             stop = min(start + length, whole)
             yield np.arange(start * size, stop * size).reshape(-1, size)
-        if num_examples % size:
+        if num_examples % size and first_batch <= whole:
             yield np.arange(whole * size, num_examples).reshape(1, -1)
 
     def _begin(self, pool, order, seed, block):

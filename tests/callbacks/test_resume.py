@@ -783,6 +783,11 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(stopped):
         (make_regressor, "arrays, steps", r"data\.num_batches=3 instead of 7"),
         (make_noisy_network, "arrays", "class='Functional' instead of 'SumRegressor'"),
         (lambda: make_regressor(loss="mae"), "arrays", "compile.loss='mae' instead of"),
+        (
+            lambda: make_regressor(gradient_dtype="bfloat16"),
+            "arrays",
+            "compile.gradient_dtype='bfloat16' instead of None",
+        ),
         (lambda: make_regressor(metrics=["mae"]), "arrays", r"compile\.metrics"),
         (make_regressor, "other arrays", r"data\.checksums\.0="),
     ],

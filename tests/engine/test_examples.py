@@ -12,6 +12,7 @@ import tensorflow as tf
 from seeds import set_seed
 
 import kerasmodes as km
+from kerasmodes.engine import examples, keras_private, super_batches
 
 NUM_EXAMPLES, BATCH_SIZE = 11, 4
 X, Y = km.data.sums(num_samples=NUM_EXAMPLES, num_features=3, seed=1)
@@ -88,6 +89,19 @@ def test_a_source_has_the_numbers_of_arrays_in_memory(mode, arguments):
     assert set(found) == set(expected)
     for name, value in found.items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("num_taken", range(4))
+def test_a_pass_is_resumed_at_any_batch(num_taken):
+    data = km.data.from_source(Rows(X, Y), BATCH_SIZE)
+    source = examples.ExampleSource(keras_private.get_data_adapter(data), ONE_DEVICE, 2)
+    state = {"seed": None, "pass": 0, "batches": num_taken}
+    reader, reason = source.reopen(state, None)
+    assert reason is None and source.capture(reader, None)["batches"] == num_taken
+    batches = list(super_batches.iterate_batches(reader.take(9)))
+    assert [len(x) for x, _ in batches] == [4, 4, 3][num_taken:]
+    for x, _ in batches[:1]:
+        np.testing.assert_array_equal(x, X[4 * num_taken :][:4])
 
 
 @pytest.mark.slow
