@@ -109,6 +109,8 @@ def make_config(
     """
     settings = {n: value for n, value in arguments.kwargs.items() if n in OWN_ARGUMENTS}
     own = {n: value for n, value in arguments.kwargs.items() if n not in OWN_ARGUMENTS}
+    if "gradient_dtype" in settings or model.gradient_dtype is not None:
+        settings["gradient_dtype"] = model.gradient_dtype  # It may have been assigned.
     bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **own)
     known = {n: value for n, value in (found or {}).items() if n in bound.signature.parameters}
     bound.arguments |= known

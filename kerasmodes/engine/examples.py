@@ -107,6 +107,20 @@ class Examples(keras.utils.PyDataset):
         )
 
 
+def check_batch_size(x: Any, batch_size: int | None) -> None:
+    """Raises a `ValueError` if `fit` is given another batch size than that of the examples.
+
+    Args:
+        x: The inputs, or all data.
+        batch_size: As in `fit`.
+    """
+    if isinstance(x, Examples) and batch_size not in (None, x.batch_size):
+        raise ValueError(
+            "`batch_size` must be given to km.data.from_source. "
+            f"Received: batch_size={batch_size} for data with batch_size={x.batch_size}"
+        )
+
+
 class ExampleSource(sources.NumberedSource):
     """The examples of a source, of which super-batches are read by threads.
 

@@ -219,9 +219,13 @@ def test_the_dtype_of_summed_gradients_survives_saving(tmp_path, make):
     model.build((None, 3))
     model.compile("sgd", mode="eager", gradient_dtype="bfloat16")
     model.save(tmp_path / "model.keras")
-    assert keras.models.load_model(tmp_path / "model.keras").gradient_dtype == "bfloat16"
     model.compile("sgd")
     assert model.gradient_dtype is None
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model.gradient_dtype == "bfloat16"
+    model.gradient_dtype = None
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").gradient_dtype is None
 
 
 @pytest.mark.slow

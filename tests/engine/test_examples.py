@@ -128,6 +128,13 @@ def test_a_batch_size_that_replicas_cannot_share_is_refused(two_replicas):
         make_regressor(two_replicas).evaluate(km.data.from_source(Rows(X, Y), 3), verbose=0)
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_another_batch_size_than_that_of_the_data_is_refused(method):
+    data = km.data.from_source(Rows(X, Y), BATCH_SIZE)
+    with pytest.raises(ValueError, match="must be given to km.data.from_source. Received: batch"):
+        getattr(make_regressor(), method)(data, batch_size=32)
+
+
 def test_a_model_without_modes_reads_it_batch_by_batch():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     data = km.data.from_source(Rows(X, Y), BATCH_SIZE)
