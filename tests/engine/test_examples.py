@@ -102,6 +102,8 @@ def test_a_pass_is_resumed_at_any_batch(num_taken):
     assert [len(x) for x, _ in batches] == [4, 4, 3][num_taken:]
     for x, _ in batches[:1]:
         np.testing.assert_array_equal(x, X[4 * num_taken :][:4])
+    ((first, _),) = super_batches.iterate_batches(source.take_batch())
+    np.testing.assert_array_equal(first, X[:4])
 
 
 @pytest.mark.slow
