@@ -254,6 +254,22 @@ def broadcast_from_chief(strategy: tf.distribute.Strategy, number: int) -> int:
     return (int(high) << 32) + int(low)
 
 
+def gather_numbers(strategy: tf.distribute.Strategy, numbers: tf.Tensor):
+    """Returns numbers of each process, an array `[replicas, ...]`, the same on each worker.
+
+    Args:
+        strategy: Where the replicas run.
+        numbers: 64-bit integers `[n]`.
+    """
+
+    def on_replica():
+        replica = tf.distribute.get_replica_context()
+        place = tf.one_hot(replica_id(replica), strategy.num_replicas_in_sync, dtype=tf.int64)
+        return replica.all_reduce("sum", place[:, tf.newaxis] * numbers)
+
+    return run_once(strategy, on_replica)
+
+
 def gather_values(strategy: tf.distribute.Strategy, variable: Any):
     """Returns the values of a variable on all replicas, an array `[replicas, ...]`, on each worker.
 

@@ -106,11 +106,36 @@ def test_each_worker_prepares_its_own_examples_only(found, folder, tmp_path):
 
 
 @pytest.mark.slow
+def test_each_worker_reads_its_own_examples_of_a_source_only(found, folder, tmp_path):
+    expected = worker_program.train_on_source(ONE_DEVICE, tmp_path / "one.pkl")
+    assert_equal_numbers(found["source"], expected, 1e-6)
+    (alone,) = map(read_pickle, tmp_path.glob("source-*.pkl"))
+    assert [len(read) for read in alone] == [1 + 2 * 11, 1 + 3 * 8]
+    # The first example tells what they are like. Of 11, 8 are shared out, and three are read by
+    # both; of 8, all are shared out, in two validations and a prediction.
+    first, second = map(read_pickle, folder.glob("source-*.pkl"))
+    for own in (first, second):
+        assert [len(read) for read in own] == [1 + 2 * (8 // 2 + 3), 1 + 3 * 8 // 2]
+    assert set(first[0]) | set(second[0]) == set(range(11))
+    assert sorted(first[1][1:] + second[1][1:]) == sorted(3 * [*range(8)])
+
+
+@pytest.mark.slow
+def test_gradients_added_up_in_bfloat16_are_those_of_two_replicas(found, two_replicas):
+    expected = worker_program.train_with_short_gradients(two_replicas)
+    np.testing.assert_array_equal(found["bfloat16"]["weights"], expected["weights"])
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("found")
 def test_workers_with_different_data_are_stopped(folder):
-    errors = [path.read_text() for path in folder.glob("error-*.txt")]
+    errors = {path.name: path.read_text() for path in folder.glob("error-*.txt")}
+    sources = [errors.pop(name) for name in sorted(errors) if "source" in name]
     assert len(errors) == 4
-    assert all("must be given the same batches" in error for error in errors)
+    assert all("must be given the same batches" in error for error in errors.values())
+    assert len(sources) == 2
+    assert all("`source` must have the same examples on each" in error for error in sources)
+    assert all(r"sources of [8, 12] examples" in error for error in sources)
 
 
 @pytest.mark.slow

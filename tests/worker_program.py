@@ -50,6 +50,8 @@ def train_all(strategy, path):
         "sums, graph": train_sums(strategy, path, "graph", num_examples=20),
         "sums, eager": train_sums(strategy, path, "eager", num_examples=7),
         "prepared": train_on_prepared(strategy, path),
+        "source": train_on_source(strategy, path),
+        "bfloat16": train_with_short_gradients(strategy),
         "different data": train_on_different_data(strategy, path),  # Last: it fails.
         "missing": [name for name in HEAVY if not can_be_imported(name)],
     }
@@ -86,6 +88,17 @@ def train_sums(strategy, path, mode, num_examples):
 def train_in_xla(strategy, path):
     """Returns the numbers of `train_sums` in a mode whose steps are several programs a worker."""
     return train_sums(strategy, path, "xla", num_examples=20)
+
+
+def train_with_short_gradients(strategy):
+    """Returns the weights after four steps whose gradients were added up in bfloat16."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=())
+        model.build((None, 3))
+        model.compile("sgd", mode="eager", gradient_dtype="bfloat16")
+    model.fit(X, Y, batch_size=10, epochs=2, verbose=0)
+    return {"weights": weights_of(model)}
 
 
 def train_gan(strategy, path):
@@ -178,6 +191,44 @@ def make_prepared(strategy, prepared, seed):
     return km.data.map_shard(indices, load, strategy)
 
 
+class Rows:
+    """Examples of the sums by their numbers; it notes which were read."""
+
+    def __init__(self, num_examples=NUM_PREPARED):
+        self.num_examples, self.read = num_examples, []
+
+    def __len__(self):
+        return self.num_examples
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return X[index], Y[index]
+
+
+def add_noise(example, generator):
+    x, y = example
+    return x + generator.normal(size=3), y
+
+
+def train_on_source(strategy, path):
+    """Returns the numbers of a fit on examples that are read where they are used, shuffled.
+
+    Writes the indices of those that this worker has read in the fit, and in the validations.
+    """
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = km.SumRegressor(units=())
+        model.compile("sgd", mode="eager")
+    sources = Rows(), Rows(8)
+    data = km.data.from_source(sources[0], 4, add_noise, num_threads=2)
+    validation = km.data.from_source(sources[1], 4)
+    history = model.fit(data, epochs=2, verbose=0, validation_data=validation).history
+    predicted = model.predict(validation, verbose=0)
+    read = [one.read for one in sources]
+    path.with_name(f"source-{km.is_chief()}.pkl").write_bytes(pickle.dumps(read))
+    return {**history, "weights": weights_of(model), "predict": predicted}
+
+
 def train_on_different_data(strategy, path):
     """Writes the errors of programs whose workers read other data, a file for each worker."""
     with strategy.scope():
@@ -186,6 +237,7 @@ def train_on_different_data(strategy, path):
     for name, data in {
         "arrays": {"x": X + os.getpid(), "y": Y, "batch_size": 4},
         "prepared": {"x": make_prepared(strategy, [], seed=2 + km.is_chief())},
+        "source": {"x": km.data.from_source(Rows(8 + 4 * km.is_chief()), 4)},
     }.items():
         try:
             model.fit(**data, verbose=0)

@@ -32,10 +32,11 @@ class Resume(FitWatcher):
     wherever this one stands in the list. Rows of a `CSVLogger` and events of a `TensorBoard` that
     came after it are dropped.
 
-    Arrays continue at their place without being read again. Of a data set, its iterator is saved
-    with what it has read ahead; where that cannot be done (data from a Python generator, more than
-    256 MB), the batches are read again, and a warning says how long that took. A `PyDataset` that
-    counts epochs in `on_epoch_end` is told as often as before.
+    Arrays, and examples of `km.data.from_source`, continue at their place without being read again.
+    Of a data set, its iterator is saved with what it has read ahead; where that cannot be done
+    (data from a Python generator, more than 256 MB), the batches are read again, and a warning says
+    how long that took. A `PyDataset` that counts epochs in `on_epoch_end` is told as often as
+    before.
 
     SIGTERM and SIGINT (Ctrl-C) let the running execution end and write a checkpoint; then they do
     what they would have done. A second one does so at once. With several workers the last

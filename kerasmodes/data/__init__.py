@@ -7,9 +7,11 @@ from kerasmodes.data.fashion_mnist import prepare
 from kerasmodes.data.image_grid import image_grid, label_rows, plot_batch, save_gif, save_image
 from kerasmodes.data.image_pipeline import images
 from kerasmodes.data.shards import map_shard
+from kerasmodes.data.sources import from_source
 from kerasmodes.data.synthetic import sums
 
 __all__ = [
+    "from_source",
     "image_grid",
     "images",
     "label_rows",

@@ -13,7 +13,10 @@ from typing import Any
 import keras
 
 from kerasmodes import modes
-from kerasmodes.engine import keras_private, optimizers
+from kerasmodes.engine import keras_private, optimizers, summed_gradients
+
+# What each model's `compile` takes beside the arguments of its class.
+OWN_ARGUMENTS = (*modes.SETTINGS, "gradient_dtype")
 
 
 def record_compile_arguments(compile: Callable) -> Callable:
@@ -24,7 +27,7 @@ def record_compile_arguments(compile: Callable) -> Callable:
     """
     parameters = inspect.signature(compile).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = () if takes_all else [name for name in modes.SETTINGS if name not in parameters]
+    unknown = () if takes_all else [name for name in OWN_ARGUMENTS if name not in parameters]
     knows_mode = "mode" in parameters  # Perhaps another one than ours: the class sees to it.
 
     @functools.wraps(compile)
@@ -33,12 +36,16 @@ def record_compile_arguments(compile: Callable) -> Callable:
         taken_out = {name: value for name, value in given.items() if name in unknown}
         # An error comes before anything has changed.
         self.resolve_mode(**(taken_out if knows_mode else given))
+        dtype = kwargs.get("gradient_dtype")
+        summed_gradients.check_dtype(dtype)
         is_outermost = type(self).compile is compile_in_mode
         if is_outermost:
             self.given_mode = None
         compile(self, *args, **{n: value for n, value in kwargs.items() if n not in unknown})
         is_lost = "mode" in given and not knows_mode and self.given_mode is None
         _set_what_was_lost(self, given if is_lost else taken_out)
+        if "gradient_dtype" in unknown:
+            self.gradient_dtype = dtype
         if is_outermost:
             self.keep_compile_arguments(args, kwargs)
 
@@ -100,8 +107,10 @@ def make_config(
         found: Arguments of `compile` by name, with what the model made of them: written in place of
             what was given.
     """
-    settings = {n: value for n, value in arguments.kwargs.items() if n in modes.SETTINGS}
-    own = {n: value for n, value in arguments.kwargs.items() if n not in modes.SETTINGS}
+    settings = {n: value for n, value in arguments.kwargs.items() if n in OWN_ARGUMENTS}
+    own = {n: value for n, value in arguments.kwargs.items() if n not in OWN_ARGUMENTS}
+    if "gradient_dtype" in settings or model.gradient_dtype is not None:
+        settings["gradient_dtype"] = model.gradient_dtype  # It may have been assigned.
     bound = inspect.signature(type(model).compile).bind(model, *arguments.args, **own)
     known = {n: value for n, value in (found or {}).items() if n in bound.signature.parameters}
     bound.arguments |= known
@@ -155,7 +164,7 @@ def _read_config(config):
             kwargs["optimizer"] = dict(kwargs["optimizer"])
             own = kwargs["optimizer"].pop("kerasmodes")
             weights = own["weights"]
-            kwargs = {name: kwargs[name] for name in kwargs if name not in modes.SETTINGS}
+            kwargs = {name: kwargs[name] for name in kwargs if name not in OWN_ARGUMENTS}
             kwargs |= own["settings"]
     return args, keras.saving.deserialize_keras_object(kwargs), weights
 

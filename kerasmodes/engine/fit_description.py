@@ -131,7 +131,8 @@ def _describe_compile(model):
     names = [*inspect.signature(type(model).compile).parameters][1:]
     config |= dict(zip(names, config.pop("args", []), strict=False)) | config.pop("kwargs", {})
     left_out = (*modes.SETTINGS, "optimizer", "optimizer_weights", "num_weights")
-    return _to_json({name: value for name, value in config.items() if name not in left_out})
+    config = {name: value for name, value in config.items() if name not in left_out}
+    return _to_json(config | {"gradient_dtype": model.gradient_dtype})
 
 
 def _hash_ends(array):

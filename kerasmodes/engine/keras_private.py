@@ -412,12 +412,17 @@ def _is_ragged_or_sparse(array):
 
 def read_first_batch(adapter: Any):
     """Returns the first batch of a `PyDataset`, from its adapter, as a step takes it."""
-    return adapter._standardize_batch(adapter.py_dataset[0])
+    return standardize_batch(adapter, adapter.py_dataset[0])
+
+
+def standardize_batch(adapter: Any, batch: Any):
+    """Returns a batch of a `PyDataset` as its adapter hands it out: a tuple, with class weights."""
+    return adapter._standardize_batch(batch)
 
 
 def find_shuffle(adapter: Any):
-    """Returns the argument `shuffle` that arrays were given with."""
-    return adapter._shuffle
+    """Returns the argument `shuffle` that arrays, or a `PyDataset`, were given with."""
+    return adapter._shuffle if isinstance(adapter, ArrayDataAdapter) else adapter.shuffle
 
 
 def find_own_strategy(model: keras.Model):

@@ -20,6 +20,7 @@ from kerasmodes.engine import (
     fit_arguments,
     keras_private,
     saving,
+    summed_gradients,
     target_checks,
 )
 from kerasmodes.engine.trainer import Trainer
@@ -102,7 +103,7 @@ class ModesMixin(Trainer):
     # What holds of a model that was not compiled. Python gives a name that begins with two
     # underscores that of this class: an attribute of a user's own class is another one.
     given_mode = __compile_arguments = __selector = None
-    output_watch = None
+    output_watch = __gradient_dtype = None
     is_loaded_with_modes = True  # Files of what `with_modes` has extended name a class without.
     __finds_steps_per_execution = False
     __steps = 1
@@ -123,6 +124,7 @@ class ModesMixin(Trainer):
         run_eagerly: bool | None = None,
         jit_compile: bool | str | None = "auto",
         steps_per_execution: int | None = None,
+        gradient_dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Configures the model for training, as Keras's `compile`, in a mode.
@@ -136,15 +138,19 @@ class ModesMixin(Trainer):
             steps_per_execution: As in Keras: K, the steps of one execution. `None` is 1; when
                 fused, as many as an epoch has, a second of work takes and 64 MB of input hold; in
                 `"graph"` and `"xla"`, 50 ms of steps on arrays, if no callback asks for each.
+            gradient_dtype: `"bfloat16"`: replicas add up their gradients in bfloat16, by messages
+                of half the length, with 8 significant bits. Or `None`: as they are. One replica
+                adds up nothing, and rounds nothing.
             **kwargs: Passed to Keras's `compile`.
 
         Raises:
             ValueError: If the mode is unknown, contradicts another argument, or cannot run on
-                several replicas.
+                several replicas; if `gradient_dtype` is another.
             TypeError: If an argument is unknown.
             RuntimeError: If a hook of Keras that the modes need is gone.
         """
         keras_private.check_hooks()
+        summed_gradients.check_dtype(gradient_dtype)
         given = {
             "mode": mode,
             "run_eagerly": run_eagerly,
@@ -157,6 +163,7 @@ class ModesMixin(Trainer):
             super().compile(*args, **kwargs)
             compiled_loss.replace_compiled_loss(self)
         self.set_mode(**given)
+        self.gradient_dtype = gradient_dtype
 
     @functools.wraps(keras.Model.build_from_config)
     def build_from_config(self, config):
@@ -249,6 +256,17 @@ class ModesMixin(Trainer):
             self.__steps, self.__finds_steps_per_execution = int(value), False
         else:
             super().__setattr__(name, value)
+
+    @property
+    def gradient_dtype(self) -> str | None:
+        """The dtype in which replicas add up their gradients, `None` for that of each."""
+        return self.__gradient_dtype
+
+    @gradient_dtype.setter
+    def gradient_dtype(self, dtype):
+        summed_gradients.check_dtype(dtype)
+        self.__gradient_dtype = dtype
+        self.train_function = None
 
     @property
     def has_asked_steps(self) -> bool:

@@ -19,6 +19,7 @@ from kerasmodes.engine import (
     adapter_calls,
     data_checks,
     datasets,
+    examples,
     execution_length,
     keras_private,
     random_states,
@@ -107,6 +108,11 @@ class Reader:
     def is_in_memory(self):
         """Whether the data are arrays."""
         return isinstance(self._source, sources.ArraySource)
+
+    @property
+    def has_numbered_passes(self):
+        """Whether the order of a pass follows from its number, as that of arrays does."""
+        return isinstance(self._source, sources.NumberedSource)
 
     @property
     def arrays(self):
@@ -203,7 +209,7 @@ class Reader:
 
     def take_batch(self):
         """Returns what an executor runs for one step, without disturbing the passes."""
-        if not hasattr(self.adapter, "py_dataset"):
+        if self.has_numbered_passes or not hasattr(self.adapter, "py_dataset"):
             return self._source.take_batch()
         # Its threads would read another batch.
         return iter([keras_private.read_first_batch(self.adapter)])
@@ -276,7 +282,7 @@ class Reader:
             self._source.count_up_to(number)
 
     def skip_epochs(self, number: int) -> None:
-        """Moves arrays to where they stand after some epochs of a fit from the beginning."""
+        """Moves numbered passes to where they stand after some epochs of a fit."""
         if not self.steps_per_epoch:
             self._source.skip_passes(number)
         elif number:
@@ -391,6 +397,9 @@ class Reader:
         arrays = keras_private.find_arrays(self.adapter)
         if arrays is not None and super_batches.is_dense(sources.find_specs(arrays, None)):
             return sources.ArraySource(self.adapter, arrays, self._strategy)
+        if isinstance(getattr(self.adapter, "py_dataset", None), examples.Examples):
+            asked = self.execution_length.asked
+            return examples.ExampleSource(self.adapter, self._strategy, asked)
         dataset = self.adapter.get_tf_dataset()
         if not isinstance(dataset, tf.data.Dataset):
             self._refuse_unless_single_steps(dataset)

@@ -47,7 +47,7 @@ def find_runner(model: keras.Model, kind: str):
     replicated_metrics.prepare(model)
     if kind == "train":
         optimizers.check_optimizers_built(model)
-        summed_gradients.prepare(optimizers.find_optimizers(model))
+        summed_gradients.prepare(optimizers.find_optimizers(model), model.gradient_dtype)
     return ReplicatedStep(strategy, model)
 
 

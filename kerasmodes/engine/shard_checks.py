@@ -3,6 +3,8 @@
 How they run is in `replication.py`.
 """
 
+import zlib
+
 import keras
 import tensorflow as tf
 
@@ -59,6 +61,26 @@ def check_batch_size(strategy: tf.distribute.Strategy, batch_size: int | None) -
         _raise_size_error(batch_size, strategy.num_replicas_in_sync)
 
 
+def check_same_source(strategy: tf.distribute.Strategy, num_examples: int, form: str) -> None:
+    """Raises a `ValueError` on every worker if their sources have other examples.
+
+    Args:
+        strategy: Where the replicas run.
+        num_examples: Examples in this worker's source.
+        form: What an example of it looks like.
+    """
+    if replicas.num_workers(strategy) == 1:
+        return
+    own = tf.stack([num_examples, zlib.crc32(form.encode())])
+    sources = replicas.gather_numbers(strategy, tf.cast(own, tf.int64))
+    if len(set(map(tuple, sources.tolist()))) > 1:
+        raise ValueError(
+            "`source` must have the same examples on each worker. Received: sources of "
+            f"{sorted(set(sources[:, 0].tolist()))} examples, this worker's of {num_examples}, "
+            f"each of {form}"
+        )
+
+
 def _raise_size_error(size, num_replicas):
     below = size - size % num_replicas
     fitting = " or ".join(str(fit) for fit in (below, below + num_replicas) if fit)
@@ -73,14 +95,8 @@ def _check_same_data(strategy, batch):
     parts = [part for part in tf.nest.flatten(batch) if part is not None]
     marks = _find_marks(parts, strategy)
     numbers = tf.stack([_hash(parts), NOT_MARKED if marks is None else _hash(marks)])
-    num_replicas = strategy.num_replicas_in_sync
-
-    def on_replica():
-        replica = tf.distribute.get_replica_context()
-        place = tf.one_hot(replicas.replica_id(replica), num_replicas, dtype=tf.int64)
-        return replica.all_reduce("sum", place[:, tf.newaxis] * numbers)
-
-    batches, marks = map(set, zip(*replicas.run_once(strategy, on_replica).tolist(), strict=True))
+    gathered = replicas.gather_numbers(strategy, numbers).tolist()
+    batches, marks = map(set, zip(*gathered, strict=True))
     if len(batches) > 1 and (len(marks) > 1 or NOT_MARKED in marks):
         raise ValueError(
             "Each worker must be given the same batches in the same order, of which it takes its "

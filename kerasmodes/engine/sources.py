@@ -18,33 +18,28 @@ from kerasmodes.engine import datasets, keras_private, shard_checks, super_batch
 ASSUMED_BATCH_SIZE = 256
 
 
-class ArraySource:
-    """Arrays, whose super-batches are cut from memory.
+class NumberedSource:
+    """Examples that can be had by their numbers, as can the passes over them.
+
+    The order of a pass follows from a seed and its number, so a place in it is a number, too.
+
+    Args:
+        shuffle: As in `fit`.
+        strategy: The model's strategy.
 
     Attributes:
         length: Most batches of a super-batch.
         batch_size: Examples in a batch.
         element_spec: Nested specs of a batch.
-        arrays: Nested tensors `[examples, ...]`, with `None` for missing parts.
     """
 
     is_stacked = True
 
-    def __init__(self, adapter, arrays, strategy):
-        if adapter.num_batches < 1:
-            raise ValueError("`x` must hold at least one example. Received: 0 examples")
-        self.batch_size = adapter.batch_size
-        shard_checks.check_batch_size(strategy, self.batch_size)
-        self.element_spec = find_specs(arrays, self.batch_size)
-        batch_bytes = super_batches.count_batch_bytes(self.element_spec, self.batch_size)
-        self.length = modes.count_batches_in_memory(adapter.num_batches, batch_bytes)
-        self.arrays = arrays
-        self._shuffle = keras_private.find_shuffle(adapter)
+    def __init__(self, shuffle, strategy):
+        self._shuffle = shuffle
         # Python's generator: it draws the same in every mode, whatever else a step draws.
         self._seed = (
-            replicas.broadcast_from_chief(strategy, random.getrandbits(64))
-            if self._shuffle
-            else None
+            replicas.broadcast_from_chief(strategy, random.getrandbits(64)) if shuffle else None
         )
         self._next_pass = 0
 
@@ -53,12 +48,6 @@ class ArraySource:
 
     def skip_passes(self, number: int) -> None:
         self._next_pass += number
-
-    def take_batch(self):
-        """Returns the first batch, as an executor takes it, without disturbing the passes."""
-        return super_batches.SuperBatchReader(
-            super_batches.stack_arrays(self.arrays, self.batch_size, 1, False, None)
-        ).take(1)
 
     def capture(self, reader: Any, folder: pathlib.Path) -> dict[str, Any]:
         """Returns where a pass stands, for `reopen`; `None` stands for no pass."""
@@ -80,6 +69,31 @@ class ArraySource:
         number = self._next_pass
         self._next_pass += 1
         yield from self._stack(number)
+
+
+class ArraySource(NumberedSource):
+    """Arrays, whose super-batches are cut from memory.
+
+    Attributes:
+        arrays: Nested tensors `[examples, ...]`, with `None` for missing parts.
+    """
+
+    def __init__(self, adapter, arrays, strategy):
+        if adapter.num_batches < 1:
+            raise ValueError("`x` must hold at least one example. Received: 0 examples")
+        self.batch_size = adapter.batch_size
+        shard_checks.check_batch_size(strategy, self.batch_size)
+        self.element_spec = find_specs(arrays, self.batch_size)
+        batch_bytes = super_batches.count_batch_bytes(self.element_spec, self.batch_size)
+        self.length = modes.count_batches_in_memory(adapter.num_batches, batch_bytes)
+        self.arrays = arrays
+        super().__init__(keras_private.find_shuffle(adapter), strategy)
+
+    def take_batch(self):
+        """Returns the first batch, as an executor takes it, without disturbing the passes."""
+        return super_batches.SuperBatchReader(
+            super_batches.stack_arrays(self.arrays, self.batch_size, 1, False, None)
+        ).take(1)
 
     def _stack(self, number, first_batch=0):
         return super_batches.stack_arrays(

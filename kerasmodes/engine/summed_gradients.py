@@ -4,6 +4,7 @@ Keras adds them up last, after each replica has clipped its own, and asks only t
 they are finite. Checked with Keras 3.15.1; the hooks are named in `keras_private.py`.
 """
 
+import functools
 import types
 from typing import Any
 
@@ -12,11 +13,24 @@ import tensorflow as tf
 from kerasmodes.engine import keras_private
 
 
-def prepare(optimizers: dict[str, Any]) -> None:
+def check_dtype(gradient_dtype: str | None) -> None:
+    """Raises a `ValueError` if gradients cannot be added up in a dtype.
+
+    Not float16: numbers above 65,504 would be infinite, also where the loss is not scaled.
+    """
+    if gradient_dtype not in (None, "bfloat16"):
+        raise ValueError(
+            "`gradient_dtype` must be 'bfloat16', or None for the gradients' own. "
+            f"Received: gradient_dtype={gradient_dtype!r}"
+        )
+
+
+def prepare(optimizers: dict[str, Any], gradient_dtype: str | None = None) -> None:
     """Makes optimizers clip the sums of gradients, and skip a step on all replicas or on none.
 
     Args:
         optimizers: Dictionary of Keras optimizers by name.
+        gradient_dtype: That of the messages, or `None` for the gradients' own.
 
     Raises:
         ValueError: If one accumulates gradients, which Keras cannot do on replicas.
@@ -31,9 +45,12 @@ def prepare(optimizers: dict[str, Any]) -> None:
             )
         if inner is not optimizer:
             optimizer.check_finite = types.MethodType(_find_all_finite, optimizer)
+        sum_gradients = functools.partial(_sum_in, gradient_dtype)
         if inner.clipnorm or inner.global_clipnorm or inner.clipvalue:
-            keras_private.set_clipping(inner, _clip_sums)
+            keras_private.set_clipping(inner, functools.partial(_clip_sums, sum_gradients))
             keras_private.set_sum_of_gradients(inner, _keep_gradients)
+        else:
+            keras_private.set_sum_of_gradients(inner, sum_gradients)
 
 
 def skip_sums(optimizers: dict[str, Any]) -> None:
@@ -62,13 +79,30 @@ def _find_all_finite(optimizer, gradients):
     return replica.all_reduce("sum", 1.0 - tf.cast(is_finite, tf.float32)) == 0
 
 
-def _clip_sums(optimizer, gradients):
-    return keras_private.clip(optimizer, _sum_over_replicas(optimizer, gradients))
+def _clip_sums(sum_gradients, optimizer, gradients):
+    pairs = sum_gradients(optimizer, [(gradient, None) for gradient in gradients])
+    return keras_private.clip(optimizer, [total for total, _ in pairs])
 
 
-def _sum_over_replicas(optimizer, gradients):
-    pairs = [(gradient, None) for gradient in gradients]
-    return [total for total, _ in keras_private.sum_over_replicas(optimizer, pairs)]
+def _sum_in(dtype, optimizer, pairs):
+    """Returns pairs of gradient and variable, added up over the replicas in a dtype."""
+    if dtype is None:
+        return keras_private.sum_over_replicas(optimizer, pairs)
+    rounded = [(_round(one, dtype), variable) for one, variable in pairs]
+    sums = keras_private.sum_over_replicas(optimizer, rounded)
+    return [
+        (total if total is None else tf.cast(total, one.dtype), variable)
+        for (total, variable), (one, _) in zip(sums, pairs, strict=True)
+    ]
+
+
+def _round(gradient, dtype):
+    """Returns a gradient in a shorter dtype, if that makes it shorter.
+
+    Slices of an embedding stay: they are gathered, which TensorFlow cannot do in bfloat16.
+    """
+    is_long = isinstance(gradient, tf.Tensor) and gradient.dtype in (tf.float32, tf.float64)
+    return tf.cast(gradient, dtype) if is_long else gradient
 
 
 def _keep_gradients(optimizer, gradients_and_variables):

@@ -101,7 +101,7 @@ def stack_arrays(
             an order, anything.
         first_batch: The batch of the pass to begin with.
     """
-    order = _find_order(count_examples(arrays), batch_size, shuffle, seed)
+    order = find_order(count_examples(arrays), batch_size, shuffle, seed)
     first = first_batch * batch_size
     for start in range(first, count_examples(arrays), num_batches * batch_size):
         end = start + num_batches * batch_size
@@ -208,7 +208,7 @@ def _list_unfit(structure):
     ]
 
 
-def _find_order(num_examples, batch_size, shuffle, seed):
+def find_order(num_examples, batch_size, shuffle, seed):
     """Returns the examples' order, or `None` for the order that they are in."""
     if not shuffle:
         return None

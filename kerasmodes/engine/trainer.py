@@ -9,6 +9,7 @@ from kerasmodes import modes
 from kerasmodes.engine import (
     data_checks,
     directions,
+    examples,
     executors,
     fit_arguments,
     keras_private,
@@ -86,6 +87,7 @@ class Trainer:
         )
         epochs = fit_arguments.limit_epochs(epochs)
         fit_arguments.check_batch_size(batch_size)
+        examples.check_batch_size(x, batch_size)
         fit_arguments.check_batch_size(validation_batch_size, "validation_batch_size")
         fit_arguments.check_validation_freq(validation_freq)
         fit_arguments.check_callbacks(callbacks)
@@ -119,7 +121,7 @@ class Trainer:
         _match_reader(self.train_function, reader)
         callbacks.on_train_begin()
         first_epoch = keras_private.find_restored_epoch(self) or initial_epoch
-        if reader.is_in_memory:  # As in Keras, a data set is left where it stands.
+        if reader.has_numbered_passes:  # As in Keras, a data set is left where it stands.
             reader.skip_epochs(first_epoch)
         progress = FitProgress(self, reader, callbacks, first_epoch, validation)
         results = None
@@ -166,6 +168,7 @@ class Trainer:
             raise ValueError(f"Arguments not recognized: {kwargs}")
         if not reader:
             fit_arguments.check_batch_size(batch_size)
+            examples.check_batch_size(x, batch_size)
             data_checks.check_arrays(x=x, y=y, sample_weight=sample_weight)
             data_checks.check_length(x, steps, "steps")
             reader = Reader(self, x, y, sample_weight, batch_size, steps)
@@ -198,6 +201,7 @@ class Trainer:
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""
         shard_checks.check_scope(self)
         fit_arguments.check_batch_size(batch_size)
+        examples.check_batch_size(x, batch_size)
         data_checks.check_arrays(x=x)
         data_checks.check_length(x, steps, "steps")
         reader = Reader(self, x, batch_size=batch_size, steps_per_epoch=steps)

@@ -66,6 +66,24 @@ class Shuffled(keras.utils.PyDataset):
         self.order = self.generator.permutation(NUM_UNEVEN)
 
 
+class Rows:
+    """Examples by their numbers; it counts those that were read."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __len__(self):
+        return NUM_UNEVEN
+
+    def __getitem__(self, index):
+        self.count += 1
+        return X[index], Y[index]
+
+
+def add_noise(example, generator):
+    return example[0] + generator.normal(size=3), example[1]
+
+
 class ShuffledByNumPy(Shuffled):
     """Draws its orders, and noise, from numbers that the whole program shares."""
 
@@ -100,6 +118,7 @@ DATA = {
     "PyDataset": lambda: {"x": Shuffled()},
     "PyDataset, NumPy": lambda: {"x": ShuffledByNumPy()},
     "generator": lambda: {"x": generate(), "steps_per_epoch": 4},
+    "source": lambda: {"x": km.data.from_source(Rows(), 4, add_noise)},
 }
 READ_AGAIN = (
     "data set",
@@ -258,6 +277,7 @@ FIRST = [
     *[("graph", name) for name in ("data set", "PyDataset, NumPy")],
     *[("fused", name) for name in ("arrays", "arrays, steps", "endless")],
     ("fused", "generator"),
+    ("graph", "source"),
 ]
 
 
@@ -487,6 +507,15 @@ def test_two_replicas_resume_with_their_own_running_means(tmp_path, two_replicas
 
     renew = compile_once(make_model)
     assert_resumes(tmp_path, make_model, DATA["arrays"], counts=(9,), renew=renew, epochs=2)
+
+
+@pytest.mark.slow
+def test_examples_of_a_source_are_not_read_again_to_resume(tmp_path):
+    stop(renew_regressor(), DATA["source"](), 4, km.callbacks.Resume(tmp_path, every=3))
+    source = Rows()
+    data = km.data.from_source(source, 4, add_noise)
+    fit(renew_regressor(), {"x": data}, km.callbacks.Resume(tmp_path, every=3), epochs=1)
+    assert source.count == 1 + NUM_UNEVEN - 3 * 4  # The first one tells what they are like.
 
 
 @pytest.mark.slow
@@ -754,6 +783,11 @@ def test_a_fit_does_not_begin_again_where_all_checkpoints_are_damaged(stopped):
         (make_regressor, "arrays, steps", r"data\.num_batches=3 instead of 7"),
         (make_noisy_network, "arrays", "class='Functional' instead of 'SumRegressor'"),
         (lambda: make_regressor(loss="mae"), "arrays", "compile.loss='mae' instead of"),
+        (
+            lambda: make_regressor(gradient_dtype="bfloat16"),
+            "arrays",
+            "compile.gradient_dtype='bfloat16' instead of None",
+        ),
         (lambda: make_regressor(metrics=["mae"]), "arrays", r"compile\.metrics"),
         (make_regressor, "other arrays", r"data\.checksums\.0="),
     ],

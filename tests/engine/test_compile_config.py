@@ -65,6 +65,17 @@ class OptimizersInPlaces(TwoOptimizers):
 
 
 @keras.saving.register_keras_serializable("tests")
+class NamedArguments(km.Model):
+    """A user's model whose `compile` names what it takes."""
+
+    def build(self, input_shape):
+        self.built = True
+
+    def compile(self, optimizer="sgd", mode=None):
+        super().compile(optimizer, mode=mode)
+
+
+@keras.saving.register_keras_serializable("tests")
 class SavedSequential(km.ModesMixin, keras.Sequential):
     """The mixin before a class of Keras."""
 
@@ -200,6 +211,21 @@ def test_the_number_of_steps_survives_saving(tmp_path):
     fit(model)
     model.save(tmp_path / "model.keras")
     assert keras.models.load_model(tmp_path / "model.keras").steps_per_execution == 7
+
+
+@pytest.mark.parametrize("make", [lambda: km.SumRegressor(units=()), TwoOptimizers, NamedArguments])
+def test_the_dtype_of_summed_gradients_survives_saving(tmp_path, make):
+    model = make()
+    model.build((None, 3))
+    model.compile("sgd", mode="eager", gradient_dtype="bfloat16")
+    model.save(tmp_path / "model.keras")
+    model.compile("sgd")
+    assert model.gradient_dtype is None
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert model.gradient_dtype == "bfloat16"
+    model.gradient_dtype = None
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").gradient_dtype is None
 
 
 @pytest.mark.slow

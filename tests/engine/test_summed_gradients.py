@@ -82,3 +82,66 @@ def test_accumulated_gradients_are_refused_in_words(two_replicas):
 
     with pytest.raises(ValueError, match="must be None on several replicas. Received: gradient_ac"):
         weights_after_a_fit(two_replicas, optimizer)
+
+
+def round_to_bfloat16(value):
+    return tf.cast(tf.cast(value, tf.bfloat16), tf.float32).numpy()
+
+
+def make_product(strategy, optimizer, mode, gradient_dtype):
+    with strategy.scope():
+        model = Product()
+        optimizer.build([model.weight])
+        model.compile(optimizer, mode=mode, gradient_dtype=gradient_dtype)
+    return model
+
+
+THIRDS = np.array([[1.0], [1.0], [100.0], [100.0]], "float32") / 3
+OPTIMIZERS = {
+    "plain": lambda: keras.optimizers.SGD(1.0),
+    "clipped": lambda: keras.optimizers.SGD(1.0, clipvalue=100.0),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0), 8.0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(
+            name, mode, marks=[] if (name, mode) == ("clipped", "graph") else pytest.mark.sweep
+        )
+        for name in OPTIMIZERS
+        for mode in ("graph", "eager")
+    ],
+)
+def test_gradients_are_added_up_in_bfloat16_where_that_is_asked_for(two_replicas, name, mode):
+    shares = THIRDS.reshape(2, 2).sum(axis=1) / 4
+    rounded = round_to_bfloat16(sum(round_to_bfloat16(share) for share in shares))
+    assert abs(rounded - shares.sum()) > 1e-3
+    model = make_product(two_replicas, OPTIMIZERS[name](), mode, "bfloat16")
+    for dtype, total in (("bfloat16", rounded), (None, shares.sum())):
+        model.gradient_dtype = dtype
+        model.weight.assign(1.0)
+        model.fit(THIRDS, batch_size=4, shuffle=False, verbose=0)
+        for value in model.weight.value.values:  # One on each replica.
+            assert value.numpy() == np.float32(1.0) - np.float32(total)
+
+
+@pytest.mark.slow
+def test_one_replica_adds_up_nothing_and_rounds_nothing():
+    model = make_product(ONE_DEVICE, OPTIMIZERS["plain"](), "eager", "bfloat16")
+    model.fit(THIRDS, batch_size=4, shuffle=False, verbose=0)
+    assert model.weight.numpy() == np.float32(1.0) - THIRDS.mean()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", 16])
+def test_another_dtype_of_gradients_is_refused_before_anything_has_changed(dtype):
+    model = km.SumRegressor(units=())
+    model.compile("sgd", gradient_dtype="bfloat16")
+    with pytest.raises(ValueError, match="`gradient_dtype` must be 'bfloat16', or None .*Received"):
+        model.compile("adam", gradient_dtype=dtype)
+    assert model.gradient_dtype == "bfloat16"
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    model.compile("sgd")
+    assert model.gradient_dtype is None

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasmodes.engine import finite_data
+from kerasmodes.engine import examples, finite_data
 from kerasmodes.models.msg_gan import labels as image_labels
 from kerasmodes.models.msg_gan import pixel_range
 
@@ -51,6 +51,11 @@ def check_data(
         check = functools.partial(_check_lazily, num_classes=num_classes)
         # As it is: of what TensorFlow converts, it writes files, which a killed program leaves.
         return x.map(tf.autograph.experimental.do_not_convert(check)), y
+    if isinstance(x, examples.Examples):
+        check = functools.partial(
+            _check_batch, image_shape=image_shape, num_classes=num_classes, pixels=pixels
+        )
+        return x.add_check(check), y
     if isinstance(x, keras.utils.PyDataset):
         return CheckedBatches(x, image_shape, num_classes, pixels), y
     if isinstance(x, types.GeneratorType):

@@ -52,6 +52,19 @@ def main():
         path.write_text(json.dumps(numbers))
 
 
+class Prepared:
+    """Examples by their numbers, prepared when they are asked for."""
+
+    def __init__(self, prepare, num_examples):
+        self.prepare, self.num_examples = prepare, num_examples
+
+    def __len__(self):
+        return self.num_examples
+
+    def __getitem__(self, index):
+        return self.prepare(index)
+
+
 def make_data(how, steps, strategy):
     """Returns batches whose examples were prepared as `how` says, one after the other."""
     x, y = km.data.sums(steps * BATCH_SIZE, NUM_FEATURES, seed=0)
@@ -66,6 +79,8 @@ def make_data(how, steps, strategy):
         one, target = tf.numpy_function(prepare, [index], [tf.float32, tf.float32])
         return tf.ensure_shape(one, [NUM_FEATURES]), tf.ensure_shape(target, [1])
 
+    if how == "from_source":
+        return km.data.from_source(Prepared(prepare, len(x)), BATCH_SIZE)
     indices = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=0)
     if how == "map":
         return indices.map(load).batch(BATCH_SIZE)

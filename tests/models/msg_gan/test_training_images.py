@@ -48,6 +48,10 @@ def generated(*arrays):
     yield from zip(*(np.split(array, 3) for array in arrays), strict=True)
 
 
+def from_source(*arrays):
+    return km.data.from_source(list(zip(*arrays, strict=True)), 4)
+
+
 def batches(*arrays):
     return tf.data.Dataset.from_tensor_slices(arrays).batch(4)
 
@@ -156,6 +160,7 @@ def test_sound_validation_data_are_evaluated():
     ("stream", "images", "labels", "words"),
     [
         (generated, IMAGES, BAD_LABELS, "must be from 0 to 2"),
+        (from_source, BAD_IMAGES, LABELS, "must be in"),
         pytest.param(Batches, BAD_IMAGES, LABELS, "must be in", marks=pytest.mark.sweep),
         pytest.param(generated, BAD_IMAGES, LABELS, "must be in", marks=pytest.mark.sweep),
         pytest.param(Batches, IMAGES, BAD_LABELS, "must be from 0 to 2", marks=pytest.mark.sweep),
