@@ -1,6 +1,6 @@
 """The one place for names of Keras beyond its documented interface, and for seven of TensorFlow.
 
-Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21, and with Keras 3.14.1 on TensorFlow 2.21.
+Checked with Keras 3.15.1, 3.14.1 and 3.13.2 on TensorFlow 2.20 and 2.21.
 What differs between versions belongs here too, with the version that it is for.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
@@ -344,6 +344,11 @@ def find_added_losses(layer: keras.layers.Layer):
 def set_added_losses(layer: keras.layers.Layer, losses: Any):
     """Puts another list in its place, past Keras's tracking of attributes."""
     object.__setattr__(layer, "_losses", losses)
+
+
+def divides_activity_penalties() -> bool:
+    """Returns whether Keras divides activity regularizers by the batch's size: from 3.14 on."""
+    return tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 14)
 
 
 def find_result_names(metric: keras.metrics.Metric):
