@@ -348,7 +348,19 @@ def set_added_losses(layer: keras.layers.Layer, losses: Any):
 
 def divides_activity_penalties() -> bool:
     """Returns whether Keras divides activity regularizers by the batch's size: from 3.14 on."""
-    return tuple(map(int, keras.__version__.split(".")[:2])) >= (3, 14)
+    return _is_from(3, 14)
+
+
+def keeps_results() -> bool:
+    """Returns whether `get_metrics_result` returns metrics' results as they are: from 3.14 on.
+
+    Keras 3.13 makes floats of them in an eager step: of what they were made is lost.
+    """
+    return _is_from(3, 14)
+
+
+def _is_from(*version):
+    return tuple(map(int, keras.__version__.split(".")[:2])) >= version
 
 
 def find_result_names(metric: keras.metrics.Metric):
