@@ -101,8 +101,6 @@ def test_a_call_leaves_no_data_behind_for_the_garbage_collector(mode, method):
         gc.enable()
 
 
-# Of Keras 3.13; `pytest.warns` hands it on without its module, by which setup.cfg ignores it.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("mode", default_in(None, "fused"))
 def test_a_data_set_that_turns_out_empty_is_refused_after_keras_s_warning(mode):
     model = compiled(mode)
