@@ -17,7 +17,7 @@ class ForOptimizer(keras.callbacks.Callback):
     `TensorBoard` writes the learning rates of all. With it, they do so for one.
 
     The logs hold `learning_rate_` with the name of the optimizer. What it hands on sees
-    `model.optimizer.optimizers`, a list of one. The callbacks of Keras 3.14 know one optimizer: a
+    `model.optimizer.optimizers`, a list of one. Callbacks before Keras 3.15 know one optimizer: a
     rate needs this class there, its log is `learning_rate`, and averages are not swapped.
 
     Args:

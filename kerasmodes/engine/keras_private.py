@@ -1,6 +1,6 @@
 """The one place for names of Keras beyond its documented interface, and for seven of TensorFlow.
 
-Checked with Keras 3.15.1 on TensorFlow 2.20 and 2.21, and with Keras 3.14.1 on TensorFlow 2.21.
+Checked with Keras 3.15.1, 3.14.1 and 3.13.2 on TensorFlow 2.20 and 2.21.
 What differs between versions belongs here too, with the version that it is for.
 
 Three lists: what is imported (below), the hooks that the package calls or overrides (`HOOKS`), and
@@ -344,6 +344,23 @@ def find_added_losses(layer: keras.layers.Layer):
 def set_added_losses(layer: keras.layers.Layer, losses: Any):
     """Puts another list in its place, past Keras's tracking of attributes."""
     object.__setattr__(layer, "_losses", losses)
+
+
+def divides_activity_penalties() -> bool:
+    """Returns whether Keras divides activity regularizers by the batch's size: from 3.14 on."""
+    return _is_from(3, 14)
+
+
+def keeps_results() -> bool:
+    """Returns whether `get_metrics_result` returns metrics' results as they are: from 3.14 on.
+
+    Keras 3.13 makes floats of them in an eager step: of what they were made is lost.
+    """
+    return _is_from(3, 14)
+
+
+def _is_from(*version):
+    return tuple(map(int, keras.__version__.split(".")[:2])) >= version
 
 
 def find_result_names(metric: keras.metrics.Metric):

@@ -360,6 +360,16 @@ class ModesMixin(Trainer):
         target_checks.check_outputs(self, given.get("y"), given.get("y_pred"))
         return replicas.mark_share(super().compute_loss(*args, **kwargs))
 
+    @functools.wraps(keras.Model.get_metrics_result)
+    def get_metrics_result(self):
+        if keras_private.keeps_results():
+            return super().get_metrics_result()
+        results = {}
+        for metric in self.metrics:
+            result = metric.result()
+            results |= result if isinstance(result, dict) else {metric.name: result}
+        return results
+
     def _aggregate_additional_loss(self, loss):
         """Called with what a layer gave to `add_loss`, and with its penalties on weights."""
         if replicas.is_share(loss):

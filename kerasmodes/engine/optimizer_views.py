@@ -89,7 +89,7 @@ class OptimizerList:
 
     @property
     def learning_rate(self):
-        """That of the only optimizer: Keras 3.14's callbacks read and set this one alone."""
+        """That of the only optimizer: before Keras 3.15, callbacks read and set this one alone."""
         return self._find_only().learning_rate
 
     @learning_rate.setter

@@ -5,6 +5,7 @@ many values: not with masks or weights in the denominator, sums of whole batches
 the batch as a whole. What has no class of Keras is averaged in `averaging.py`.
 """
 
+import contextlib
 import threading
 from typing import Any
 
@@ -13,6 +14,8 @@ import tensorflow as tf
 
 from kerasmodes import replicas
 from kerasmodes.engine import additive_states, keras_private
+
+_SUMS_OVER_EXAMPLES = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 
 
 def prepare(model: keras.Model) -> None:
@@ -74,6 +77,49 @@ class SharedLoss:
         with replicas.shard_scope(0, 1):
             loss = self._loss(*batch)
         return loss if self._is_reduced else loss / replica.num_replicas_in_sync
+
+
+@contextlib.contextmanager
+def share_activity_penalties(model: keras.Model):
+    """While open, the activity regularizers of a model's layers return shares of their penalties.
+
+    Not for good: a layer's config tells of its regularizer.
+    """
+    given = [(layer, layer.activity_regularizer) for layer in keras_private.find_layers(model)]
+    given = [(layer, regularizer) for layer, regularizer in given if regularizer is not None]
+    for layer, regularizer in given:
+        layer.activity_regularizer = SharedPenalty(regularizer)
+    try:
+        yield
+    finally:
+        for layer, regularizer in given:
+            layer.activity_regularizer = regularizer
+
+
+class SharedPenalty:
+    """An activity regularizer, of the outputs for the examples of all replicas where it needs them.
+
+    Keras divides its number by that of a replica's examples, from 3.14 on, and by that of the
+    replicas: the mean of a sum over the examples is right then. Keras 3.13 divides by the latter
+    alone, unless the number is marked as a share. What is not Keras's own need not be a sum.
+
+    Args:
+        regularizer: A `keras.regularizers.Regularizer`, or a function.
+    """
+
+    def __init__(self, regularizer):
+        self._regularizer = regularizer
+        self._is_sum_over_examples = type(regularizer) in _SUMS_OVER_EXAMPLES
+
+    def __call__(self, outputs):
+        if self._is_sum_over_examples:
+            share = self._regularizer(outputs)
+        else:
+            penalty = self._regularizer(replicas.gather_examples(outputs))
+            share = tf.reduce_sum(penalty) / replicas.num_shards()
+        if replicas.num_shards() == 1 or keras_private.divides_activity_penalties():
+            return share
+        return replicas.mark_share(share)
 
 
 def _reduce(keras_reduce, values, sample_weight=None, mask=None, reduction=None, dtype=None):

@@ -88,6 +88,7 @@ class ReplicatedStep:
 
     def __init__(self, strategy, model):
         self._strategy = strategy
+        self._model = model
         self._adds_up_in_step = self._is_eager = model.run_eagerly
         self._metrics = replicated_metrics.find_metrics(model)
         self._sources = {}
@@ -101,7 +102,8 @@ class ReplicatedStep:
             with replicated_metrics.results_added_up(self._adds_up_in_step):
                 return step(batch)
 
-        with _note_shares() if self._is_eager else contextlib.nullcontext():
+        sharing = replicated_losses.share_activity_penalties(self._model)
+        with sharing, _note_shares() if self._is_eager else contextlib.nullcontext():
             logs = _run_on_replicas(self._strategy, reading_step, args, finish=self._note)
         reduced = [self._reduce(*one) for one in enumerate(tf.nest.flatten(logs))]
         return tf.nest.pack_sequence_as(logs, reduced)

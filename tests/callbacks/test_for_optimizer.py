@@ -14,7 +14,7 @@ from kerasmodes.engine import model_state
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (16, 8, 8, 1)).astype("float32")
 NAMES = ["discriminator_optimizer", "generator_optimizer"]
 KNOWS_ONE = keras.__version__ < "3.15"
-since_keras_3_15 = pytest.mark.skipif(KNOWS_ONE, reason="Keras 3.14 knows one optimizer")
+since_keras_3_15 = pytest.mark.skipif(KNOWS_ONE, reason="Keras knows one optimizer")
 
 
 class Players(km.Model):
@@ -429,7 +429,7 @@ def test_all_callbacks_together_do_the_same_in_fused_as_in_eager(tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.skipif(not KNOWS_ONE, reason="Keras 3.15 knows several optimizers")
+@pytest.mark.skipif(not KNOWS_ONE, reason="Keras knows several optimizers")
 def test_callbacks_of_keras_3_14_act_on_a_named_optimizer_or_are_refused():
     model = make_players()
     history = fit(model, km.callbacks.ForOptimizer("generator_optimizer", halve()))

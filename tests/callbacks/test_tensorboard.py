@@ -54,7 +54,7 @@ def trained(tmp_path_factory):
     return model, history, open_board(folder)
 
 
-@pytest.mark.skipif(keras.__version__ < "3.15", reason="Keras 3.14 knows one optimizer")
+@pytest.mark.skipif(keras.__version__ < "3.15", reason="Keras knows one optimizer")
 @pytest.mark.slow
 def test_logs_and_the_rates_of_both_optimizers_are_scalars(trained):
     _, history, client = trained

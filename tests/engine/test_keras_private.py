@@ -91,3 +91,9 @@ def test_a_name_that_keras_dropped_is_named_at_import(monkeypatch):
     words = rf"what the modes are built on .*CompileMetrics.*Received: Keras {keras.__version__}"
     with pytest.raises(ImportError, match=words):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_it_is_known_whether_keras_divides_activity_penalties():
+    layer = keras.layers.Activation("linear", activity_regularizer=keras.ops.sum)
+    layer(keras.ops.ones((2, 1)))
+    assert float(layer.losses[0]) == (1 if keras_private.divides_activity_penalties() else 2)

@@ -126,7 +126,7 @@ def test_a_data_set_of_no_batch_is_refused(mode):
 BATCHES = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
 
 
-@pytest.mark.skipif(keras.__version__ < "3.15", reason="Keras 3.14 has no such warning")
+@pytest.mark.skipif(keras.__version__ < "3.15", reason="Keras has no such warning")
 @pytest.mark.filterwarnings(f"ignore:{RAN_OUT}:UserWarning")  # of the generator, as in Keras
 @pytest.mark.parametrize("make", [lambda: BATCHES, lambda: (batch for batch in [(X, Y)] * 3)])
 def test_only_who_asks_for_shuffling_is_warned_that_it_is_not_done(make):

@@ -208,6 +208,42 @@ def test_what_layers_add_to_the_loss_counts_once(two_replicas, mode):
     assert_equal_on(two_replicas, train, mode)
 
 
+def spread(outputs):
+    return 0.5 * keras.ops.std(outputs)
+
+
+def squares(outputs):
+    return 0.1 * keras.ops.square(outputs)
+
+
+OTHER_PENALTIES = [("l1", "eager"), ("l2", "auto"), (spread, "graph"), (squares, "graph")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("regularizer", "mode"),
+    [
+        ("l2", "graph"),
+        (spread, "eager"),
+        *(pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_PENALTIES),
+    ],
+)
+def test_an_activity_regularizer_counts_as_on_one_device(two_replicas, regularizer, mode):
+    dense = functools.partial(keras.layers.Dense, 1, activity_regularizer=regularizer)
+    train = functools.partial(train_dense, loss="mse", layers=[dense], num_examples=len(X))
+    assert_equal_on(two_replicas, train, mode)
+
+
+def test_a_layer_keeps_its_activity_regularizer(two_replicas):
+    with two_replicas.scope():
+        layer = keras.layers.Dense(1, activity_regularizer="l2")
+        model = km.Sequential([keras.Input((3,)), layer])
+        model.compile("sgd", "mse", mode="eager")
+    before = layer.get_config()
+    model.train_on_batch(X[:2], Y[:2])
+    assert layer.get_config() == before
+
+
 def test_an_added_loss_of_each_example_is_refused(two_replicas):
     layers = [functools.partial(Adds, tf.identity), functools.partial(keras.layers.Dense, 1)]
     words = r"must be given a scalar .* Received: a tensor with shape=\(4,\). Use km.average_loss"

@@ -66,7 +66,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.trainable
             and self.scale
             and self.center
-            and not self.renorm
+            and not getattr(self, "renorm", False)  # Keras has it from 3.14 on.
             and self.epsilon > 1.001e-5  # the kernel's least
             and inputs.dtype in (tf.float32, tf.bfloat16)
             and inputs.shape.rank in (2, 4)
