@@ -132,7 +132,7 @@ def test_a_failed_compile_leaves_the_model_as_it_was(arguments):
 def test_replicas_and_xla_do_not_go_together_yet(two_replicas, mode):
     with two_replicas.scope():
         model = km.SumRegressor()
-    with pytest.raises(ValueError, match="`mode` must be 'eager' or 'graph' under a strategy"):
+    with pytest.raises(ValueError, match="`mode` must be one of 'eager', 'graph', 'xla' under a strategy"):
         model.compile(mode=mode)
 
 
