@@ -128,14 +128,6 @@ def test_a_failed_compile_leaves_the_model_as_it_was(arguments):
     assert int(optimizer.iterations.numpy()) == 6
 
 
-@pytest.mark.parametrize("mode", ["xla", "fused"])
-def test_replicas_and_xla_do_not_go_together_yet(two_replicas, mode):
-    with two_replicas.scope():
-        model = km.SumRegressor()
-    with pytest.raises(ValueError, match="`mode` must be one of 'eager', 'graph', 'xla' under a strategy"):
-        model.compile(mode=mode)
-
-
 @pytest.mark.parametrize("arguments", [{"mode": "xla"}, {"mode": "fused"}, {"jit_compile": True}])
 def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
     model = km.Sequential([keras.Input((3,)), NotForXla(name="stubborn")])
