@@ -296,7 +296,8 @@ def test_weights_of_a_trained_model_fit_a_new_one(tmp_path, name, mode):
 def test_two_replicas_name_the_modes_that_work(two_replicas, name):
     with two_replicas.scope():
         model = CASES[name][0]()
-    with pytest.raises(ValueError, match="must be one of 'eager', 'graph', 'xla' under.*Received: mode='fused'"):
+    words = "must be one of 'eager', 'graph', 'xla' under.*Received: mode='fused'"
+    with pytest.raises(ValueError, match=words):
         model.compile(mode="fused")
 
 
