@@ -1,35 +1,71 @@
 """The end of a trial, from which the trial that Hyperband promotes continues."""
 
 import pathlib
+import pickle
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerasmodes import atomic_files
-from kerasmodes.engine import model_state, optimizers
+from kerasmodes.engine import keras_private, model_state, optimizers, random_states
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 WEIGHTS, OTHERS = "last_epoch.weights.h5", "last_epoch.npz"
+# What does not belong to the model. A pickle, since a `PyDataset` may have any attributes.
+SURROUNDINGS = "last_epoch.pickle"
 
 
 class SaveLastEpoch(keras.callbacks.Callback):
-    """Saves a model at the end of a fit's last epoch; keras-tuner keeps the best epoch alone.
+    """Saves where a fit's last epoch ends, after all other callbacks.
 
-    At the end of the training it is too late: an optimizer with `use_ema` has put averages in the
-    place of the weights.
+    keras-tuner keeps the best epoch alone. At the end of the training it is too late: an optimizer
+    with `use_ema` has put averages in the place of the weights.
 
     Args:
         folder: Path of the folder of the trial.
+        batches: The `TrialBatches` of the trial.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path, batches: TrialBatches):
         super().__init__()
-        self.folder = folder
+        self.folder, self.batches = folder, batches
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
             return
         save_last_epoch(self.model, self.folder)
+        state = {
+            "random": random_states.read(),
+            "keras_seed": keras_private.read_global_seed(),
+            "batches": self.batches.find_changes(),
+        }
+        with atomic_files.atomic_write(self.folder / SURROUNDINGS) as path:
+            path.write_bytes(pickle.dumps(state))
+
+
+class ContinueLastEpoch(keras.callbacks.Callback):
+    """Restores what `SaveLastEpoch` has saved beside the model, before all other callbacks.
+
+    It is done as the first epoch begins: to begin a fit takes random numbers and reads data.
+
+    Args:
+        folder: Path of the folder of the trial that is continued.
+        batches: The `TrialBatches` of this trial.
+        epoch: The first epoch.
+    """
+
+    def __init__(self, folder: pathlib.Path, batches: TrialBatches, epoch: int):
+        super().__init__()
+        self.folder, self.batches, self.epoch = folder, batches, epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch != self.epoch:
+            return
+        state = pickle.loads((self.folder / SURROUNDINGS).read_bytes())
+        self.batches.restore_changes(state["batches"])
+        keras_private.set_global_seed(state["keras_seed"])
+        random_states.restore(state["random"])
 
 
 def save_last_epoch(model: keras.Model, folder: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from kerasmodes.tuning import search_arguments
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 # Configurations tried: the defaults, then some that are drawn. A search whose data or arguments are
 # wrong fails for all of them.
@@ -58,6 +59,7 @@ def rehearse(
     """
     # keras-tuner, too, always gives a list of callbacks.
     arguments = {**fit_arguments, "callbacks": [], "epochs": 1, "verbose": 0}
+    arguments |= TrialBatches(fit_arguments).copies
     first_error, has_run, asked = None, False, set()
     for draw in range(MOST_DRAWS):
         hp = _draw(tuner.oracle.get_space(), draw)

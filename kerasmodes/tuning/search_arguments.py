@@ -13,6 +13,7 @@ from keras_tuner.src.engine import objective as objective_module
 
 from kerasmodes.metrics import image_evaluator
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 # What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
 DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
@@ -130,6 +131,33 @@ def check_fit_arguments(
                 "`callbacks` must be such that `copy.deepcopy` can copy them: each trial has "
                 f"copies of its own. Received: {type(callback).__name__}, {error}"
             ) from error
+
+
+def check_batches(fit_arguments: dict[str, Any], continues: bool) -> None:
+    """Checks that each trial can have a `PyDataset` of its own, if the data are one.
+
+    Args:
+        fit_arguments: The arguments of `fit` by their names.
+        continues: Whether trials continue where others ended.
+
+    Raises:
+        ValueError: If an epoch may end in the midst of a pass, and a trial is to continue there.
+        TypeError: If it cannot be copied, or a file cannot hold where it stands.
+    """
+    batches = TrialBatches(fit_arguments)
+    if not continues:
+        return
+    steps = fit_arguments.get("steps_per_epoch")
+    x = batches.copies.get("x")
+    if x is not None and steps is not None and steps != x.num_batches:
+        length = "" if x.num_batches is None else f", or {x.num_batches}, its batches"
+        raise ValueError(
+            f"`steps_per_epoch` must be None{length}, with a PyDataset in a search by Hyperband: a "
+            "promoted trial begins where a pass begins. "
+            f"Received: steps_per_epoch={steps!r}. Give it as many batches as an epoch is to have, "
+            "or choose another tuner."
+        )
+    batches.find_changes()
 
 
 def _suggest(name, known):

@@ -29,6 +29,7 @@ from kerasmodes.tuning import (
     search_arguments,
     serving,
     shared_search,
+    trial_batches,
     workers,
 )
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
@@ -59,6 +60,16 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
             path = self._find_folder(trial.trial_id) / serving.TRACEBACK
             path.write_text(traceback.format_exc())
             raise
+
+    def _build_and_fit_model(self, trial, *args, **kwargs):
+        # Here callbacks are copies already, and those that are added know the data of the trial.
+        batches = trial_batches.TrialBatches(kwargs)
+        kwargs["callbacks"] = self._frame_callbacks(trial, kwargs["callbacks"], batches)
+        return super()._build_and_fit_model(trial, *args, **{**kwargs, **batches.copies})
+
+    def _frame_callbacks(self, trial, callbacks, batches):
+        """Returns the callbacks of a trial with those that come before and after them."""
+        return callbacks
 
     def rehearse_promotion(self, trained: keras.Model, untrained: keras.Model) -> None:
         """Raises if one model could not continue where another ended; for those that promote."""
@@ -99,9 +110,18 @@ class _HyperbandTuner(_Tuner):
         values = trial.hyperparameters.values
         kwargs["epochs"] = values["tuner/epochs"]
         kwargs["initial_epoch"] = values["tuner/initial_epoch"]
-        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id))
-        kwargs["callbacks"] = [*kwargs["callbacks"], last]
         return super().run_trial(trial, *args, **kwargs)
+
+    def _frame_callbacks(self, trial, callbacks, batches):
+        values = trial.hyperparameters.values
+        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id), batches)
+        promoted = values.get("tuner/trial_id")
+        if promoted is None:
+            return [*callbacks, last]
+        first = last_epochs.ContinueLastEpoch(
+            self._find_folder(promoted), batches, values["tuner/initial_epoch"]
+        )
+        return [first, *callbacks, last]
 
     def _build_hypermodel(self, hp):
         model = super()._build_hypermodel(hp)
@@ -217,6 +237,7 @@ def search(
     arguments.check_folder("directory", directory)
     own_names = inspect.signature(search).parameters
     search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
+    search_arguments.check_batches(fit_arguments, continues=tuner == "hyperband")
     objective = search_arguments.resolve_objective(objective, hypermodel)
     fit_arguments["callbacks"] = list(fit_arguments.get("callbacks") or ())
     if hyperparameters is not None:  # keras-tuner adds to them.

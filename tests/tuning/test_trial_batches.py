@@ -1,0 +1,170 @@
+"""Tests of a `keras.utils.PyDataset` in a search: each trial has a copy, and some continue."""
+
+import threading
+
+import keras
+import numpy as np
+import pytest
+from tiny_searches import NUM_FEATURES, list_statuses, make_space
+
+import kerasmodes as km
+
+X, Y = km.data.sums(12, NUM_FEATURES, seed=0)
+
+
+class Batches(keras.utils.PyDataset):
+    """Takes another order after each epoch, and half of the examples.
+
+    Args:
+        draws: Where random numbers come from: `"own"`, a generator of its own, which moves the
+            examples too when they are read; or `"global"`, NumPy's.
+    """
+
+    def __init__(self, draws="own"):
+        super().__init__()
+        self.x, self.y = X.copy(), Y.copy()
+        self.rng = np.random.default_rng(0) if draws == "own" else None
+        self.rows = np.arange(6)
+        self.shift = lambda x: x + 1  # No pickle holds it.
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        rows = self.rows[2 * index : 2 * index + 2]
+        noise = 0 if self.rng is None else self.rng.normal(size=(2, NUM_FEATURES))
+        return self.shift(self.x[rows] + noise).astype("float32"), self.y[rows]
+
+    def on_epoch_end(self):
+        rng = np.random if self.rng is None else self.rng
+        self.rows = rng.permutation(len(self.x))[:6]
+
+
+class Plain(keras.utils.PyDataset):
+    """Its order stays; Keras shuffles its batches by Python's random numbers."""
+
+    def __init__(self, draws=None):
+        super().__init__()
+        self.x, self.y = X, Y
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        return self.x[2 * index : 2 * index + 2], self.y[2 * index : 2 * index + 2]
+
+
+def make_builder(mode, cls=km.SumRegressor):
+    def build(hp):
+        model = cls(())
+        rate = hp.Float("rate", 0.01, 0.5)
+        model.compile(keras.optimizers.Adam(rate), "mean_squared_error", mode=mode)
+        return model
+
+    return build
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "draws", "epochs"),
+    [
+        ("eager", "own", 3),
+        ("eager", "global", 6),
+        *(
+            pytest.param(mode, draws, epochs, marks=pytest.mark.sweep)
+            for mode in ("graph", "xla", "fused", "auto")
+            for draws, epochs in (("own", 6), ("global", 3))
+        ),
+    ],
+)
+def test_each_trial_is_bit_equal_to_one_alone_and_never_interrupted(mode, draws, epochs, tmp_path):
+    check_trials(Batches, mode, draws, epochs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+def test_batches_that_keras_shuffles_continue_where_a_trial_ended(mode, tmp_path):
+    check_trials(Plain, mode, None, 3, tmp_path)
+
+
+def check_trials(cls, mode, draws, epochs, directory):
+    build = make_builder(mode)
+    tuner = km.tuning.search(
+        build,
+        "hyperband",
+        max_trials=4 if epochs == 3 else 6,
+        epochs=epochs,
+        seed=0,
+        directory=directory,
+        x=cls(draws),
+        validation_data=cls(draws),
+        verbose=0,
+    )
+    trials = list(tuner.oracle.trials.values())
+    assert list_statuses(tuner) == ["COMPLETED"] * len(trials)
+    assert trials[-1].hyperparameters["tuner/initial_epoch"] > 0
+    for trial in trials:
+        hp = trial.hyperparameters
+        keras.utils.set_random_seed(0)
+        model = build(hp)
+        arguments = {"epochs": hp["tuner/epochs"], "validation_data": cls(draws), "verbose": 0}
+        losses = model.fit(cls(draws), **arguments).history["val_loss"]
+        assert trial.score == min(losses[hp["tuner/initial_epoch"] :])
+
+
+@pytest.mark.slow
+def test_the_object_of_the_search_stays_as_it_was(tmp_path):
+    batches = Batches()
+    rows = batches.rows.copy()
+    settings = {"max_trials": 1, "epochs": 2, "directory": tmp_path, "verbose": 0}
+    km.tuning.search(make_builder("eager"), x=batches, validation_data=batches, **settings)
+    np.testing.assert_array_equal(batches.rows, rows)
+    assert batches.rng.normal() == np.random.default_rng(0).normal()
+
+
+class Locked(Batches):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def test_one_that_cannot_be_copied_is_named_before_the_search(tmp_path):
+    words = "`x` must be a PyDataset that `copy.deepcopy` can copy.*Received: a Locked, cannot"
+    with pytest.raises(TypeError, match=words):
+        km.tuning.search(make_builder("eager"), objective="loss", directory=tmp_path, x=Locked())
+    assert not list(tmp_path.iterdir())
+
+
+class LockedPlain(Plain):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+@pytest.mark.slow
+def test_one_without_an_order_of_its_own_need_not_be_copied(tmp_path):
+    settings = {"objective": "loss", "directory": tmp_path, "verbose": 0}
+    settings |= {"hyperparameters": make_space(rate=0.1), "max_trials": 1, "epochs": 1}
+    tuner = km.tuning.search(make_builder("eager"), "hyperband", x=LockedPlain(), **settings)
+    assert list_statuses(tuner) == ["COMPLETED"]
+
+
+class Copied(LockedPlain):
+    def __deepcopy__(self, memo):
+        return Copied()
+
+
+def test_what_a_file_cannot_hold_is_named_before_hyperband(tmp_path):
+    words = "`validation_data` must be a PyDataset whose attributes.*Received: Copied.lock, cannot"
+    arguments = {"x": X, "y": Y, "validation_data": Copied(), "directory": tmp_path}
+    with pytest.raises(TypeError, match=words):
+        km.tuning.search(make_builder("eager"), "hyperband", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_hyperband_refuses_a_pass_that_is_longer_than_an_epoch(tmp_path):
+    words = "`steps_per_epoch` must be None, or 3.*Received: steps_per_epoch=2"
+    arguments = {"x": Batches(), "objective": "loss", "directory": tmp_path, "steps_per_epoch": 2}
+    with pytest.raises(ValueError, match=words):
+        km.tuning.search(make_builder("eager"), "hyperband", **arguments)
+    assert not list(tmp_path.iterdir())
