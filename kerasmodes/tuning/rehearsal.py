@@ -111,6 +111,7 @@ def _build(tuner, hp):
         model = tuner.hypermodel.build(copy.copy(hp))
     if not isinstance(model, keras.Model):
         raise TypeError(f"`hypermodel` must build a Keras model. Received: {model!r}")
+    tuner._override_compile_args(model)
     return model
 
 

@@ -18,6 +18,21 @@ from kerasmodes.tuning.trial_batches import TrialBatches
 # What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
 DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
 OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
+# What keras-tuner's tuners take and `search` does not, with what to do.
+OF_KERAS_TUNER = {
+    "max_epochs": "It is `epochs` here",
+    "project_name": "Each search has its own `directory` here",
+    "logger": "keras-tuner itself ignores it: pass `callbacks`",
+}
+OF_ITS_TUNERS = (
+    "allow_new_entries",
+    "alpha",
+    "beta",
+    "factor",
+    "hyperband_iterations",
+    "num_initial_points",
+    "tuner_id",
+)
 
 
 def resolve_objective(
@@ -161,5 +176,9 @@ def check_batches(fit_arguments: dict[str, Any], continues: bool) -> None:
 
 
 def _suggest(name, known):
+    if name in OF_KERAS_TUNER:
+        return f". {OF_KERAS_TUNER[name]}."
+    if name in OF_ITS_TUNERS:
+        return ". keras-tuner's own tuners take it, and the same hypermodels."
     close = difflib.get_close_matches(name, known, n=1)
     return f". Did you mean {close[0]!r}?" if close else ""

@@ -17,6 +17,7 @@ import keras
 import keras_tuner
 import tensorflow as tf
 from keras_tuner.errors import FatalValueError
+from keras_tuner.src.engine import tuner as tuner_module
 
 from kerasmodes import arguments
 from kerasmodes.engine import written_places
@@ -76,6 +77,18 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
 
     def _find_folder(self, trial_id):
         return pathlib.Path(self.get_trial_dir(trial_id))
+
+    def _override_compile_args(self, model):
+        given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
+        given = {name: value for name, value in given.items() if value is not None}
+        if model.compiled or not given:
+            super()._override_compile_args(model)
+            return
+        # keras-tuner reads what only a compiled model of Keras 3 has.
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            given["optimizer"] = type(self.optimizer).from_config(self.optimizer.get_config())
+        with tuner_module.maybe_distribute(self.distribution_strategy):
+            model.compile(**given)
 
     def load_model(self, trial):
         return results.load_with_optimizers(super().load_model, self, trial)
@@ -157,6 +170,10 @@ def search(
     directory: str | os.PathLike = "tuning",
     seed: int | None = None,
     *,
+    optimizer: str | keras.optimizers.Optimizer | None = None,
+    loss: Any = None,
+    metrics: list | None = None,
+    max_model_size: int | None = None,
     hyperparameters: keras_tuner.HyperParameters | None = None,
     tune_new_entries: bool = True,
     executions_per_trial: int = 1,
@@ -189,6 +206,9 @@ def search(
         directory: Folder of the search; each kind of tuner has its own in it. A search that is
             there is resumed, with more trials if asked; trials of other `epochs` do not compare.
         seed: Int, at least 0, set by `keras.utils.set_random_seed` before each trial, or `None`.
+        optimizer, loss, metrics: As in `compile`, in the place of those that the model was compiled
+            with. A model that was not is compiled with them. Its mode stays.
+        max_model_size: Positive int; a trial whose model has more parameters fails.
         hyperparameters: Hyperparameters that replace those of the same names in the space.
         tune_new_entries: Whether those of the space that are not among `hyperparameters` vary.
         executions_per_trial: Positive int, fits of each configuration; their mean counts.
@@ -203,8 +223,9 @@ def search(
         **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
             `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing. For the
             hypermodels of this package, `x` may be a function of `batch_size` that returns a data
-            set. Each trial has copies of the callbacks; those of Keras and of this package that
-            write files write into folders `trial_0`, ... where they would write.
+            set. Each trial has a copy of a `keras.utils.PyDataset`, which `pickle` must be able to
+            write for Hyperband. Each trial has copies of the callbacks; those of Keras and of this
+            package that write files write into folders `trial_0`, ... where they would write.
 
     Returns:
         A `keras_tuner.Tuner`, after its search.
@@ -231,6 +252,8 @@ def search(
         executions_per_trial=executions_per_trial,
         max_consecutive_failed_trials=max_consecutive_failed_trials,
     )
+    if max_model_size is not None:
+        arguments.check_positive_integers(max_model_size=max_model_size)
     arguments.check_integers(0, max_retries_per_trial=max_retries_per_trial)
     arguments.check_positive_numbers(worker_timeout=worker_timeout)
     arguments.check_seed(seed, can_be_none=True)
@@ -251,6 +274,9 @@ def search(
         seed=seed,
         executions_per_trial=executions_per_trial,
         hyperparameters=hyperparameters,
+        optimizer=optimizer,
+        loss=loss,
+        metrics=metrics,
     )
     is_new = False
     if workers.find_role() != "worker":  # The folder is the chief's, who checks it.
@@ -275,6 +301,10 @@ def search(
         hypermodel,
         seed_of_trials=seed,
         worker_timeout=worker_timeout,
+        optimizer=optimizer,
+        loss=loss,
+        metrics=metrics,
+        max_model_size=max_model_size,
         executions_per_trial=executions_per_trial,
         distribution_strategy=distribution_strategy,
         directory=directory,
