@@ -32,7 +32,8 @@ class SaveLastEpoch(keras.callbacks.Callback):
         self.folder, self.batches = folder, batches
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 < self.params["epochs"] and not self.model.stop_training:
+        epochs = (self.params or {}).get("epochs", 0)  # A loop of one's own may not tell.
+        if epoch + 1 < epochs and not self.model.stop_training:
             return
         save_last_epoch(self.model, self.folder)
         state = {

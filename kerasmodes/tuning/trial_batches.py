@@ -39,6 +39,7 @@ class TrialBatches:
         }
         memo = {}  # One for all: they may share attributes.
         self.copies = {name: _copy(name, one, memo) for name, one in self._originals.items()}
+        self._waiting = {}  # Changes of copies that are not restored yet.
 
     def find_changes(self) -> dict[str, dict[str, Any]]:
         """Returns the attributes in which copies differ from the originals, for a pickle file.
@@ -46,7 +47,12 @@ class TrialBatches:
         Raises:
             TypeError: If a pickle cannot hold one.
         """
-        return {name: self._find_changes(name, one) for name, one in self.copies.items()}
+        found = {
+            name: self._find_changes(name, one)
+            for name, one in self.copies.items()
+            if name not in self._waiting
+        }
+        return found | self._waiting
 
     def restore_changes(self, changes: dict[str, dict[str, Any]]) -> None:
         """Gives copies the attributes that `find_changes` has returned of others.
@@ -59,7 +65,15 @@ class TrialBatches:
             if name == "x" or one is x:
                 vars(one).update(changes[name])
             else:
-                one.on_epoch_end = functools.partial(_restore_once, one, changes[name])
+                self._waiting[name] = changes[name]
+                one.on_epoch_end = functools.partial(self._restore_waiting, name)
+
+    def _restore_waiting(self, name):
+        """Is called in the place of `on_epoch_end` of a copy, once."""
+        one = self.copies[name]
+        del one.on_epoch_end
+        vars(one).update(self._waiting.pop(name))
+        one.on_epoch_end()
 
     def _find_changes(self, name, used):
         before, changes = vars(self._originals[name]), {}
@@ -80,13 +94,6 @@ class TrialBatches:
                     f"a trial. Received: {type(used).__name__}.{attribute}, {error}"
                 ) from error
         return changes
-
-
-def _restore_once(batches, changes):
-    """Is called in the place of `on_epoch_end`, once."""
-    del batches.on_epoch_end
-    vars(batches).update(changes)
-    batches.on_epoch_end()
 
 
 def _copy(name, original, memo):

@@ -1,5 +1,6 @@
 """Tests of a `keras.utils.PyDataset` in a search: each trial has a copy, and some continue."""
 
+import pickle
 import threading
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 from tiny_searches import NUM_FEATURES, list_statuses, make_space
 
 import kerasmodes as km
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 X, Y = km.data.sums(12, NUM_FEATURES, seed=0)
 
@@ -120,6 +122,20 @@ def test_the_object_of_the_search_stays_as_it_was(tmp_path):
     km.tuning.search(make_builder("eager"), x=batches, validation_data=batches, **settings)
     np.testing.assert_array_equal(batches.rows, rows)
     assert batches.rng.normal() == np.random.default_rng(0).normal()
+
+
+def test_data_that_a_trial_does_not_read_stand_where_they_stood():
+    given = {"validation_data": Batches()}
+    first, second = TrialBatches(given), TrialBatches(given)
+    first.copies["validation_data"].on_epoch_end()
+    changes = first.find_changes()
+    assert sorted(changes["validation_data"]) == ["rng", "rows"]
+    second.restore_changes(pickle.loads(pickle.dumps(changes)))
+    assert pickle.dumps(second.find_changes()) == pickle.dumps(changes)
+    second.copies["validation_data"].on_epoch_end()  # That of a validation begins.
+    first.copies["validation_data"].on_epoch_end()
+    rows = [one.copies["validation_data"].rows for one in (first, second)]
+    np.testing.assert_array_equal(*rows)
 
 
 class Locked(Batches):
