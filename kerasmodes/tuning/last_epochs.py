@@ -59,6 +59,7 @@ class ContinueLastEpoch(keras.callbacks.Callback):
     def __init__(self, folder: pathlib.Path, batches: TrialBatches, epoch: int):
         super().__init__()
         self.folder, self.batches, self.epoch = folder, batches, epoch
+        self._random_before = None
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
@@ -66,7 +67,13 @@ class ContinueLastEpoch(keras.callbacks.Callback):
         state = pickle.loads((self.folder / SURROUNDINGS).read_bytes())
         self.batches.restore_changes(state["batches"])
         keras_private.set_global_seed(state["keras_seed"])
+        self._random_before = random_states.read()
         random_states.restore(state["random"])
+
+    def on_train_end(self, logs=None):
+        # Otherwise the next trial without a seed would begin as that which came after the other.
+        if self._random_before is not None:
+            random_states.restore(self._random_before)
 
 
 def save_last_epoch(model: keras.Model, folder: pathlib.Path) -> None:
