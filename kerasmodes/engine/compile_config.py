@@ -5,7 +5,6 @@ Which mode the arguments mean is not here: see `modes.py`.
 
 import functools
 import inspect
-import sys
 import types
 import warnings
 from collections.abc import Callable
@@ -33,15 +32,13 @@ def record_compile_arguments(compile: Callable) -> Callable:
 
     @functools.wraps(compile)
     def compile_in_mode(self, *args, **kwargs):
-        is_outermost = type(self).compile is compile_in_mode
-        if is_outermost and _is_called_by_keras_tuner():
-            kwargs = {**self.list_kept_settings(), **kwargs}
         given = {n: kwargs[n] for n in modes.SETTINGS if kwargs.get(n) is not None}
         taken_out = {name: value for name, value in given.items() if name in unknown}
         # An error comes before anything has changed.
         self.resolve_mode(**(taken_out if knows_mode else given))
         dtype = kwargs.get("gradient_dtype")
         summed_gradients.check_dtype(dtype)
+        is_outermost = type(self).compile is compile_in_mode
         if is_outermost:
             self.given_mode = None
         compile(self, *args, **{n: value for n, value in kwargs.items() if n not in unknown})
@@ -53,15 +50,6 @@ def record_compile_arguments(compile: Callable) -> Callable:
             self.keep_compile_arguments(args, kwargs)
 
     return compile_in_mode
-
-
-def _is_called_by_keras_tuner():
-    """Returns whether keras-tuner calls `compile`, as seen from there.
-
-    Its tuners compile a model again if they are given an optimizer, a loss or metrics. They pass on
-    what Keras's models tell of an optimizer, a loss and metrics, but not how steps run.
-    """
-    return sys._getframe(2).f_globals.get("__name__", "").startswith("keras_tuner.")
 
 
 def _set_what_was_lost(model, settings):

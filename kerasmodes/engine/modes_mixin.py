@@ -402,11 +402,6 @@ class ModesMixin(Trainer):
         # A namespace, not a dictionary: Keras would track (and save) what a dictionary holds.
         self.__compile_arguments = types.SimpleNamespace(args=args, kwargs=kwargs)
 
-    def list_kept_settings(self) -> dict[str, Any]:
-        """Returns what the last `compile` was given of how steps run, by name."""
-        kept = {} if self.__compile_arguments is None else self.__compile_arguments.kwargs
-        return {name: value for name, value in kept.items() if name in modes.SETTINGS}
-
     def get_compile_config(self, **resolved: Any) -> dict[str, Any]:
         """Returns the arguments of `compile`, and which weights each optimizer was built for.
 

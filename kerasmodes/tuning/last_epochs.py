@@ -1,19 +1,18 @@
 """The end of a trial, from which the trial that Hyperband promotes continues."""
 
+import json
 import pathlib
-import pickle
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerasmodes import atomic_files
-from kerasmodes.engine import keras_private, model_state, optimizers, random_states
+from kerasmodes.engine import keras_private, model_state, optimizers, packing, random_states
 from kerasmodes.tuning.trial_batches import TrialBatches
 
 WEIGHTS, OTHERS = "last_epoch.weights.h5", "last_epoch.npz"
-# What does not belong to the model. A pickle, since a `PyDataset` may have any attributes.
-SURROUNDINGS = "last_epoch.pickle"
+SURROUNDINGS = "last_epoch_surroundings.npz"  # What does not belong to the model.
 
 
 class SaveLastEpoch(keras.callbacks.Callback):
@@ -41,8 +40,7 @@ class SaveLastEpoch(keras.callbacks.Callback):
             "keras_seed": keras_private.read_global_seed(),
             "batches": self.batches.find_changes(),
         }
-        with atomic_files.atomic_write(self.folder / SURROUNDINGS) as path:
-            path.write_bytes(pickle.dumps(state))
+        _write_surroundings(self.folder / SURROUNDINGS, state)
 
 
 class ContinueLastEpoch(keras.callbacks.Callback):
@@ -64,7 +62,7 @@ class ContinueLastEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
             return
-        state = pickle.loads((self.folder / SURROUNDINGS).read_bytes())
+        state = _read_surroundings(self.folder / SURROUNDINGS)
         self.batches.restore_changes(state["batches"])
         keras_private.set_global_seed(state["keras_seed"])
         self._random_before = random_states.read()
@@ -116,6 +114,25 @@ def restore_last_epoch(
         )
     for part, value in zip(parts, values, strict=True):
         part.assign(value.view(part.dtype.as_numpy_dtype))  # NumPy's files know no bfloat16.
+
+
+def _write_surroundings(path, state):
+    arrays = []
+    words = json.dumps(packing.pack(state, arrays))
+    arrays.append(np.frombuffer(words.encode(), np.uint8))
+    with atomic_files.atomic_write(path) as temporary:
+        packing.write_arrays(temporary, arrays)
+
+
+def _read_surroundings(path):
+    if not path.is_file():
+        raise ValueError(
+            "A trial that Hyperband promotes must have ended with this version of kerasmodes. "
+            f"Received: {path.parent}, without {path.name}. Start the search from scratch with "
+            "`overwrite=True`."
+        )
+    *arrays, words = packing.read_arrays(path)
+    return packing.unpack(json.loads(words.tobytes().decode()), arrays)
 
 
 def _list_others(model):

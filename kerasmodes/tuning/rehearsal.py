@@ -59,7 +59,8 @@ def rehearse(
     """
     # keras-tuner, too, always gives a list of callbacks.
     arguments = {**fit_arguments, "callbacks": [], "epochs": 1, "verbose": 0}
-    arguments |= TrialBatches(fit_arguments).copies
+    batches = TrialBatches(fit_arguments)
+    arguments |= batches.copies
     first_error, has_run, asked = None, False, set()
     for draw in range(MOST_DRAWS):
         hp = _draw(tuner.oracle.get_space(), draw)
@@ -69,7 +70,7 @@ def rehearse(
                 return
             logs = _run_step(tuner, hp, model, arguments)
             if not has_run:
-                tuner.rehearse_promotion(model, _build(tuner, hp))
+                tuner.rehearse_promotion(model, _build(tuner, hp), batches)
         except Exception as error:
             first_error = first_error or error
             if draw + 1 >= DRAWS and not has_run:

@@ -5,13 +5,13 @@ It may take another order after each epoch: trials that share one would see the 
 
 import copy
 import functools
-import pickle
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerasmodes.engine import adapter_calls
+from kerasmodes.tuning import kept_attributes
 
 ARGUMENTS = ("x", "validation_data")  # Of `fit`, which may be one.
 
@@ -42,31 +42,35 @@ class TrialBatches:
         self._waiting = {}  # Changes of copies that are not restored yet.
 
     def find_changes(self) -> dict[str, dict[str, Any]]:
-        """Returns the attributes in which copies differ from the originals, for a pickle file.
+        """Returns the attributes in which copies differ from the originals, for `packing.pack`.
 
         Raises:
-            TypeError: If a pickle cannot hold one.
+            TypeError: If one cannot be kept.
         """
-        found = {
-            name: self._find_changes(name, one)
-            for name, one in self.copies.items()
-            if name not in self._waiting
-        }
-        return found | self._waiting
+        writer = kept_attributes.AttributeWriter()  # One for all: they may share attributes.
+        return {name: self._find_changes(writer, name) for name in self.copies}
 
     def restore_changes(self, changes: dict[str, dict[str, Any]]) -> None:
         """Gives copies the attributes that `find_changes` has returned of others.
 
         Data for validation are read once to see their shapes, later, before they are first told of
-        epochs: they get the attributes then.
+        epochs: they get the attributes then, and that reading moves copies of them.
+
+        Raises:
+            ValueError: If they are not those of such copies.
         """
-        x = self.copies.get("x")
+        reader, x = kept_attributes.AttributeReader(), self.copies.get("x")
         for name, one in self.copies.items():
-            if name == "x" or one is x:
-                vars(one).update(changes[name])
-            else:
-                self._waiting[name] = changes[name]
+            own, cls = vars(one), type(one).__name__
+            found = {
+                attribute: reader.read(content, own.get(attribute), f"{cls}.{attribute}")
+                for attribute, content in changes[name].items()
+            }
+            if name != "x" and one is not x:
+                self._waiting[name] = found
+                found = _copy_deeply(found, {})
                 one.on_epoch_end = functools.partial(self._restore_waiting, name)
+            own.update(found)
 
     def _restore_waiting(self, name):
         """Is called in the place of `on_epoch_end` of a copy, once."""
@@ -75,23 +79,28 @@ class TrialBatches:
         vars(one).update(self._waiting.pop(name))
         one.on_epoch_end()
 
-    def _find_changes(self, name, used):
-        before, changes = vars(self._originals[name]), {}
-        state = used.__getstate__()  # A class may leave out what no pickle holds.
-        for attribute, value in vars(used).items():
-            if isinstance(state, dict) and attribute not in state:
+    def _find_changes(self, writer, name):
+        used, before = self.copies[name], vars(self._originals[name])
+        now = {**vars(used), **self._waiting.get(name, {})}
+        if name in self._waiting:
+            del now["on_epoch_end"]
+        state = used.__getstate__()  # A class may leave out what does not change.
+        left_out = set(now).difference(state) if isinstance(state, dict) else ()
+        changes = {}
+        for attribute in now:
+            if attribute in left_out:
                 continue
-            is_known = attribute in before
-            if is_known and value is before[attribute]:  # Functions are not copied.
-                continue
+            value, place = now[attribute], f"{type(used).__name__}.{attribute}"
             try:
-                if not is_known or pickle.dumps(value) != pickle.dumps(before[attribute]):
-                    changes[attribute] = value
-            except Exception as error:
+                if attribute not in before or not kept_attributes.is_unchanged(
+                    value, before[attribute], place
+                ):
+                    changes[attribute] = writer.describe(value, before.get(attribute), place)
+            except TypeError as error:
                 raise TypeError(
-                    f"`{name}` must be a PyDataset whose attributes `pickle` can write, or whose "
-                    "`__getstate__` leaves out those that do not change, for Hyperband to continue "
-                    f"a trial. Received: {type(used).__name__}.{attribute}, {error}"
+                    f"`{name}` must be a PyDataset whose attributes that change are made of "
+                    f"{kept_attributes.KINDS}, for Hyperband to continue a trial. Let its "
+                    f"`__getstate__` leave out others that never change. Received: {error}"
                 ) from error
         return changes
 
@@ -102,7 +111,7 @@ def _copy(name, original, memo):
         arrays = [value for value in vars(original).values() if isinstance(value, np.ndarray)]
         memo |= {id(array): array for array in arrays}
     try:
-        return copy.deepcopy(original, memo)
+        return _copy_deeply(original, memo)
     except Exception as error:
         if not has_order:
             return original
@@ -111,3 +120,11 @@ def _copy(name, original, memo):
             "epochs: each trial has a copy of its own. Open files when they are read, or define "
             f"`__deepcopy__`. Received: a {type(original).__name__}, {error}"
         ) from error
+
+
+def _copy_deeply(value, memo):
+    parts = value if isinstance(value, dict) else vars(value)
+    for part in parts.values():
+        if type(part) in kept_attributes.GENERATORS and id(part) not in memo:
+            memo[id(part)] = kept_attributes.copy_generator(part)
+    return copy.deepcopy(value, memo)

@@ -20,7 +20,7 @@ from keras_tuner.errors import FatalValueError
 from keras_tuner.src.engine import tuner as tuner_module
 
 from kerasmodes import arguments
-from kerasmodes.engine import written_places
+from kerasmodes.engine import modes_mixin, written_places
 from kerasmodes.tuning import (
     folders,
     last_epochs,
@@ -72,8 +72,19 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
         """Returns the callbacks of a trial with those that come before and after them."""
         return callbacks
 
-    def rehearse_promotion(self, trained: keras.Model, untrained: keras.Model) -> None:
-        """Raises if one model could not continue where another ended; for those that promote."""
+    def rehearse_promotion(
+        self,
+        trained: keras.Model,
+        untrained: keras.Model,
+        batches: trial_batches.TrialBatches,
+    ) -> None:
+        """Raises if a trial could not continue where another ended; for those that promote.
+
+        Args:
+            trained: A model that has trained.
+            untrained: One like it.
+            batches: What it was trained with.
+        """
 
     def _find_folder(self, trial_id):
         return pathlib.Path(self.get_trial_dir(trial_id))
@@ -81,12 +92,14 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
     def _override_compile_args(self, model):
         given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
         given = {name: value for name, value in given.items() if value is not None}
-        if model.compiled or not given:
-            super()._override_compile_args(model)
+        if not given:
             return
-        # keras-tuner reads what only a compiled model of Keras 3 has.
         if isinstance(self.optimizer, keras.optimizers.Optimizer):
             given["optimizer"] = type(self.optimizer).from_config(self.optimizer.get_config())
+        if model.compiled:  # As keras-tuner does, which leaves out how steps run.
+            metrics = self._filter_metrics(model.metrics)
+            known = {"optimizer": model.optimizer, "loss": model.loss, "metrics": metrics}
+            given = {**known, **_find_mode(model), **given}
         with tuner_module.maybe_distribute(self.distribution_strategy):
             model.compile(**given)
 
@@ -101,6 +114,17 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
         for callback in callbacks:
             if type(callback).__name__ != "TensorBoard":  # keras-tuner has separated it.
                 written_places.separate(callback, folder)
+
+
+def _find_mode(model):
+    """Returns the arguments with which `compile` lets steps of a model run as they do."""
+    if not isinstance(model, modes_mixin.ModesMixin):
+        return {}
+    steps = model.steps_per_execution if model.has_asked_steps else None
+    if model.given_mode == model.mode:
+        return {"mode": model.mode, "steps_per_execution": steps}
+    flags = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
+    return {**flags, "steps_per_execution": steps}
 
 
 class _ObjectiveCheck(keras.callbacks.Callback):
@@ -145,7 +169,8 @@ class _HyperbandTuner(_Tuner):
             last_epochs.restore_last_epoch(model, self._find_folder(promoted), build_config)
         return model
 
-    def rehearse_promotion(self, trained, untrained):
+    def rehearse_promotion(self, trained, untrained, batches):
+        batches.find_changes()
         with tempfile.TemporaryDirectory() as folder:
             last_epochs.save_last_epoch(trained, pathlib.Path(folder))
             build_config = trained.get_build_config()
@@ -223,9 +248,10 @@ def search(
         **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
             `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing. For the
             hypermodels of this package, `x` may be a function of `batch_size` that returns a data
-            set. Each trial has a copy of a `keras.utils.PyDataset`, which `pickle` must be able to
-            write for Hyperband. Each trial has copies of the callbacks; those of Keras and of this
-            package that write files write into folders `trial_0`, ... where they would write.
+            set. Each trial has a copy of a `keras.utils.PyDataset`; for Hyperband, what it changes
+            must be numbers, text, arrays or random generators. Each trial has copies of the
+            callbacks; those of Keras and of this package that write files write into folders
+            `trial_0`, ... where they would write.
 
     Returns:
         A `keras_tuner.Tuner`, after its search.

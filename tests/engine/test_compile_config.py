@@ -318,10 +318,3 @@ def test_a_model_trained_on_one_device_goes_on_on_replicas(tmp_path, two_replica
         loaded = keras.models.load_model(tmp_path / "model.keras")
     expected = fit(model).history["loss"]
     np.testing.assert_allclose(fit(loaded).history["loss"], expected, rtol=1e-5)
-
-
-def test_compiled_again_without_a_mode_a_model_has_keras_rules():
-    model = km.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", mode="eager", steps_per_execution=3)
-    model.compile("sgd", "mse")
-    assert (model.given_mode, model.run_eagerly, model.steps_per_execution) == (None, False, 1)

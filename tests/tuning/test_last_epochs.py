@@ -1,5 +1,6 @@
 """Tests of the end of a trial: another model continues from it."""
 
+import os
 import random
 
 import keras
@@ -69,6 +70,7 @@ class Draws(keras.callbacks.Callback):
         self.drawn.append((random.random(), np.random.random(), float(keras.random.uniform(()))))
 
 
+@pytest.mark.slow
 def test_callbacks_draw_what_they_would_have_drawn_and_the_next_trial_other_numbers(tmp_path):
     batches, found, ends = TrialBatches({}), [], []
     for epochs in ((0, 3), (0, 1), (1, 3)):
@@ -85,3 +87,28 @@ def test_callbacks_draw_what_they_would_have_drawn_and_the_next_trial_other_numb
         ends.append((random.random(), np.random.random()))
     assert found[1] + found[2] == found[0]
     assert not set(ends[2]) & set(ends[0])
+
+
+def test_a_trial_of_an_older_search_is_named(tmp_path):
+    first = last_epochs.ContinueLastEpoch(tmp_path, TrialBatches({}), 1)
+    with pytest.raises(ValueError, match="must have ended with this version.*Received: .*without"):
+        first.on_epoch_begin(1)
+
+
+class Program:
+    """A pickle of it would make a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_file_runs_nothing(tmp_path):
+    program = np.array([Program(tmp_path / "made")], object)
+    np.savez(tmp_path / last_epochs.SURROUNDINGS, **{"0": program})
+    first = last_epochs.ContinueLastEpoch(tmp_path, TrialBatches({}), 1)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        first.on_epoch_begin(1)
+    assert not (tmp_path / "made").exists()

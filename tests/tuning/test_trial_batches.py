@@ -9,6 +9,7 @@ import pytest
 from tiny_searches import NUM_FEATURES, list_statuses, make_space
 
 import kerasmodes as km
+from kerasmodes.engine import packing
 from kerasmodes.tuning.trial_batches import TrialBatches
 
 X, Y = km.data.sums(12, NUM_FEATURES, seed=0)
@@ -48,6 +49,7 @@ class Plain(keras.utils.PyDataset):
     def __init__(self, draws=None):
         super().__init__()
         self.x, self.y = X, Y
+        self.rows = self.rng = None
 
     def __len__(self):
         return 6
@@ -56,41 +58,40 @@ class Plain(keras.utils.PyDataset):
         return self.x[2 * index : 2 * index + 2], self.y[2 * index : 2 * index + 2]
 
 
-def make_builder(mode, cls=km.SumRegressor):
+def make_builder(mode, optimizer=keras.optimizers.Adam):
     def build(hp):
-        model = cls(())
+        model = km.SumRegressor(())
         rate = hp.Float("rate", 0.01, 0.5)
-        model.compile(keras.optimizers.Adam(rate), "mean_squared_error", mode=mode)
+        model.compile(optimizer(rate), "mean_squared_error", mode=mode)
         return model
 
     return build
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "draws", "epochs"),
-    [
-        ("eager", "own", 3),
-        ("eager", "global", 6),
-        *(
-            pytest.param(mode, draws, epochs, marks=pytest.mark.sweep)
-            for mode in ("graph", "xla", "fused", "auto")
-            for draws, epochs in (("own", 6), ("global", 3))
-        ),
-    ],
-)
+def test_a_promoted_trial_is_bit_equal_to_one_that_was_never_interrupted(tmp_path):
+    check_trials(Batches, "eager", "own", 3, tmp_path, keras.optimizers.SGD, num_checked=1)
+
+
+@pytest.mark.slow
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", ["eager", "graph", "xla", "fused", "auto"])
+@pytest.mark.parametrize(("draws", "epochs"), [("own", 6), ("global", 3)])
 def test_each_trial_is_bit_equal_to_one_alone_and_never_interrupted(mode, draws, epochs, tmp_path):
     check_trials(Batches, mode, draws, epochs, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", pytest.param("fused", marks=pytest.mark.sweep)])
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", ["eager", "fused"])
 def test_batches_that_keras_shuffles_continue_where_a_trial_ended(mode, tmp_path):
     check_trials(Plain, mode, None, 3, tmp_path)
 
 
-def check_trials(cls, mode, draws, epochs, directory):
-    build = make_builder(mode)
+def check_trials(
+    cls, mode, draws, epochs, directory, optimizer=keras.optimizers.Adam, num_checked=None
+):
+    build, x = make_builder(mode, optimizer), cls(draws)
     tuner = km.tuning.search(
         build,
         "hyperband",
@@ -98,14 +99,16 @@ def check_trials(cls, mode, draws, epochs, directory):
         epochs=epochs,
         seed=0,
         directory=directory,
-        x=cls(draws),
+        x=x,
         validation_data=cls(draws),
         verbose=0,
     )
+    for name in ("rows", "rng"):  # What is given stays as it was.
+        assert pickle.dumps(getattr(x, name)) == pickle.dumps(getattr(cls(draws), name))
     trials = list(tuner.oracle.trials.values())
     assert list_statuses(tuner) == ["COMPLETED"] * len(trials)
     assert trials[-1].hyperparameters["tuner/initial_epoch"] > 0
-    for trial in trials:
+    for trial in trials[::-1][:num_checked]:
         hp = trial.hyperparameters
         keras.utils.set_random_seed(0)
         model = build(hp)
@@ -114,28 +117,85 @@ def check_trials(cls, mode, draws, epochs, directory):
         assert trial.score == min(losses[hp["tuner/initial_epoch"] :])
 
 
-@pytest.mark.slow
-def test_the_object_of_the_search_stays_as_it_was(tmp_path):
-    batches = Batches()
-    rows = batches.rows.copy()
-    settings = {"max_trials": 1, "epochs": 2, "directory": tmp_path, "verbose": 0}
-    km.tuning.search(make_builder("eager"), x=batches, validation_data=batches, **settings)
-    np.testing.assert_array_equal(batches.rows, rows)
-    assert batches.rng.normal() == np.random.default_rng(0).normal()
-
-
 def test_data_that_a_trial_does_not_read_stand_where_they_stood():
     given = {"validation_data": Batches()}
     first, second = TrialBatches(given), TrialBatches(given)
     first.copies["validation_data"].on_epoch_end()
     changes = first.find_changes()
     assert sorted(changes["validation_data"]) == ["rng", "rows"]
-    second.restore_changes(pickle.loads(pickle.dumps(changes)))
-    assert pickle.dumps(second.find_changes()) == pickle.dumps(changes)
+    second.restore_changes(changes)
+    assert pack(second.find_changes()) == pack(changes)
     second.copies["validation_data"].on_epoch_end()  # That of a validation begins.
     first.copies["validation_data"].on_epoch_end()
     rows = [one.copies["validation_data"].rows for one in (first, second)]
     np.testing.assert_array_equal(*rows)
+
+
+def pack(changes):
+    arrays = []
+    return packing.pack(changes, arrays), [one.tolist() for one in arrays]
+
+
+class Shared(Batches):
+    """Draws from a generator that it shares with other data."""
+
+    def __init__(self, rng):
+        super().__init__()
+        self.rng = self.other = rng
+
+
+def test_data_that_share_a_generator_share_it_where_they_continue():
+    rng = np.random.default_rng(1)
+    given = {"x": Shared(rng), "validation_data": Shared(rng)}
+    trials = TrialBatches(given), TrialBatches(given)
+    first, second = (list(one.copies.values()) for one in trials)
+    for one in first:
+        one[0]
+        one.on_epoch_end()
+    trials[1].restore_changes(trials[0].find_changes())
+    second[1][0]  # To see shapes.
+    for x, validation_data in (first, second):
+        x.on_epoch_end()
+        validation_data.on_epoch_end()
+        assert x.rng is x.other is validation_data.rng
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+
+
+class Seeds(Batches):
+    def __init__(self):
+        super().__init__()
+        self.rng = keras.random.SeedGenerator(0)
+
+    def on_epoch_end(self):
+        self.rows = keras.ops.convert_to_numpy(keras.random.shuffle(np.arange(6), seed=self.rng))
+
+
+def test_generators_of_keras_are_copied_and_continue():
+    given = {"x": Seeds()}
+    first, second = TrialBatches(given), TrialBatches(given)
+    first.copies["x"].on_epoch_end()
+    second.restore_changes(first.find_changes())
+    for trial in (first, second):
+        trial.copies["x"].on_epoch_end()
+    assert first.copies["x"].rows.tolist() == second.copies["x"].rows.tolist()
+    assert given["x"].rng.state.numpy().tolist() == Seeds().rng.state.numpy().tolist()
+
+
+class Changing(Batches):
+    """Keeps where it is in an object of its own."""
+
+    def on_epoch_end(self):
+        super().on_epoch_end()
+        self.orders = {self.rows.tobytes()}
+
+
+def test_what_changes_and_cannot_be_kept_is_named_before_the_trials(tmp_path):
+    words = "`x` must be a PyDataset whose attributes that change.*Received: Changing.orders, a set"
+    arguments = {"objective": "loss", "directory": tmp_path, "x": Changing()}
+    with pytest.raises(TypeError, match=words):
+        km.tuning.search(make_builder("eager"), "hyperband", **arguments)
+    assert not list(tmp_path.glob("**/trial.json"))
 
 
 class Locked(Batches):

@@ -44,28 +44,45 @@ COMPILED = []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [None, 2])
-@pytest.mark.parametrize("is_plain", [True, False])
-def test_a_model_that_a_tuner_compiles_again_keeps_its_mode(steps, is_plain, tmp_path):
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"mode": "eager", "steps_per_execution": 2}, ("eager", 2)),
+        *(
+            pytest.param(*one, marks=pytest.mark.sweep)
+            for one in (
+                ({"mode": "fused"}, ("fused", None)),
+                ({"mode": "auto", "steps_per_execution": 2}, ("auto", 2)),
+                ({"run_eagerly": True}, ("eager", 1)),
+                ({}, ("graph", None)),
+            )
+        ),
+    ],
+)
+def test_a_model_that_a_search_compiles_again_keeps_its_mode(settings, expected, tmp_path):
     def build(hp):
         model = km.SumRegressor((hp.Int("width", 2, 9),))
-        model.compile("adam", "mse", mode="fused", steps_per_execution=steps)
+        model.compile("adam", "mse", **settings)
         return model
 
-    given = {"optimizer": "sgd", "loss": "mae", "metrics": ["mse"]}
-    fit_arguments = {**make_sums(), "epochs": 1, "callbacks": [Compiled()]}
     COMPILED.clear()
-    if is_plain:
-        settings = {"max_trials": 1, "directory": tmp_path, **given}
-        tuner = keras_tuner.RandomSearch(build, "val_mse", **settings)
-        tuner.search(**fit_arguments)
-    else:
-        objective = keras_tuner.Objective("val_mse", "min")
-        settings = {"max_trials": 1, "directory": tmp_path, **given}
-        tuner = km.tuning.search(build, objective=objective, **settings, **fit_arguments)
-    assert COMPILED == [("fused", "sgd", "mae")]
-    best = tuner.get_best_models()[0]
-    assert (best.mode, best.asked_steps_per_execution) == ("fused", steps)
+    tuner = km.tuning.search(
+        build,
+        objective=keras_tuner.Objective("val_mse", "min"),
+        max_trials=1,
+        epochs=1,
+        optimizer="sgd",
+        loss="mae",
+        metrics=["mse"],
+        directory=tmp_path,
+        callbacks=[Compiled()],
+        **make_sums(),
+    )
+    ((mode, optimizer, loss),) = COMPILED
+    assert (mode, optimizer, loss) == (expected[0], "sgd", "mae")
+    km.tuning.save_best_model(tuner, tmp_path / "best.keras")
+    best = keras.models.load_model(tmp_path / "best.keras")
+    assert (best.mode, best.asked_steps_per_execution) == expected
 
 
 @pytest.mark.slow
@@ -476,7 +493,7 @@ class OwnLoop(keras_tuner.HyperModel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["random", "hyperband"])
+@pytest.mark.parametrize("kind", ["hyperband", pytest.param("random", marks=pytest.mark.sweep)])
 def test_a_loop_of_ones_own_trains_a_model_that_is_not_compiled(kind, tmp_path):
     objective = keras_tuner.Objective("own", "min")
     settings = {"objective": objective, "max_trials": 4, "epochs": 3, "directory": tmp_path}
