@@ -120,11 +120,13 @@ def _find_mode(model):
     """Returns the arguments with which `compile` lets steps of a model run as they do."""
     if not isinstance(model, modes_mixin.ModesMixin):
         return {}
-    steps = model.steps_per_execution if model.has_asked_steps else None
     if model.given_mode == model.mode:
-        return {"mode": model.mode, "steps_per_execution": steps}
-    flags = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
-    return {**flags, "steps_per_execution": steps}
+        settings = {"mode": model.mode}
+    else:  # None was given, or flags were set later.
+        settings = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
+    if model.has_asked_steps:
+        settings["steps_per_execution"] = model.steps_per_execution
+    return {**settings, "gradient_dtype": model.gradient_dtype}
 
 
 class _ObjectiveCheck(keras.callbacks.Callback):

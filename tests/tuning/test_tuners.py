@@ -54,7 +54,7 @@ COMPILED = []
                 ({"mode": "fused"}, ("fused", None)),
                 ({"mode": "auto", "steps_per_execution": 2}, ("auto", 2)),
                 ({"run_eagerly": True}, ("eager", 1)),
-                ({}, ("graph", None)),
+                ({}, ("graph", 1)),
             )
         ),
     ],
