@@ -26,9 +26,7 @@ class AdapterCalls:
 
     def remember(self) -> None:
         """Lets calls be repeated with the random numbers that they had."""
-        cls, plain = type(getattr(self._adapter, "py_dataset", None)), keras.utils.PyDataset
-        names = ("on_epoch_begin", "on_epoch_end")
-        if issubclass(cls, plain) and any(getattr(cls, n) != getattr(plain, n) for n in names):
+        if hears_of_epochs(getattr(self._adapter, "py_dataset", None)):
             self._states = []
 
     def begin_epoch(self) -> None:
@@ -62,3 +60,10 @@ class AdapterCalls:
         if self._states is not None:
             self._states.append(random_states.read())
         getattr(self._adapter, name)()
+
+
+def hears_of_epochs(batches: Any) -> bool:
+    """Returns whether data are a `PyDataset` that does something where epochs begin or end."""
+    cls, plain = type(batches), keras.utils.PyDataset
+    names = ("on_epoch_begin", "on_epoch_end")
+    return issubclass(cls, plain) and any(getattr(cls, n) != getattr(plain, n) for n in names)

@@ -54,9 +54,10 @@ def load_with_optimizers(model: keras.Model, path: str | os.PathLike) -> None:
             f"{model.__class__.__name__} with layers that are not built. Define "
             "`build(input_shape)`."
         )
+    optimizer = getattr(model, "optimizer", None)  # A model that is not compiled has none.
     with model.distribute_strategy.scope(), saving.treat_as_built(model):
-        if model.optimizer is not None and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        if optimizer is not None and not optimizer.built:
+            optimizer.build(model.trainable_variables)
         check_optimizers_built(model)
         try:
             model.load_weights(path)

@@ -29,7 +29,7 @@ def pack(value: Any, arrays: list, name: str = "state") -> Any:
         return value
     if isinstance(value, (np.bool_, np.integer, np.floating)):
         return value.item()
-    if isinstance(value, (np.ndarray, tf.Tensor, tf.Variable, keras.Variable)) and _is_plain(value):
+    if isinstance(value, (np.ndarray, tf.Tensor, tf.Variable, keras.Variable)) and is_plain(value):
         array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
         arrays.append(array)
         shape = np.shape(value)
@@ -40,8 +40,10 @@ def pack(value: Any, arrays: list, name: str = "state") -> Any:
     )
 
 
-def _is_plain(value):
-    """Returns whether an array holds numbers that TensorFlow knows too."""
+def is_plain(value: Any) -> bool:
+    """Returns whether an array holds numbers that TensorFlow knows too, as this machine does."""
+    if not getattr(value.dtype, "isnative", True):
+        return False
     try:
         dtype = tf.as_dtype(value.dtype)
     except TypeError:

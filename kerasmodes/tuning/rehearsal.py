@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from kerasmodes.tuning import search_arguments
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 # Configurations tried: the defaults, then some that are drawn. A search whose data or arguments are
 # wrong fails for all of them.
@@ -58,6 +59,8 @@ def rehearse(
     """
     # keras-tuner, too, always gives a list of callbacks.
     arguments = {**fit_arguments, "callbacks": [], "epochs": 1, "verbose": 0}
+    batches = TrialBatches(fit_arguments)
+    arguments |= batches.copies
     first_error, has_run, asked = None, False, set()
     for draw in range(MOST_DRAWS):
         hp = _draw(tuner.oracle.get_space(), draw)
@@ -67,7 +70,7 @@ def rehearse(
                 return
             logs = _run_step(tuner, hp, model, arguments)
             if not has_run:
-                tuner.rehearse_promotion(model, _build(tuner, hp))
+                tuner.rehearse_promotion(model, _build(tuner, hp), batches)
         except Exception as error:
             first_error = first_error or error
             if draw + 1 >= DRAWS and not has_run:
@@ -109,6 +112,7 @@ def _build(tuner, hp):
         model = tuner.hypermodel.build(copy.copy(hp))
     if not isinstance(model, keras.Model):
         raise TypeError(f"`hypermodel` must build a Keras model. Received: {model!r}")
+    tuner._override_compile_args(model)
     return model
 
 

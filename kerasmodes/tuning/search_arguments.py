@@ -13,10 +13,26 @@ from keras_tuner.src.engine import objective as objective_module
 
 from kerasmodes.metrics import image_evaluator
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
+from kerasmodes.tuning.trial_batches import TrialBatches
 
 # What `GenerationMetrics` logs: keras-tuner cannot guess in which direction it is better.
 DIRECTIONS = {f"val_{name}": which for name, which in image_evaluator.DIRECTIONS.items()}
 OF_SEARCH = ("epochs", "initial_epoch")  # What `fit` takes, but is not given.
+# What keras-tuner's tuners take and `search` does not, with what to do.
+OF_KERAS_TUNER = {
+    "max_epochs": "It is `epochs` here",
+    "project_name": "Each search has its own `directory` here",
+    "logger": "keras-tuner itself ignores it: pass `callbacks`",
+}
+OF_ITS_TUNERS = (
+    "allow_new_entries",
+    "alpha",
+    "beta",
+    "factor",
+    "hyperband_iterations",
+    "num_initial_points",
+    "tuner_id",
+)
 
 
 def resolve_objective(
@@ -132,6 +148,37 @@ def check_fit_arguments(
             ) from error
 
 
+def check_batches(fit_arguments: dict[str, Any], continues: bool) -> None:
+    """Checks that each trial can have a `PyDataset` of its own, if the data are one.
+
+    Args:
+        fit_arguments: The arguments of `fit` by their names.
+        continues: Whether trials continue where others ended.
+
+    Raises:
+        ValueError: If an epoch may end in the midst of a pass, and a trial is to continue there.
+        TypeError: If it cannot be copied, or a file cannot hold where it stands.
+    """
+    batches = TrialBatches(fit_arguments)
+    if not continues:
+        return
+    steps = fit_arguments.get("steps_per_epoch")
+    x = batches.copies.get("x")
+    if x is not None and steps is not None and steps != x.num_batches:
+        length = "" if x.num_batches is None else f", or {x.num_batches}, its batches"
+        raise ValueError(
+            f"`steps_per_epoch` must be None{length}, with a PyDataset in a search by Hyperband: a "
+            "promoted trial begins where a pass begins. "
+            f"Received: steps_per_epoch={steps!r}. Give it as many batches as an epoch is to have, "
+            "or choose another tuner."
+        )
+    batches.find_changes()
+
+
 def _suggest(name, known):
+    if name in OF_KERAS_TUNER:
+        return f". {OF_KERAS_TUNER[name]}."
+    if name in OF_ITS_TUNERS:
+        return ". keras-tuner's own tuners take it, and the same hypermodels."
     close = difflib.get_close_matches(name, known, n=1)
     return f". Did you mean {close[0]!r}?" if close else ""

@@ -17,9 +17,10 @@ import keras
 import keras_tuner
 import tensorflow as tf
 from keras_tuner.errors import FatalValueError
+from keras_tuner.src.engine import tuner as tuner_module
 
 from kerasmodes import arguments
-from kerasmodes.engine import written_places
+from kerasmodes.engine import modes_mixin, written_places
 from kerasmodes.tuning import (
     folders,
     last_epochs,
@@ -29,6 +30,7 @@ from kerasmodes.tuning import (
     search_arguments,
     serving,
     shared_search,
+    trial_batches,
     workers,
 )
 from kerasmodes.tuning.checked_hypermodel import CheckedHyperModel
@@ -60,11 +62,46 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
             path.write_text(traceback.format_exc())
             raise
 
-    def rehearse_promotion(self, trained: keras.Model, untrained: keras.Model) -> None:
-        """Raises if one model could not continue where another ended; for those that promote."""
+    def _build_and_fit_model(self, trial, *args, **kwargs):
+        # Here callbacks are copies already, and those that are added know the data of the trial.
+        batches = trial_batches.TrialBatches(kwargs)
+        kwargs["callbacks"] = self._frame_callbacks(trial, kwargs["callbacks"], batches)
+        return super()._build_and_fit_model(trial, *args, **{**kwargs, **batches.copies})
+
+    def _frame_callbacks(self, trial, callbacks, batches):
+        """Returns the callbacks of a trial with those that come before and after them."""
+        return callbacks
+
+    def rehearse_promotion(
+        self,
+        trained: keras.Model,
+        untrained: keras.Model,
+        batches: trial_batches.TrialBatches,
+    ) -> None:
+        """Raises if a trial could not continue where another ended; for those that promote.
+
+        Args:
+            trained: A model that has trained.
+            untrained: One like it.
+            batches: What it was trained with.
+        """
 
     def _find_folder(self, trial_id):
         return pathlib.Path(self.get_trial_dir(trial_id))
+
+    def _override_compile_args(self, model):
+        given = {"optimizer": self.optimizer, "loss": self.loss, "metrics": self.metrics}
+        given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            return
+        if isinstance(self.optimizer, keras.optimizers.Optimizer):
+            given["optimizer"] = type(self.optimizer).from_config(self.optimizer.get_config())
+        if model.compiled:  # As keras-tuner does, which leaves out how steps run.
+            metrics = self._filter_metrics(model.metrics)
+            known = {"optimizer": model.optimizer, "loss": model.loss, "metrics": metrics}
+            given = {**known, **_find_mode(model), **given}
+        with tuner_module.maybe_distribute(self.distribution_strategy):
+            model.compile(**given)
 
     def load_model(self, trial):
         return results.load_with_optimizers(super().load_model, self, trial)
@@ -77,6 +114,19 @@ class _Tuner(shared_search.SharedSearch, keras_tuner.Tuner):
         for callback in callbacks:
             if type(callback).__name__ != "TensorBoard":  # keras-tuner has separated it.
                 written_places.separate(callback, folder)
+
+
+def _find_mode(model):
+    """Returns the arguments with which `compile` lets steps of a model run as they do."""
+    if not isinstance(model, modes_mixin.ModesMixin):
+        return {}
+    if model.given_mode == model.mode:
+        settings = {"mode": model.mode}
+    else:  # None was given, or flags were set later.
+        settings = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
+    if model.has_asked_steps:
+        settings["steps_per_execution"] = model.steps_per_execution
+    return {**settings, "gradient_dtype": model.gradient_dtype}
 
 
 class _ObjectiveCheck(keras.callbacks.Callback):
@@ -99,9 +149,18 @@ class _HyperbandTuner(_Tuner):
         values = trial.hyperparameters.values
         kwargs["epochs"] = values["tuner/epochs"]
         kwargs["initial_epoch"] = values["tuner/initial_epoch"]
-        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id))
-        kwargs["callbacks"] = [*kwargs["callbacks"], last]
         return super().run_trial(trial, *args, **kwargs)
+
+    def _frame_callbacks(self, trial, callbacks, batches):
+        values = trial.hyperparameters.values
+        last = last_epochs.SaveLastEpoch(self._find_folder(trial.trial_id), batches)
+        promoted = values.get("tuner/trial_id")
+        if promoted is None:
+            return [*callbacks, last]
+        first = last_epochs.ContinueLastEpoch(
+            self._find_folder(promoted), batches, values["tuner/initial_epoch"]
+        )
+        return [first, *callbacks, last]
 
     def _build_hypermodel(self, hp):
         model = super()._build_hypermodel(hp)
@@ -112,7 +171,8 @@ class _HyperbandTuner(_Tuner):
             last_epochs.restore_last_epoch(model, self._find_folder(promoted), build_config)
         return model
 
-    def rehearse_promotion(self, trained, untrained):
+    def rehearse_promotion(self, trained, untrained, batches):
+        batches.find_changes()
         with tempfile.TemporaryDirectory() as folder:
             last_epochs.save_last_epoch(trained, pathlib.Path(folder))
             build_config = trained.get_build_config()
@@ -137,6 +197,10 @@ def search(
     directory: str | os.PathLike = "tuning",
     seed: int | None = None,
     *,
+    optimizer: str | keras.optimizers.Optimizer | None = None,
+    loss: Any = None,
+    metrics: list | None = None,
+    max_model_size: int | None = None,
     hyperparameters: keras_tuner.HyperParameters | None = None,
     tune_new_entries: bool = True,
     executions_per_trial: int = 1,
@@ -169,6 +233,9 @@ def search(
         directory: Folder of the search; each kind of tuner has its own in it. A search that is
             there is resumed, with more trials if asked; trials of other `epochs` do not compare.
         seed: Int, at least 0, set by `keras.utils.set_random_seed` before each trial, or `None`.
+        optimizer, loss, metrics: As in `compile`, in the place of those that the model was compiled
+            with. A model that was not is compiled with them. Its mode stays.
+        max_model_size: Positive int; a trial whose model has more parameters fails.
         hyperparameters: Hyperparameters that replace those of the same names in the space.
         tune_new_entries: Whether those of the space that are not among `hyperparameters` vary.
         executions_per_trial: Positive int, fits of each configuration; their mean counts.
@@ -183,8 +250,10 @@ def search(
         **fit_arguments: Passed to the model's `fit`: `x`, `y`, `validation_data`, `callbacks`...
             `verbose=2` shows each epoch beside the progress of the search, 0 shows nothing. For the
             hypermodels of this package, `x` may be a function of `batch_size` that returns a data
-            set. Each trial has copies of the callbacks; those of Keras and of this package that
-            write files write into folders `trial_0`, ... where they would write.
+            set. Each trial has a copy of a `keras.utils.PyDataset`; for Hyperband, what it changes
+            must be numbers, text, arrays or random generators. Each trial has copies of the
+            callbacks; those of Keras and of this package that write files write into folders
+            `trial_0`, ... where they would write.
 
     Returns:
         A `keras_tuner.Tuner`, after its search.
@@ -211,12 +280,15 @@ def search(
         executions_per_trial=executions_per_trial,
         max_consecutive_failed_trials=max_consecutive_failed_trials,
     )
+    if max_model_size is not None:
+        arguments.check_positive_integers(max_model_size=max_model_size)
     arguments.check_integers(0, max_retries_per_trial=max_retries_per_trial)
     arguments.check_positive_numbers(worker_timeout=worker_timeout)
     arguments.check_seed(seed, can_be_none=True)
     arguments.check_folder("directory", directory)
     own_names = inspect.signature(search).parameters
     search_arguments.check_fit_arguments(hypermodel, fit_arguments, own_names)
+    search_arguments.check_batches(fit_arguments, continues=tuner == "hyperband")
     objective = search_arguments.resolve_objective(objective, hypermodel)
     fit_arguments["callbacks"] = list(fit_arguments.get("callbacks") or ())
     if hyperparameters is not None:  # keras-tuner adds to them.
@@ -230,6 +302,9 @@ def search(
         seed=seed,
         executions_per_trial=executions_per_trial,
         hyperparameters=hyperparameters,
+        optimizer=optimizer,
+        loss=loss,
+        metrics=metrics,
     )
     is_new = False
     if workers.find_role() != "worker":  # The folder is the chief's, who checks it.
@@ -254,6 +329,10 @@ def search(
         hypermodel,
         seed_of_trials=seed,
         worker_timeout=worker_timeout,
+        optimizer=optimizer,
+        loss=loss,
+        metrics=metrics,
+        max_model_size=max_model_size,
         executions_per_trial=executions_per_trial,
         distribution_strategy=distribution_strategy,
         directory=directory,

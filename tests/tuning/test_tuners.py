@@ -33,6 +33,73 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class Compiled(keras.callbacks.Callback):
+    """Notes how each model of a search was compiled."""
+
+    def on_train_begin(self, logs=None):
+        COMPILED.append((self.model.mode, self.model.optimizer.name, self.model.loss))
+
+
+COMPILED = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"mode": "eager", "steps_per_execution": 2}, ("eager", 2)),
+        *(
+            pytest.param(*one, marks=pytest.mark.sweep)
+            for one in (
+                ({"mode": "fused"}, ("fused", None)),
+                ({"mode": "auto", "steps_per_execution": 2}, ("auto", 2)),
+                ({"run_eagerly": True}, ("eager", 1)),
+                ({}, ("graph", 1)),
+            )
+        ),
+    ],
+)
+def test_a_model_that_a_search_compiles_again_keeps_its_mode(settings, expected, tmp_path):
+    def build(hp):
+        model = km.SumRegressor((hp.Int("width", 2, 9),))
+        model.compile("adam", "mse", **settings)
+        return model
+
+    COMPILED.clear()
+    tuner = km.tuning.search(
+        build,
+        objective=keras_tuner.Objective("val_mse", "min"),
+        max_trials=1,
+        epochs=1,
+        optimizer="sgd",
+        loss="mae",
+        metrics=["mse"],
+        directory=tmp_path,
+        callbacks=[Compiled()],
+        **make_sums(),
+    )
+    ((mode, optimizer, loss),) = COMPILED
+    assert (mode, optimizer, loss) == (expected[0], "sgd", "mae")
+    km.tuning.save_best_model(tuner, tmp_path / "best.keras")
+    best = keras.models.load_model(tmp_path / "best.keras")
+    assert (best.mode, best.asked_steps_per_execution) == expected
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_compiled_is_compiled_by_the_search(tmp_path):
+    def build(hp):
+        return km.Sequential([keras.Input((NUM_FEATURES,)), keras.layers.Dense(hp.Int("n", 1, 1))])
+
+    given = {"optimizer": keras.optimizers.SGD(0.1), "loss": "mse", "max_trials": 1, "epochs": 1}
+    tuner = km.tuning.search(build, directory=tmp_path, **given, **make_sums())
+    assert list_statuses(tuner) == ["COMPLETED"]
+
+
+def test_a_model_that_is_too_large_fails_its_trial(tmp_path):
+    with pytest.raises(RuntimeError, match="Oversized model"):
+        search_sums(tmp_path, max_model_size=3, max_trials=1)
+
+
 @pytest.mark.slow
 def test_wrong_data_end_the_search_before_the_first_trial(tmp_path):
     x = np.zeros((16, NUM_FEATURES + 1), "float32")
@@ -102,6 +169,20 @@ def test_an_unknown_argument_is_named_before_the_search(tmp_path):
     words = "of `search` or of `fit`. Received: max_trails=int. Did you mean 'max_trials'"
     with pytest.raises(ValueError, match=words):
         search_sums(tmp_path, max_trails=3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("max_epochs", "It is `epochs` here"),
+        ("project_name", "Each search has its own `directory` here"),
+        ("hyperband_iterations", "keras-tuner's own tuners take it"),
+    ],
+)
+def test_an_argument_of_keras_tuner_alone_tells_what_to_do(name, words, tmp_path):
+    with pytest.raises(ValueError, match=f"Received: {name}=int. {words}"):
+        search_sums(tmp_path, **{name: 3})
     assert not list(tmp_path.iterdir())
 
 
@@ -392,6 +473,35 @@ def check_promotion(build, directory, **arguments):
     model = build(hp)
     history = tuner.hypermodel.fit(hp, model, **arguments, epochs=hp["tuner/epochs"]).history
     assert promoted.score == min(history["val_loss"][hp["tuner/initial_epoch"] :])
+
+
+class OwnLoop(keras_tuner.HyperModel):
+    """Trains a model that is not compiled, and tells callbacks as keras-tuner's guide does."""
+
+    def build(self, hp):
+        hp.Int("width", 1, 100)
+        return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def fit(self, hp, model, callbacks, epochs, initial_epoch=0, **kwargs):
+        for callback in callbacks:
+            callback.set_model(model)
+        for epoch in range(initial_epoch, epochs):
+            model.layers[0].bias.assign_add([1.0])
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, {"own": -1.0 - epoch})
+        return -float(model.layers[0].bias.numpy()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["hyperband", pytest.param("random", marks=pytest.mark.sweep)])
+def test_a_loop_of_ones_own_trains_a_model_that_is_not_compiled(kind, tmp_path):
+    objective = keras_tuner.Objective("own", "min")
+    settings = {"objective": objective, "max_trials": 4, "epochs": 3, "directory": tmp_path}
+    tuner = km.tuning.search(OwnLoop(), kind, **settings)
+    for trial in tuner.oracle.trials.values():
+        assert trial.score == -trial.hyperparameters.values.get("tuner/epochs", 3)
+    assert tuner.get_best_models()[0].layers[0].bias.numpy() == 3.0
+    km.tuning.save_best_model(tuner, tmp_path / "best.keras")
 
 
 @pytest.mark.slow
