@@ -120,7 +120,7 @@ class Own(random.Random):
         (np.zeros(1, "i4,f4"), "Batches.kept, an array of"),
         (random.Random(), "Batches.kept, a Random"),  # There was none at first.
     ],
-    ids=str,
+    ids=["a set", "an object", "bytes in another order", "a structure", "a new generator"],
 )
 def test_what_cannot_be_kept_is_named(value, words):
     with pytest.raises(TypeError, match=words):
@@ -134,7 +134,7 @@ def test_what_cannot_be_kept_is_named(value, words):
         ({"class": "os.system"}, "must be numbers.*Received: 'class'"),
         ({"generator": [3, 4]}, "must be a random generator.*Received: None"),
     ],
-    ids=str,
+    ids=["objects", "a class", "a generator that is not there"],
 )
 def test_a_file_makes_nothing_else(content, words):
     with pytest.raises(ValueError, match=words):
