@@ -21,6 +21,10 @@ FAILED_LATER = re.compile(
     r"RET_CHECK failure \(external/(?:local_)?xla/\S+\) (.*?)(?:, metadata=|\[Op:|$)", re.MULTILINE
 )
 
+# How XLA of TensorFlow 2.21 refuses what it wrote for a product of int8 matrices, as in quantized
+# layers: only within a loop that becomes one function, see `tensorflow_settings.XLA_OPTIONS`.
+WRONG_IN_LOOPS = "Invalid LLVM IR"
+
 # Of a batch whose parts do not fit each other: no mode could take it.
 SIZES = "Incompatible shapes: "
 UNSUPPORTED = re.compile(r"Detected unsupported operations.*?: (\w+) \(", re.DOTALL)
@@ -59,7 +63,8 @@ def explain_xla_error(mode: str):
         received = _find_cause(error.message) if modes.MODES[mode].jit_compile else None
         if received is None:
             raise
-        raise make_error(mode, received) from error
+        fits_xla = mode == "fused" and WRONG_IN_LOOPS in received
+        raise make_error(mode, received, "xla" if fits_xla else "graph") from error
 
 
 def check_outputs(mode: str, outputs: Any) -> None:
@@ -76,11 +81,11 @@ def check_outputs(mode: str, outputs: Any) -> None:
         raise make_error(mode, "an output of dtype=string")
 
 
-def make_error(mode: str, received: str) -> ValueError:
-    """Returns the error about what XLA is given and cannot compile, with the way out."""
+def make_error(mode: str, received: str, way_out: str = "graph") -> ValueError:
+    """Returns the error about what XLA is given and cannot compile, with the mode to use."""
     return ValueError(
         f"mode={mode!r} must be given a step of operations that XLA can compile. "
-        f"Received: {received}. Use mode='graph' for this model."
+        f"Received: {received}. Use mode={way_out!r} for this model."
     )
 
 

@@ -127,6 +127,30 @@ def test_what_xla_cannot_compile_is_named(function, mode, tmp_path):
         model.fit(X, verbose=0)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(tf.__version__ < "2.21", reason="XLA of TensorFlow 2.20 compiles such a loop")
+def test_a_model_quantized_to_int8_is_sent_from_fused_to_xla_where_it_runs():
+    x, _ = km.data.sums(num_samples=4, num_features=8, seed=1)
+    model = km.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
+    model.layers[0].quantize("int8")
+    model.compile(mode="graph")
+    expected = model.predict(x, batch_size=2, verbose=0)
+    model.set_mode("fused")
+    with pytest.raises(ValueError, match="mode='fused' must .*Invalid LLVM IR.*Use mode='xla'"):
+        model.predict(x, batch_size=2, verbose=0)
+    model.set_mode("xla")
+    assert model.predict(x, batch_size=2, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "way_out"), [("fused", "xla"), ("xla", "graph")])
+def test_what_is_wrong_in_loops_only_has_a_way_out_without_ours(mode, way_out):
+    place = "RET_CHECK failure (external/xla/xla/service/cpu/cpu_compiler.cc:1169)"
+    error = tf.errors.InternalError(None, None, f"{place} Invalid LLVM IR before optimizations:")
+    words = f"Use mode='{way_out}' for"
+    with pytest.raises(ValueError, match=words), xla_errors.explain_xla_error(mode):
+        raise error
+
+
 def message_about(*frames):
     """Returns how TensorFlow names an operation, with this stack: `(path, function)`."""
     stack = [f'File "{path}", line {line}, in {name}' for line, (path, name) in enumerate(frames)]
