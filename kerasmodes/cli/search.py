@@ -34,7 +34,15 @@ if TYPE_CHECKING:  # The command imports TensorFlow only to work.
 
 TABLE, PICTURE, HPARAMS, MODEL = "trials.csv", "trials.png", "hparams", "best.keras"
 FILES = (TABLE, PICTURE, MODEL, run_folders.CONFIG)
-NOT_FLAGS = {"hypermodel", "hyperparameters", "distribution_strategy"}
+# What compiles the models of a search again is not either: the hypermodels have flags for it.
+NOT_FLAGS = {
+    "hypermodel",
+    "hyperparameters",
+    "distribution_strategy",
+    "optimizer",
+    "loss",
+    "metrics",
+}
 
 
 def tune_sum(parser: jsonargparse.ArgumentParser) -> Command:

@@ -94,7 +94,8 @@ def _find_cause(message):
     innermost, failed, _ = message.partition(FAILED)
     if SIZES in innermost:
         return None
-    if failed:
+    # Of two programs that fail at a time, TensorFlow joins the messages and cuts them off.
+    if failed or UNSUPPORTED.search(innermost):
         frames = [Frame(pathlib.Path(path), *rest) for path, *rest in FRAME.findall(innermost)]
         return _find_operation(innermost) + _name_place(frames)
     found = FAILED_LATER.search(message)

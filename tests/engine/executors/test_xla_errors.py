@@ -151,6 +151,16 @@ def test_what_is_wrong_in_loops_only_has_a_way_out_without_ours(mode, way_out):
         raise error
 
 
+def test_an_operation_is_named_where_the_programs_of_two_replicas_fail_at_a_time():
+    message = (
+        "2 root error(s) found.\n  (0) INVALID_ARGUMENT:  Detected unsupported operations when "
+        "trying to compile graph __inference_run[] on XLA_CPU_JIT: EagerPyFunc (No registered"
+    )
+    words = "Received: EagerPyFunc. Use mode='graph'"
+    with pytest.raises(ValueError, match=words), xla_errors.explain_xla_error("xla"):
+        raise tf.errors.InvalidArgumentError(None, None, message)
+
+
 def message_about(*frames):
     """Returns how TensorFlow names an operation, with this stack: `(path, function)`."""
     stack = [f'File "{path}", line {line}, in {name}' for line, (path, name) in enumerate(frames)]
