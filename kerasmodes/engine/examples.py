@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,9 +100,10 @@ class Examples(keras.utils.PyDataset):
         return example
 
     def _read_example(self, place, seed):
-        example = self.source[place]
+        example = _call_for_example(f"source[{place}]", operator.getitem, self.source, place)
         if self._map_func is not None:
-            example = self._map_func(example, np.random.default_rng(seed))
+            name, generator = f"`map_func` of source[{place}]", np.random.default_rng(seed)
+            example = _call_for_example(name, self._map_func, example, generator)
         return tf.nest.map_structure(
             functools.partial(_to_array, place=place), keras.tree.lists_to_tuples(example)
         )
@@ -241,6 +243,20 @@ class _SuperBatch:
         with tf.device("CPU:0"):
             tensors = [tf.convert_to_tensor(array) for array in self.arrays]
         return tf.nest.pack_sequence_as(self.structure, tensors)
+
+
+def _call_for_example(name, function, *values):
+    """Returns what a function of the user's returns; an error of its own tells the example."""
+    try:
+        return function(*values)
+    except StopIteration as error:  # A generator that reads would turn it into words of its own.
+        raise RuntimeError(
+            "`source` must give an example for each number below its length. "
+            f"Received: StopIteration from {name}"
+        ) from error
+    except Exception as error:
+        error.add_note(f"It was raised by {name}.")
+        raise
 
 
 def _to_array(value, place):

@@ -198,14 +198,35 @@ def test_examples_that_make_no_batch_are_named(examples, words):
         km.data.from_source(examples, 2)[0]
 
 
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_what_a_source_raises_reaches_the_user(num_threads):
-    class Broken(Rows):
-        def __getitem__(self, index):
-            if index == 9:
-                raise KeyError("the file of 9")
-            return super().__getitem__(index)
+class Broken(Rows):
+    """Rows of which one cannot be read."""
 
-    data = km.data.from_source(Broken(X, Y), BATCH_SIZE, num_threads=num_threads)
-    with pytest.raises(KeyError, match="the file of 9"):
+    def __init__(self, error):
+        super().__init__(X, Y)
+        self.error = error
+
+    def __getitem__(self, index):
+        if index == 9:
+            raise self.error
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_what_a_source_raises_reaches_the_user_with_its_example(num_threads):
+    data = km.data.from_source(Broken(KeyError("a key")), BATCH_SIZE, num_threads=num_threads)
+    with pytest.raises(KeyError, match="a key") as caught:
         make_regressor().predict(data, verbose=0)
+    assert caught.value.__notes__ == ["It was raised by source[9]."]
+
+
+def test_a_source_that_ends_early_is_named():
+    data = km.data.from_source(Broken(StopIteration()), BATCH_SIZE)
+    with pytest.raises(RuntimeError, match=r"Received: StopIteration from source\[9\]"):
+        make_regressor().predict(data, verbose=0)
+
+
+def test_what_a_map_func_raises_is_told_with_its_example():
+    data = km.data.from_source(Rows(X, Y), 2, lambda example, generator: example[2])
+    with pytest.raises(IndexError) as caught:
+        data[1]
+    assert caught.value.__notes__ == ["It was raised by `map_func` of source[2]."]
