@@ -84,6 +84,22 @@ def test_accumulated_gradients_are_refused_in_words(two_replicas):
         weights_after_a_fit(two_replicas, optimizer)
 
 
+def make_overwriting_optimizer():
+    return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+
+
+def test_averages_that_overwrite_weights_are_refused_in_words(two_replicas):
+    with pytest.raises(ValueError, match="must be None on several replicas .* Received: ema_over"):
+        weights_after_a_fit(two_replicas, make_overwriting_optimizer)
+
+
+@pytest.mark.slow
+def test_averages_overwrite_weights_line_by_line(two_replicas):
+    expected = weights_after_a_fit(ONE_DEVICE, make_overwriting_optimizer, "eager")
+    weights = weights_after_a_fit(two_replicas, make_overwriting_optimizer, "eager")
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
 def round_to_bfloat16(value):
     return tf.cast(tf.cast(value, tf.bfloat16), tf.float32).numpy()
 
