@@ -173,6 +173,7 @@ class ExampleSource(sources.NumberedSource):
 
     def _find_specs(self):
         """Returns nested specs of batches, with what Keras adds to them."""
+        _check_parts(self._examples.specs)
         zeros = tf.nest.map_structure(
             lambda spec: np.zeros([1, *spec.shape], spec.dtype.as_numpy_dtype), self._examples.specs
         )
@@ -257,6 +258,14 @@ def _call_for_example(name, function, *values):
     except Exception as error:
         error.add_note(f"It was raised by {name}.")
         raise
+
+
+def _check_parts(example):
+    if isinstance(example, tuple) and len(example) not in (1, 2, 3):
+        raise ValueError(
+            "Examples of `source` must be `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`. "
+            f"Received: a tuple of {len(example)} in source[0]. `map_func` may return others."
+        )
 
 
 def _to_array(value, place):

@@ -198,6 +198,12 @@ def test_examples_that_make_no_batch_are_named(examples, words):
         km.data.from_source(examples, 2)[0]
 
 
+def test_a_source_of_more_than_three_parts_is_refused():
+    data = km.data.from_source(Rows(X, Y, Y, Y), BATCH_SIZE)
+    with pytest.raises(ValueError, match=r"sample_weight\)`. Received: a tuple of 4 in source\[0"):
+        make_regressor().fit(data, verbose=0)
+
+
 class Broken(Rows):
     """Rows of which one cannot be read."""
 
