@@ -178,6 +178,8 @@ class ExampleSource(sources.NumberedSource):
             lambda spec: np.zeros([1, *spec.shape], spec.dtype.as_numpy_dtype), self._examples.specs
         )
         batch = keras_private.standardize_batch(self._adapter, zeros)
+        if isinstance(batch, tuple):  # Keras makes one of inputs alone; of arrays it does not.
+            batch = keras.utils.pack_x_y_sample_weight(*batch)
         return sources.find_specs(
             tf.nest.map_structure(tf.convert_to_tensor, batch), self.batch_size
         )

@@ -198,6 +198,30 @@ def test_examples_that_make_no_batch_are_named(examples, words):
         km.data.from_source(examples, 2)[0]
 
 
+class Noting(km.Model):
+    """Notes the structure of what its step is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.structures, self.built = [], True
+
+    def train_step(self, data):
+        self.structures.append(tf.nest.map_structure(lambda part: part.shape.rank, data))
+        return {}
+
+
+@pytest.mark.parametrize("x", [X, {"a": X}, (X, Y)], ids=["array", "dictionary", "tuple"])
+def test_a_step_is_given_inputs_alone_as_of_arrays(x):
+    model = Noting()
+    model.compile(optimizer=None, mode="eager")
+    model.fit(x, batch_size=NUM_EXAMPLES, verbose=0)
+    example = tf.nest.map_structure(lambda part: part[0], x)
+    source = [(example,) if isinstance(x, tuple) else example] * NUM_EXAMPLES
+    model.fit(km.data.from_source(source, NUM_EXAMPLES), verbose=0)
+    of_arrays, of_source = model.structures
+    assert of_source == of_arrays
+
+
 def test_a_source_of_more_than_three_parts_is_refused():
     data = km.data.from_source(Rows(X, Y, Y, Y), BATCH_SIZE)
     with pytest.raises(ValueError, match=r"sample_weight\)`. Received: a tuple of 4 in source\[0"):
