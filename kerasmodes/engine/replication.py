@@ -48,6 +48,7 @@ def find_runner(model: keras.Model, kind: str):
     if kind == "train":
         optimizers.check_optimizers_built(model)
         found = optimizers.find_optimizers(model)
+        optimizers.check_scopes(found, strategy)
         summed_gradients.prepare(found, model.gradient_dtype, bool(model.run_eagerly))
     return ReplicatedStep(strategy, model)
 

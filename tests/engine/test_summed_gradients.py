@@ -104,9 +104,9 @@ def round_to_bfloat16(value):
     return tf.cast(tf.cast(value, tf.bfloat16), tf.float32).numpy()
 
 
-def make_product(strategy, optimizer, mode, gradient_dtype):
+def make_product(strategy, make_optimizer, mode, gradient_dtype):
     with strategy.scope():
-        model = Product()
+        model, optimizer = Product(), make_optimizer()
         optimizer.build([model.weight])
         model.compile(optimizer, mode=mode, gradient_dtype=gradient_dtype)
     return model
@@ -135,7 +135,7 @@ def test_gradients_are_added_up_in_bfloat16_where_that_is_asked_for(two_replicas
     shares = THIRDS.reshape(2, 2).sum(axis=1) / 4
     rounded = round_to_bfloat16(sum(round_to_bfloat16(share) for share in shares))
     assert abs(rounded - shares.sum()) > 1e-3
-    model = make_product(two_replicas, OPTIMIZERS[name](), mode, "bfloat16")
+    model = make_product(two_replicas, OPTIMIZERS[name], mode, "bfloat16")
     for dtype, total in (("bfloat16", rounded), (None, shares.sum())):
         model.gradient_dtype = dtype
         model.weight.assign(1.0)
@@ -146,7 +146,7 @@ def test_gradients_are_added_up_in_bfloat16_where_that_is_asked_for(two_replicas
 
 @pytest.mark.slow
 def test_one_replica_adds_up_nothing_and_rounds_nothing():
-    model = make_product(ONE_DEVICE, OPTIMIZERS["plain"](), "eager", "bfloat16")
+    model = make_product(ONE_DEVICE, OPTIMIZERS["plain"], "eager", "bfloat16")
     model.fit(THIRDS, batch_size=4, shuffle=False, verbose=0)
     assert model.weight.numpy() == np.float32(1.0) - THIRDS.mean()
 
