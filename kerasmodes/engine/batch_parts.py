@@ -47,7 +47,7 @@ def find_inputs(model: keras.Model, x: Any) -> list:
     if not inputs or not hands_on_data(model):
         return []
     if isinstance(x, dict):
-        is_named = isinstance(model.input, dict)
+        is_named = isinstance(getattr(model, "input", None), dict)  # Sequential has no `input`.
         by_name = model.input if is_named else {one.name: one for one in inputs}
         if set(x) != set(by_name):
             return []

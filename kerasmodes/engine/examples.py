@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -99,9 +100,10 @@ class Examples(keras.utils.PyDataset):
         return example
 
     def _read_example(self, place, seed):
-        example = self.source[place]
+        example = _call_for_example(f"source[{place}]", operator.getitem, self.source, place)
         if self._map_func is not None:
-            example = self._map_func(example, np.random.default_rng(seed))
+            name, generator = f"`map_func` of source[{place}]", np.random.default_rng(seed)
+            example = _call_for_example(name, self._map_func, example, generator)
         return tf.nest.map_structure(
             functools.partial(_to_array, place=place), keras.tree.lists_to_tuples(example)
         )
@@ -171,10 +173,13 @@ class ExampleSource(sources.NumberedSource):
 
     def _find_specs(self):
         """Returns nested specs of batches, with what Keras adds to them."""
+        _check_parts(self._examples.specs)
         zeros = tf.nest.map_structure(
             lambda spec: np.zeros([1, *spec.shape], spec.dtype.as_numpy_dtype), self._examples.specs
         )
         batch = keras_private.standardize_batch(self._adapter, zeros)
+        if isinstance(batch, tuple):  # Keras makes one of inputs alone; of arrays it does not.
+            batch = keras.utils.pack_x_y_sample_weight(*batch)
         return sources.find_specs(
             tf.nest.map_structure(tf.convert_to_tensor, batch), self.batch_size
         )
@@ -241,6 +246,28 @@ class _SuperBatch:
         with tf.device("CPU:0"):
             tensors = [tf.convert_to_tensor(array) for array in self.arrays]
         return tf.nest.pack_sequence_as(self.structure, tensors)
+
+
+def _call_for_example(name, function, *values):
+    """Returns what a function of the user's returns; an error of its own tells the example."""
+    try:
+        return function(*values)
+    except StopIteration as error:  # A generator that reads would turn it into words of its own.
+        raise RuntimeError(
+            "`source` must give an example for each number below its length. "
+            f"Received: StopIteration from {name}"
+        ) from error
+    except Exception as error:
+        error.add_note(f"It was raised by {name}.")
+        raise
+
+
+def _check_parts(example):
+    if isinstance(example, tuple) and len(example) not in (1, 2, 3):
+        raise ValueError(
+            "Examples of `source` must be `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`. "
+            f"Received: a tuple of {len(example)} in source[0]. `map_func` may return others."
+        )
 
 
 def _to_array(value, place):

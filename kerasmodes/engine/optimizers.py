@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from kerasmodes.engine import keras_private, saving
 
@@ -82,7 +83,8 @@ def build_optimizer(
 
     Raises:
         TypeError: If `network` is no model or layer.
-        ValueError: If `network` has no weights yet.
+        ValueError: If `network` has no weights yet, or the optimizer of several replicas was made
+            outside the scope of their strategy.
 
     Example:
 
@@ -110,6 +112,7 @@ def build_optimizer(
     is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if network.compute_dtype == "float16" and not is_scaled:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    check_scopes({optimizer.name: optimizer}, tf.distribute.get_strategy())
     if not optimizer.built:
         optimizer.build(network.trainable_variables)
     return optimizer
@@ -142,6 +145,26 @@ def check_optimizers_built(model: keras.Model) -> None:
             "each by km.build_optimizer(optimizer, network) in `compile`, under "
             "`self.distribute_strategy.scope()`."
         )
+
+
+def check_scopes(optimizers: dict[str, Any], strategy: tf.distribute.Strategy | None) -> None:
+    """Raises a `ValueError` if an optimizer of several replicas was made outside their scope.
+
+    Its variables are then of one device: each replica would count the same step.
+
+    Args:
+        optimizers: Dictionary of Keras optimizers by name.
+        strategy: That of the model, or `None`.
+    """
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return
+    for name, optimizer in optimizers.items():
+        values = [variable.value for variable in optimizer.variables]
+        if not all(isinstance(value, tf.distribute.DistributedValues) for value in values):
+            raise ValueError(
+                "Optimizers must be made in the scope of the strategy that they run under. "
+                f"Received: {name!r}, made outside it. Put it under `with strategy.scope():`."
+            )
 
 
 def list_unbuilt(model: keras.Model) -> list[str]:

@@ -442,7 +442,8 @@ class Reader:
             raise ValueError(
                 "Data must be a tf.data.Dataset of dense global batches, or arrays, to be shared "
                 "out to several workers, with steps_per_execution above 1, or in mode='xla'. "
-                f"Received: {received}"
+                f"Received: {received}. Such data need mode='graph' and steps_per_execution=1, "
+                "on one machine."
             )
 
 

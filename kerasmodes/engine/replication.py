@@ -47,7 +47,9 @@ def find_runner(model: keras.Model, kind: str):
     replicated_metrics.prepare(model)
     if kind == "train":
         optimizers.check_optimizers_built(model)
-        summed_gradients.prepare(optimizers.find_optimizers(model), model.gradient_dtype)
+        found = optimizers.find_optimizers(model)
+        optimizers.check_scopes(found, strategy)
+        summed_gradients.prepare(found, model.gradient_dtype, bool(model.run_eagerly))
     return ReplicatedStep(strategy, model)
 
 

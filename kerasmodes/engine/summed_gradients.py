@@ -25,15 +25,19 @@ def check_dtype(gradient_dtype: str | None) -> None:
         )
 
 
-def prepare(optimizers: dict[str, Any], gradient_dtype: str | None = None) -> None:
+def prepare(
+    optimizers: dict[str, Any], gradient_dtype: str | None = None, is_eager: bool = False
+) -> None:
     """Makes optimizers clip the sums of gradients, and skip a step on all replicas or on none.
 
     Args:
         optimizers: Dictionary of Keras optimizers by name.
         gradient_dtype: That of the messages, or `None` for the gradients' own.
+        is_eager: Whether steps run line by line.
 
     Raises:
-        ValueError: If one accumulates gradients, which Keras cannot do on replicas.
+        ValueError: If one does what Keras cannot do on replicas: accumulates gradients, or, in a
+            graph, overwrites weights with their averages.
     """
     for name, optimizer in optimizers.items():
         inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -42,6 +46,13 @@ def prepare(optimizers: dict[str, Any], gradient_dtype: str | None = None) -> No
                 "`gradient_accumulation_steps` must be None on several replicas. Received: "
                 f"gradient_accumulation_steps={inner.gradient_accumulation_steps} of {name!r}. "
                 "Use larger batches."
+            )
+        overwrites = inner.use_ema and inner.ema_overwrite_frequency
+        if overwrites and not is_eager:  # Keras sends its messages within a `tf.cond`.
+            raise ValueError(
+                "`ema_overwrite_frequency` must be None on several replicas but for mode='eager'. "
+                f"Received: ema_overwrite_frequency={inner.ema_overwrite_frequency} of {name!r}. "
+                "Leave it out: with use_ema=True alone, `fit` ends with the averages."
             )
         if inner is not optimizer:
             optimizer.check_finite = types.MethodType(_find_all_finite, optimizer)

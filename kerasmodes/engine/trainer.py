@@ -106,6 +106,8 @@ class Trainer:
             self, x, y, sample_weight, batch_size, steps_per_epoch, shuffle, class_weight
         )
         data_checks.check_reader(self, reader, "fit")
+        own_strategy = keras_private.find_own_strategy(self)
+        optimizers.check_scopes(optimizers.find_optimizers(self), own_strategy)
         _build_for(self, reader)
         reader.reset()  # After building, which may have read a batch.
         if _has_modes_to_try(self):

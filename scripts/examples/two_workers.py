@@ -1,6 +1,6 @@
 """Two processes that train one model together, with the numbers of a single process.
 
-Mode: "graph"; several replicas take "graph" or "eager". Data: made on the spot, by each process.
+Mode: "graph"; also "xla" or "eager". Data: made on the spot, by each process.
 Run: python scripts/examples/two_workers.py
 Prints: the lines of both workers, then the losses of their model and of one process's alone.
 """

@@ -79,14 +79,14 @@ def _learn(num_replicas):
     batches = list(km.data.images(batch_size=64, with_labels=True, seed=0).as_numpy_iterator())
     x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
 
-    def train(optimizer, dtype, num_examples, epochs):
+    def train(make_optimizer, dtype, num_examples, epochs):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             layers = [keras.layers.Conv2D(n, 3, 2, activation="relu") for n in (16, 32)]
             layers += [keras.layers.Flatten(), keras.layers.Dense(10)]
             model = km.Sequential([keras.Input(x.shape[1:]), *layers])
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile(optimizer, loss, mode="graph", gradient_dtype=dtype)
+            model.compile(make_optimizer(), loss, mode="graph", gradient_dtype=dtype)
         before = np.concatenate([weight.ravel() for weight in model.get_weights()])
         data = x[:num_examples], y[:num_examples]
         history = model.fit(*data, batch_size=64, epochs=epochs, verbose=0).history
@@ -94,9 +94,9 @@ def _learn(num_replicas):
         return history["loss"], before - after, after
 
     dtypes = (None, BFLOAT16)
-    exact, rounded = (train(keras.optimizers.SGD(1.0), one, 64, 1)[1] for one in dtypes)
+    exact, rounded = (train(lambda: keras.optimizers.SGD(1.0), one, 64, 1)[1] for one in dtypes)
     epochs = int(os.environ["STUDY_EPOCHS"])
-    runs = [train("adam", one, len(x), epochs) for one in (*dtypes, BFLOAT16)]
+    runs = [train(keras.optimizers.Adam, one, len(x), epochs) for one in (*dtypes, BFLOAT16)]
     return {
         "error": float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact)),
         "losses": [run[0] for run in runs[:2]],

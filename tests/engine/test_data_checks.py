@@ -359,6 +359,24 @@ def test_parts_with_other_numbers_of_examples_are_not_said_to_be_what_xla_cannot
         model.fit(((X[:4], Y[:2]) for _ in range(2)), verbose=0)
 
 
+def make_sequential_of_a_name():
+    model = km.Sequential([keras.Input((3,), name="numbers"), DENSE(1)])
+    model.compile("sgd", "mse", mode="eager")
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:The structure of `inputs`")  # Keras's own.
+def test_a_sequential_model_takes_its_input_by_name():
+    make_sequential_of_a_name().fit({"numbers": X}, Y, batch_size=12, verbose=0)
+    with pytest.raises(ValueError, match=r"`x\['numbers'\]` must have shape \[batch, 3\]"):
+        make_sequential_of_a_name().fit({"numbers": X[:, :2]}, Y, verbose=0)
+
+
+def test_inputs_of_other_names_are_refused_by_keras():
+    with pytest.raises(ValueError, match="structure of `inputs` doesn't match"):
+        make_sequential_of_a_name().fit({"image": X, "label": Y}, Y, batch_size=12, verbose=0)
+
+
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
 def test_inputs_are_checked_one_by_one(names):
     inputs = [keras.Input((3,), name=names[0]), keras.Input((2,), name=names[1])]

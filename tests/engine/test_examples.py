@@ -198,14 +198,65 @@ def test_examples_that_make_no_batch_are_named(examples, words):
         km.data.from_source(examples, 2)[0]
 
 
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_what_a_source_raises_reaches_the_user(num_threads):
-    class Broken(Rows):
-        def __getitem__(self, index):
-            if index == 9:
-                raise KeyError("the file of 9")
-            return super().__getitem__(index)
+class Noting(km.Model):
+    """Notes the structure of what its step is given."""
 
-    data = km.data.from_source(Broken(X, Y), BATCH_SIZE, num_threads=num_threads)
-    with pytest.raises(KeyError, match="the file of 9"):
+    def __init__(self):
+        super().__init__()
+        self.structures, self.built = [], True
+
+    def train_step(self, data):
+        self.structures.append(tf.nest.map_structure(lambda part: part.shape.rank, data))
+        return {}
+
+
+@pytest.mark.parametrize("x", [X, {"a": X}, (X, Y)], ids=["array", "dictionary", "tuple"])
+def test_a_step_is_given_inputs_alone_as_of_arrays(x):
+    model = Noting()
+    model.compile(optimizer=None, mode="eager")
+    model.fit(x, batch_size=NUM_EXAMPLES, verbose=0)
+    example = tf.nest.map_structure(lambda part: part[0], x)
+    source = [(example,) if isinstance(x, tuple) else example] * NUM_EXAMPLES
+    model.fit(km.data.from_source(source, NUM_EXAMPLES), verbose=0)
+    of_arrays, of_source = model.structures
+    assert of_source == of_arrays
+
+
+def test_a_source_of_more_than_three_parts_is_refused():
+    data = km.data.from_source(Rows(X, Y, Y, Y), BATCH_SIZE)
+    with pytest.raises(ValueError, match=r"sample_weight\)`. Received: a tuple of 4 in source\[0"):
+        make_regressor().fit(data, verbose=0)
+
+
+class Broken(Rows):
+    """Rows of which one cannot be read."""
+
+    def __init__(self, error):
+        super().__init__(X, Y)
+        self.error = error
+
+    def __getitem__(self, index):
+        if index == 9:
+            raise self.error
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_what_a_source_raises_reaches_the_user_with_its_example(num_threads):
+    data = km.data.from_source(Broken(KeyError("a key")), BATCH_SIZE, num_threads=num_threads)
+    with pytest.raises(KeyError, match="a key") as caught:
         make_regressor().predict(data, verbose=0)
+    assert caught.value.__notes__ == ["It was raised by source[9]."]
+
+
+def test_a_source_that_ends_early_is_named():
+    data = km.data.from_source(Broken(StopIteration()), BATCH_SIZE)
+    with pytest.raises(RuntimeError, match=r"Received: StopIteration from source\[9\]"):
+        make_regressor().predict(data, verbose=0)
+
+
+def test_what_a_map_func_raises_is_told_with_its_example():
+    data = km.data.from_source(Rows(X, Y), 2, lambda example, generator: example[2])
+    with pytest.raises(IndexError) as caught:
+        data[1]
+    assert caught.value.__notes__ == ["It was raised by `map_func` of source[2]."]

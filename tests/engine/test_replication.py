@@ -293,6 +293,27 @@ def test_a_model_made_outside_the_scope_is_refused(two_replicas, method):
         getattr(model, method)(*data, batch_size=4, verbose=0)
 
 
+OUTSIDE = r"must be made in the scope of the strategy .* Received: '{}', made outside it"
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_an_optimizer_made_outside_the_scope_is_refused(two_replicas, name):
+    optimizer = getattr(keras.optimizers, name)()
+    with two_replicas.scope():
+        model = km.SumRegressor(units=())
+        model.compile(optimizer)
+    with pytest.raises(ValueError, match=OUTSIDE.format("optimizer")):
+        model.fit(X, Y, batch_size=4, verbose=0)
+
+
+def test_an_optimizer_made_outside_the_scope_is_not_built_in_it(two_replicas):
+    optimizer = keras.optimizers.Adam()
+    with two_replicas.scope():
+        network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        with pytest.raises(ValueError, match=OUTSIDE.format("adam.*")):
+            km.build_optimizer(optimizer, network)
+
+
 @pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_logs_may_be_variables_and_truths(two_replicas, mode):
     class Own(km.Model):

@@ -84,13 +84,29 @@ def test_accumulated_gradients_are_refused_in_words(two_replicas):
         weights_after_a_fit(two_replicas, optimizer)
 
 
+def make_overwriting_optimizer():
+    return keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+
+
+def test_averages_that_overwrite_weights_are_refused_in_words(two_replicas):
+    with pytest.raises(ValueError, match="must be None on several replicas .* Received: ema_over"):
+        weights_after_a_fit(two_replicas, make_overwriting_optimizer)
+
+
+@pytest.mark.slow
+def test_averages_overwrite_weights_line_by_line(two_replicas):
+    expected = weights_after_a_fit(ONE_DEVICE, make_overwriting_optimizer, "eager")
+    weights = weights_after_a_fit(two_replicas, make_overwriting_optimizer, "eager")
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
 def round_to_bfloat16(value):
     return tf.cast(tf.cast(value, tf.bfloat16), tf.float32).numpy()
 
 
-def make_product(strategy, optimizer, mode, gradient_dtype):
+def make_product(strategy, make_optimizer, mode, gradient_dtype):
     with strategy.scope():
-        model = Product()
+        model, optimizer = Product(), make_optimizer()
         optimizer.build([model.weight])
         model.compile(optimizer, mode=mode, gradient_dtype=gradient_dtype)
     return model
@@ -119,7 +135,7 @@ def test_gradients_are_added_up_in_bfloat16_where_that_is_asked_for(two_replicas
     shares = THIRDS.reshape(2, 2).sum(axis=1) / 4
     rounded = round_to_bfloat16(sum(round_to_bfloat16(share) for share in shares))
     assert abs(rounded - shares.sum()) > 1e-3
-    model = make_product(two_replicas, OPTIMIZERS[name](), mode, "bfloat16")
+    model = make_product(two_replicas, OPTIMIZERS[name], mode, "bfloat16")
     for dtype, total in (("bfloat16", rounded), (None, shares.sum())):
         model.gradient_dtype = dtype
         model.weight.assign(1.0)
@@ -130,7 +146,7 @@ def test_gradients_are_added_up_in_bfloat16_where_that_is_asked_for(two_replicas
 
 @pytest.mark.slow
 def test_one_replica_adds_up_nothing_and_rounds_nothing():
-    model = make_product(ONE_DEVICE, OPTIMIZERS["plain"](), "eager", "bfloat16")
+    model = make_product(ONE_DEVICE, OPTIMIZERS["plain"], "eager", "bfloat16")
     model.fit(THIRDS, batch_size=4, shuffle=False, verbose=0)
     assert model.weight.numpy() == np.float32(1.0) - THIRDS.mean()
 

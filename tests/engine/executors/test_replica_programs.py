@@ -167,5 +167,5 @@ def test_data_that_are_distributed_already_are_refused(two_replicas):
         model.compile("sgd", mode="xla")
     data = tf.data.Dataset.from_tensor_slices((X[:8], Y[:8])).batch(4)
     distributed = two_replicas.experimental_distribute_dataset(data)
-    with pytest.raises(ValueError, match=r"must be a tf.data.Dataset .* mode='xla'"):
+    with pytest.raises(ValueError, match=r"tf.data.Dataset .* mode='xla'.* need mode='graph'"):
         model.fit(distributed, shuffle=False, verbose=0)
