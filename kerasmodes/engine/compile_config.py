@@ -44,8 +44,8 @@ def record_compile_arguments(compile: Callable) -> Callable:
         compile(self, *args, **{n: value for n, value in kwargs.items() if n not in unknown})
         is_lost = "mode" in given and not knows_mode and self.given_mode is None
         _set_what_was_lost(self, given if is_lost else taken_out)
-        if "gradient_dtype" in unknown:
-            self.gradient_dtype = dtype
+        if "gradient_dtype" in unknown or takes_all and "gradient_dtype" in kwargs:
+            self.gradient_dtype = dtype  # The class may not have passed it on.
         if is_outermost:
             self.keep_compile_arguments(args, kwargs)
 

@@ -20,7 +20,7 @@ class TrialBatches:
     """Copies, for one trial, of each `PyDataset` among the arguments of `fit`.
 
     Where it overrides neither `on_epoch_begin` nor `on_epoch_end`, its arrays are shared; and it is
-    itself, if it cannot be copied: it has no order of its own to keep.
+    itself, if it cannot be copied and has no random generator: it has no state of its own to keep.
 
     Args:
         fit_arguments: Arguments of `fit` by name, as the search was given them.
@@ -113,12 +113,14 @@ def _copy(name, original, memo):
     try:
         return _copy_deeply(original, memo)
     except Exception as error:
-        if not has_order:
+        draws = any(type(value) in kept_attributes.GENERATORS for value in vars(original).values())
+        if not has_order and not draws:
             return original
         raise TypeError(
             f"`{name}` must be a PyDataset that `copy.deepcopy` can copy, since it is told of "
-            "epochs: each trial has a copy of its own. Open files when they are read, or define "
-            f"`__deepcopy__`. Received: a {type(original).__name__}, {error}"
+            "epochs or draws random numbers: each trial has a copy of its own. Open files when "
+            "they are read, or define `__deepcopy__`. "
+            f"Received: a {type(original).__name__}, {error}"
         ) from error
 
 

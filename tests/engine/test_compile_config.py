@@ -213,6 +213,17 @@ def test_the_number_of_steps_survives_saving(tmp_path):
     assert keras.models.load_model(tmp_path / "model.keras").steps_per_execution == 7
 
 
+class KeepsToItself(km.SumRegressor):
+    def compile(self, optimizer, **kwargs):
+        super().compile(optimizer)
+
+
+def test_the_dtype_of_summed_gradients_holds_where_a_class_does_not_pass_it_on():
+    model = KeepsToItself(units=())
+    model.compile("sgd", gradient_dtype="bfloat16")
+    assert model.gradient_dtype == "bfloat16"
+
+
 @pytest.mark.parametrize("make", [lambda: km.SumRegressor(units=()), TwoOptimizers, NamedArguments])
 def test_the_dtype_of_summed_gradients_survives_saving(tmp_path, make):
     model = make()

@@ -222,6 +222,13 @@ def test_one_without_an_order_of_its_own_need_not_be_copied():
     assert TrialBatches(given).copies["x"] is given["x"]
 
 
+def test_one_that_draws_by_itself_and_cannot_be_copied_is_named():
+    batches = LockedPlain()
+    batches.rng = np.random.default_rng(0)
+    with pytest.raises(TypeError, match="or draws random numbers.*Received: a LockedPlain"):
+        TrialBatches({"x": batches})
+
+
 class Copied(LockedPlain):
     def __deepcopy__(self, memo):
         return Copied()
