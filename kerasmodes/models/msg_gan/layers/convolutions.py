@@ -1,15 +1,21 @@
 """Keras's own layers, with the same weights and the same results, computed faster on a CPU.
 
 What a layer means and its arguments are Keras's and not described here; nor are the networks.
-Each class is named as Keras's, since the names of the weights in a file follow from it.
+A class in place of one layer is named as it, since the names of the weights in a file follow.
 """
 
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasmodes.engine import plain_models
+
+# Which of 3 weights in a row add up to each of 4, last one first, as transposed convolutions have
+# them; and which of 3x3 to each of 4x4.
+SUMS_OF_A_ROW = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], "float32")
+SUMS_OF_WEIGHTS = np.kron(SUMS_OF_A_ROW, SUMS_OF_A_ROW)  # [16, 9]
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")
@@ -139,6 +145,60 @@ def _by_moments(x, scale, offset, mean, variance, epsilon):
         x, scale, offset, mean, variance, epsilon, is_training=False
     )
     return outputs
+
+
+@keras.saving.register_keras_serializable(package="kerasmodes")
+class UpSamplingConv2D(keras.layers.Conv2D):
+    """`keras.layers.UpSampling2D` and a 3x3 `keras.layers.Conv2D` in one, in half of their time.
+
+    Up-sampling repeats each pixel in a block of 2x2, so of the nine products for a pixel of the
+    result several have the same factor. Their kernels are added first: one transposed convolution
+    with a kernel of 4x4 and stride 2 has 16 products for each pixel of the input, where a 3x3
+    convolution of the larger image has 36. The padding is "same".
+
+    Args:
+        filters, **kwargs: As in `keras.layers.Conv2D`, without kernel size, strides and padding.
+
+    Example:
+
+    ```python
+    y = UpSamplingConv2D(16)(tf.ones((8, 7, 7, 32)))  # [8, 14, 14, 16]
+    ```
+    """
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(filters, 3, padding="same", **kwargs)
+
+    def convolution_op(self, inputs, kernel):
+        *_, channels, filters = kernel.shape
+        kernel = tf.reshape(tf.cast(kernel, tf.float32), (9, channels * filters))
+        kernel = tf.reshape(tf.matmul(SUMS_OF_WEIGHTS, kernel), (4, 4, channels, filters))
+        kernel = tf.cast(tf.transpose(kernel, (0, 1, 3, 2)), inputs.dtype)
+        batch_size, height, width, _ = keras.ops.shape(inputs)
+        shape = (batch_size, 2 * height, 2 * width, filters)
+        return tf.nn.conv2d_transpose(inputs, kernel, shape, strides=2, padding="SAME")
+
+    def compute_output_shape(self, input_shape):
+        batch_size, *sizes, _ = input_shape
+        return (batch_size, *(None if size is None else 2 * size for size in sizes), self.filters)
+
+    def get_config(self):
+        config = super().get_config()
+        return {name: config[name] for name in config if name not in ("kernel_size", "padding")}
+
+    def make_plain(self):
+        """Returns Keras's two layers for `km.to_keras`."""
+        size = {"kernel_size": 3, "padding": "same"}
+        plain = keras.Sequential(
+            [
+                keras.Input(self.get_build_config()["input_shape"][1:]),
+                keras.layers.UpSampling2D(),
+                keras.layers.Conv2D.from_config({**self.get_config(), **size}),
+            ],
+            name=self.name,
+        )
+        plain.set_weights(self.get_weights())
+        return plain
 
 
 @keras.saving.register_keras_serializable(package="kerasmodes")

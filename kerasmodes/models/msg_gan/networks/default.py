@@ -120,10 +120,12 @@ def make_generator(
     images = []
     for scale, width in enumerate(scale_widths(filters, num_scales)):
         if scale:
-            x = keras.layers.UpSampling2D()(x)
-        for _ in range(2):
+            x = convolutions.UpSamplingConv2D(width, use_bias=False)(x)
+        else:
             x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-            x = normalise_and_activate(x)
+        x = normalise_and_activate(x)
+        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
+        x = normalise_and_activate(x)
         head = keras.layers.Conv2D(
             channels, 1, activation="tanh", dtype="float32", name=f"image_{scale}"
         )

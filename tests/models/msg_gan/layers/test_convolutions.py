@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kerasmodes as km
 from kerasmodes.models.msg_gan.layers import convolutions
 
 KINDS = (convolutions.BatchNormalization, convolutions.Conv2DTranspose)
@@ -153,6 +154,48 @@ def test_images_from_bfloat16_are_float32_and_lose_its_rounding_only():
     exact = results(keras.layers.Conv2DTranspose(**arguments), tf.cast(x, tf.float32), weights)[0]
     assert rounded.dtype == tf.float32
     assert_close([rounded], [exact], 2**-8)
+
+
+def make_up_sampling_pair(**arguments):
+    """Returns the layer, and Keras's two with the same weights."""
+    layer = convolutions.UpSamplingConv2D(4, **arguments)
+    convolution = keras.layers.Conv2D(4, 3, padding="same", **arguments)
+    pair = keras.Sequential([keras.layers.UpSampling2D(), convolution])
+    return layer, pair
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("size", [(5, 2), (1, 1)])
+def test_up_sampling_and_convolution_in_one_are_kerass_two(size, use_bias):
+    arguments = {"use_bias": use_bias, "activation": "tanh"}
+    weights = [draw(3, 3, 3, 4) / 50, draw(4)][: 1 + use_bias]
+    ours, kerass = (
+        results(one, draw(2, *size, 3), weights) for one in make_up_sampling_pair(**arguments)
+    )
+    assert ours[0].shape == (2, 2 * size[0], 2 * size[1], 4)
+    assert_close(ours, kerass, 1e-5)
+
+
+def test_up_sampling_in_bfloat16_loses_its_rounding_only():
+    weights = [draw(3, 3, 3, 4) / 50, draw(4)]
+    layer, pair = make_up_sampling_pair()
+    layer.dtype_policy = keras.DTypePolicy("mixed_bfloat16")
+    rounded = results(layer, draw(2, 5, 6, 3), weights)
+    assert rounded[0].dtype == tf.bfloat16
+    assert_close(rounded[:1], results(pair, draw(2, 5, 6, 3), weights)[:1], 2**-7)
+
+
+def test_up_sampling_keeps_its_config_its_weights_and_sizes_not_known():
+    model = keras.Sequential(
+        [keras.Input((None, None, 3)), convolutions.UpSamplingConv2D(4, kernel_regularizer="l2")]
+    )
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    x = draw(2, 3, 5, 3)
+    assert copy.output_shape == (None, None, None, 4)
+    assert copy.layers[0].get_config() == model.layers[0].get_config()
+    np.testing.assert_array_equal(copy.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_allclose(km.to_keras(model)(x), model(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
