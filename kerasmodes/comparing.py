@@ -26,7 +26,7 @@ SEED = 0
 
 def compare_modes(
     build_model: Callable[[], keras.Model],
-    data: tuple | tf.data.Dataset,
+    data: tuple | tf.data.Dataset | keras.utils.PyDataset,
     modes: Sequence[str] = MODES,
     steps: int = 300,
     repeats: int = 3,
@@ -44,7 +44,9 @@ def compare_modes(
 
     Args:
         build_model: Function without arguments that returns a new, uncompiled Keras model.
-        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, or a `tf.data.Dataset`.
+        data: Tuple of arrays `(x,)`, `(x, y)` or `(x, y, sample_weight)`; a `tf.data.Dataset`; or a
+            `keras.utils.PyDataset`, as `km.data.from_source` returns, of which the first batches
+            are read once.
         modes: Names of modes; `"keras"` is stock Keras `fit`, to which the others are compared.
         steps: Positive int, steps of each mode in a repeat.
         repeats: Positive int, number of timed repeats; their median is the result.
@@ -212,6 +214,8 @@ def _format_number(value, form):
 
 def fix_batches(data, steps, batch_size):
     """Returns `fit` arguments that give the same `steps` batches in each epoch."""
+    if isinstance(data, keras.utils.PyDataset):
+        data = _read_batches(data, steps)
     if isinstance(data, tf.data.Dataset):
         batches = data.take(steps).cache()
         found = sum(1 for _ in batches)
@@ -221,17 +225,32 @@ def fix_batches(data, steps, batch_size):
             )
         counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
         return {"x": counted, "shuffle": False}
-    if not isinstance(data, tuple) or len(data) not in (2, 3):
+    if not isinstance(data, tuple) or len(data) not in (1, 2, 3):
         raise ValueError(
-            "`data` must be (x, y), (x, y, sample_weight) or a tf.data.Dataset. "
+            "`data` must be (x,), (x, y), (x, y, sample_weight), a tf.data.Dataset or a PyDataset. "
             f"Received: data={type(data).__name__}"
         )
     names = ("x", "y", "sample_weight")
     arrays = {
         name: _repeat(array, steps * batch_size)
-        for name, array in zip(names, data, strict=False)  # a sample weight may be missing
+        for name, array in zip(names, data, strict=False)  # The last ones may be missing.
     }
     return {**arrays, "batch_size": batch_size, "shuffle": False}
+
+
+def _read_batches(data, steps):
+    """Returns the first batches of a PyDataset, each read once, as a `tf.data.Dataset`."""
+    count = steps if data.num_batches is None else min(steps, data.num_batches)
+    batches = [keras.tree.lists_to_tuples(data[place]) for place in range(count)]
+
+    def describe(*parts):
+        sizes = {len(part) for part in parts}
+        size = sizes.pop() if len(sizes) == 1 else None
+        first = np.asarray(parts[0])
+        return tf.TensorSpec((size, *first.shape[1:]), first.dtype)
+
+    signature = tf.nest.map_structure(describe, *batches)
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=signature)
 
 
 def _repeat(arrays, num_examples):

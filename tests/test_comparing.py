@@ -118,6 +118,55 @@ def test_a_loss_of_zero_has_no_relative_difference():
 
 
 @pytest.mark.slow
+class Batches(keras.utils.PyDataset):
+    """Batches of 3, 3 and 2 examples, other ones each time."""
+
+    def __init__(self):
+        super().__init__()
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        places = self.rng.integers(0, 8, 3 if index < 2 else 2)
+        return X[places], Y[places]
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_batches_of_a_py_dataset_are_read_once_for_all_modes(steps):
+    rows = compare(data=Batches(), modes=("graph", "eager"), steps=steps)
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-6)
+    with pytest.raises(ValueError, match="at least steps=4 batches. Received: 3 batches"):
+        compare(data=Batches(), steps=4)
+
+
+def test_inputs_alone_and_examples_of_a_source_are_compared():
+    def build():
+        return km.with_modes(keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)]))
+
+    source = km.data.from_source([(x, x) for x in X], batch_size=4)
+    arguments = {"modes": ("graph", "eager"), "loss": "mse", "optimizer": "sgd", "steps": 2}
+    rows = compare(build, source, **arguments)
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-6)
+
+    class Repeater(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def train_step(self, x):
+            with tf.GradientTape() as tape:
+                loss = km.average_loss(tf.square(self.dense(x) - x))
+            self.optimizer.apply(
+                tape.gradient(loss, self.dense.trainable_variables), self.dense.trainable_variables
+            )
+            return {"loss": loss}
+
+    rows = compare(Repeater, (X,), modes=("graph", "eager"), optimizer="sgd")
+    assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-6)
+
+
 def test_batches_of_a_data_set_are_the_same_in_every_mode():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(8).batch(2)
     rows = compare(data=data, modes=("graph", "eager"))
@@ -180,9 +229,11 @@ def test_an_unknown_mode_is_refused():
         compare(modes=("grpah",))
 
 
-@pytest.mark.parametrize("data", [X, (X,), [X, Y]])
+@pytest.mark.parametrize("data", [X, (), [X, Y]])
 def test_data_must_be_arrays_or_a_data_set(data):
-    with pytest.raises(ValueError, match=r"`data` must be \(x, y\), \(x, y, sample_weight\) or a"):
+    with pytest.raises(
+        ValueError, match=r"`data` must be \(x,\), \(x, y\), \(x, y, sample_weight\)"
+    ):
         compare(data=data)
 
 

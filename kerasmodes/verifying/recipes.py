@@ -27,8 +27,8 @@ class Recipe:
 
     Args:
         build_model: Function without arguments that returns a new Keras model.
-        data: Tuple of arrays, which begin again where they are too few; or a `tf.data.Dataset` of
-            at least `steps` batches.
+        data: Tuple of arrays, which begin again where they are too few; or a `tf.data.Dataset` or
+            `keras.utils.PyDataset` of at least `steps` batches.
         steps: Steps of a run.
         batch_size: Examples in a batch, if `data` holds arrays.
         compile_arguments: Dict of what `compile` is given.
@@ -102,7 +102,8 @@ class Recipe:
             array = tf.convert_to_tensor(array[:1])
             return tf.TensorSpec((self.batch_size, *array.shape[1:]), array.dtype)
 
-        return tuple(keras.tree.map_structure(describe, part) for part in parts)
+        specs = (keras.tree.map_structure(describe, part) for part in parts)
+        return keras.utils.pack_x_y_sample_weight(*specs)
 
     def ship(self, folder: str | os.PathLike) -> bytes:
         """Returns what `unpack` makes the same recipe of in another process.

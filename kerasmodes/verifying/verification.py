@@ -30,7 +30,7 @@ REFERENCES = ("eager", "graph")
 
 def verify(
     build_model: Callable[[], keras.Model] | str,
-    data: tuple | tf.data.Dataset,
+    data: tuple | tf.data.Dataset | keras.utils.PyDataset,
     *,
     modes: Sequence[str] = comparing.MODES,
     replicas: int = 2,
@@ -50,9 +50,9 @@ def verify(
     Args:
         build_model: Function without arguments that returns a new Keras model, compiled or not; or
             its name, `"module:function"`.
-        data: Tuple of arrays `(x, y)` or `(x, y, sample_weight)`, which begin again where they hold
-            fewer than `steps` batches, as in `km.compare_modes`; or a `tf.data.Dataset` of at
-            least `steps` batches.
+        data: As in `km.compare_modes`: a tuple of arrays, which begin again where they hold fewer
+            than `steps` batches; or a `tf.data.Dataset` or `keras.utils.PyDataset` of at least
+            `steps` batches.
         modes: Names of modes; `"keras"` is Keras's own rules. One alone needs `replicas` or
             `resume`, to be compared with.
         replicas: Positive int: on how many replicas mode `"graph"` runs, too; 1 leaves that out.
