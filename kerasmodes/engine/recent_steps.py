@@ -14,7 +14,7 @@ from kerasmodes import replicas
 from kerasmodes.engine import keras_private, model_state, optimizers, replay, super_batches
 from kerasmodes.engine.executors.executor import is_of_user
 
-# Of the time of a fit: for the copies of the state, and as much for looking at it.
+# Of the time of a fit, and of its CPU time: for copies of the state, and as much for looking at it.
 SHARE = 0.005
 # Of batches that have run; beyond it, the state is copied and they are let go.
 MOST_BYTES = 256 * 2**20
@@ -199,22 +199,33 @@ class RecentSteps:
 class _Timer:
     """Tells when something may be done again that is to take a share of the time.
 
+    That is of the wall time and of the CPU time. On a busy machine, what is short runs without a
+    break, and the steps between wait for their turn: by the clock on the wall alone, it would take
+    several times its share of what the process gets. With many threads, CPU time runs faster than
+    that clock.
+
     As a context, it times what is done. The first time, which is longer, is not counted.
     """
 
     def __init__(self):
-        self._due, self._start, self._is_first = 0.0, 0.0, True
+        self._due, self._start, self._is_first = (0.0, 0.0), (0.0, 0.0), True
 
     def is_due(self):
-        return time.perf_counter() >= self._due
+        # The second clock is the dearer one: a call of the system.
+        return time.perf_counter() >= self._due[0] and time.process_time() >= self._due[1]
 
     def __enter__(self):
-        self._start = time.perf_counter()
+        self._start = _read_clocks()
 
     def __exit__(self, *exception):
-        end = time.perf_counter()
-        self._due = end if self._is_first else end + (end - self._start) / SHARE
+        self._due = ends = _read_clocks()
+        if not self._is_first:
+            self._due = tuple(e + (e - s) / SHARE for s, e in zip(self._start, ends, strict=True))
         self._is_first = False
+
+
+def _read_clocks():
+    return time.perf_counter(), time.process_time()
 
 
 def take(iterator: Any, number: int) -> list:

@@ -77,3 +77,34 @@ def test_broken_weights_are_refused():
     model.trainable_variables[0].assign([[np.inf], [0.0]])
     with pytest.raises(ValueError, match="All weights must be finite when a fit begins"):
         recent_steps.RecentSteps(model).begin_execution(0, 0, make_ranges(0))
+
+
+class Clocks:
+    """Stands for the module `time`."""
+
+    def __init__(self):
+        self.wall = self.cpu = 1.0
+
+    def perf_counter(self):
+        return self.wall
+
+    def process_time(self):
+        return self.cpu
+
+    def wait(self, wall, cpu):
+        self.wall, self.cpu = self.wall + wall, self.cpu + cpu
+
+
+@pytest.mark.parametrize(("wall", "cpu"), [(1e4, 100.0), (100.0, 1e4)], ids=["busy", "threads"])
+def test_a_look_is_a_share_of_the_wall_time_and_of_the_cpu_time(monkeypatch, wall, cpu):
+    clocks = Clocks()
+    monkeypatch.setattr(recent_steps, "time", clocks)
+    steps = recent_steps.RecentSteps(make_model())
+    for _ in range(2):  # The first one does not count.
+        assert steps.is_look_due()
+        with steps._look_timer:
+            clocks.wait(1.0, 1.0)  # 0.5 % of 200 seconds.
+    clocks.wait(wall, cpu)
+    assert not steps.is_look_due()
+    clocks.wait(101.0, 101.0)
+    assert steps.is_look_due()
