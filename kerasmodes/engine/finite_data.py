@@ -1,5 +1,6 @@
 """Data that are to be finite: the first number that is not, found and named."""
 
+import cmath
 from typing import Any
 
 import keras
@@ -67,6 +68,25 @@ def is_finite(array: Any) -> bool:
     """Returns whether all numbers of an array or eager tensor are finite, or no floats."""
     values = as_floats(array)
     return values is None or _has_finite_sum(values) or bool(np.isfinite(values).all())
+
+
+def is_all_finite(value: Any) -> bool:
+    """Returns whether a number, or all numbers in nested dictionaries, lists and arrays are finite.
+
+    What is no number, such as text, is.
+    """
+    try:
+        return cmath.isfinite(value)
+    except (TypeError, ValueError, OverflowError):  # No single number, or a large integer.
+        parts = value.values() if isinstance(value, dict) else value
+        is_nested = isinstance(value, (dict, list, tuple))
+        return all(map(is_all_finite, parts)) if is_nested else is_finite(value)
+
+
+def has_nan(array: Any) -> bool:
+    """Returns whether an array or eager tensor of floats holds NaN."""
+    values = as_floats(array)
+    return values is not None and bool(np.isnan(values).any())
 
 
 def _has_finite_sum(values):

@@ -46,8 +46,8 @@ class ModelState:
     def __init__(self, model: keras.Model, kinds: Sequence[str] = KINDS) -> None:
         self._model = model
         self.variables = [one for one in _list_variables(model) if one.kind in kinds]
-        self._left_out = frozenset()
-        self._looked_at = self._list_looked_at()
+        self._left_out = {}  # By name: whether the variable held NaN.
+        self._choose_looked_at()
 
     def is_complete(self) -> bool:
         """Returns whether the model has no other variables meanwhile."""
@@ -57,7 +57,7 @@ class ModelState:
         """Returns the same with the variables that have been made meanwhile."""
         extended = ModelState(self._model)
         extended._left_out = self._left_out
-        extended._looked_at = extended._list_looked_at()
+        extended._choose_looked_at()
         return extended
 
     def complete_values(self, before: "ModelState", values: list) -> list | None:
@@ -80,12 +80,15 @@ class ModelState:
         return [value for variable in self.variables for value in known[variable.name]]
 
     def leave_out_broken(self) -> None:
-        """From here on, `find_broken` does not look at what is not finite now.
+        """From here on, `find_broken` names of what is infinite now only what becomes NaN.
 
-        A mask may hold infinity on purpose.
+        A mask may hold infinity on purpose. At what is NaN now it does not look any more.
         """
-        self._left_out |= set(self.find_broken())
-        self._looked_at = self._list_looked_at()
+        broken = self.find_broken()
+        for variable in self.variables:
+            if variable.name in broken:
+                self._left_out[variable.name] = finite_data.has_nan(read(variable.parts[0]))
+        self._choose_looked_at()
 
     def find_broken(self) -> list[str]:
         """Returns the names of the variables that hold NaN or infinity, metrics' states aside.
@@ -93,11 +96,9 @@ class ModelState:
         A metric may begin at infinity; what it results in, the logs tell.
         """
         # Single operations take as long as a graph of all of them, which had to be traced first.
-        return [
-            variable.name
-            for variable in self._looked_at
-            if not finite_data.is_finite(read(variable.parts[0]))
-        ]
+        broken = [v for v in self._looked_at if not finite_data.is_finite(read(v.parts[0]))]
+        broken += [v for v in self._infinite if finite_data.has_nan(read(v.parts[0]))]
+        return [variable.name for variable in broken]
 
     def copy(self) -> list[tf.Tensor]:
         """Returns the values of all variables, which later steps do not change."""
@@ -111,15 +112,11 @@ class ModelState:
         for part, value in zip(parts, values, strict=True):
             part.assign(value)
 
-    def _list_looked_at(self):
-        """Returns the variables of which the first part, that of a replica, stands for all."""
-        return [
-            variable
-            for variable in self.variables
-            if variable.kind != METRIC
-            and variable.parts[0].dtype.is_floating
-            and variable.name not in self._left_out
-        ]
+    def _choose_looked_at(self):
+        """Notes the variables to look at; the first part, that of a replica, stands for all."""
+        floats = [v for v in self.variables if v.kind != METRIC and v.parts[0].dtype.is_floating]
+        self._looked_at = [v for v in floats if v.name not in self._left_out]
+        self._infinite = [v for v in floats if self._left_out.get(v.name) is False]
 
 
 def read(part: tf.Variable) -> tf.Tensor:

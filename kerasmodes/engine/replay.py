@@ -6,7 +6,6 @@ Compiled steps halve the search; the step that is found runs once more, eagerly,
 """
 
 import contextlib
-import math
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -213,12 +212,7 @@ def find_broken_numbers(logs: dict[str, Any]) -> dict[str, Any]:
     for name, value in logs.items():
         if isinstance(value, dict):
             broken |= find_broken_numbers(value)
-            continue
-        try:
-            is_finite = math.isfinite(value)
-        except (TypeError, ValueError):  # No single number.
-            is_finite = finite_data.find_first(value) is None
-        if not is_finite:
+        elif not finite_data.is_all_finite(value):
             broken[name] = value
     return broken
 

@@ -351,8 +351,7 @@ def _is_finite(tensor):
 
 
 def _has_nan(tensor):
-    values = finite_data.as_floats(_read(tensor))
-    return values is not None and bool(np.isnan(values).any())
+    return finite_data.has_nan(_read(tensor))
 
 
 def _read(tensor):

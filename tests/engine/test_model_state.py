@@ -66,6 +66,21 @@ def test_what_is_broken_is_named_unless_it_was_so_before():
     assert len(state.find_broken()) == len(state.extend().find_broken()) == 1
 
 
+def test_what_is_infinite_on_purpose_may_not_become_nan():
+    model = make_model(mode="graph")
+    state = model_state.ModelState(model)
+    mean, variance = model.layers[1].moving_mean, model.layers[1].moving_variance
+    mean.assign([1.0, -np.inf, 0.0])
+    variance.assign([1.0, np.nan, 0.0])
+    state.leave_out_broken()
+    mean.assign([np.inf, -np.inf, 0.0])
+    assert state.find_broken() == []
+    mean.assign([np.nan, -np.inf, 0.0])
+    variance.assign([np.nan, np.nan, 0.0])
+    (name,) = state.find_broken()
+    assert name.endswith("moving_mean") and state.extend().find_broken() == [name]
+
+
 @pytest.mark.slow
 def test_values_of_newer_variables_are_those_they_begin_with():
     model = make_model(mode="eager")

@@ -40,3 +40,16 @@ def test_logs_that_are_not_finite_are_found_in_any_form():
         "nested": {"inner": np.float32(np.inf), "count": 3},
     }
     assert list(replay.find_broken_numbers(logs)) == ["nan", "tensor", "vector", "inner"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [[1.0, np.nan], (np.inf,), [{"a": np.nan}], complex(1.0, np.nan), np.complex64(np.inf)],
+)
+def test_a_log_that_is_no_tensor_is_looked_at_too(number):
+    assert list(replay.find_broken_numbers({"log": number})) == ["log"]
+
+
+def test_text_and_integers_of_any_size_are_finite():
+    logs = {"text": tf.constant("nan"), "texts": ["inf"], "large": 10**400, "none": None}
+    assert replay.find_broken_numbers(logs) == {}
