@@ -58,8 +58,8 @@ class NaNGuard(fit_watchers.FitWatcher):
     The eager step draws the random numbers of the step that failed, unless XLA has drawn them and
     they are none of `km.random`: the report says so if it is finite then.
 
-    What is infinite without harm, such as a mask, is no failure; neither is a step that
-    `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
+    What is infinite without harm, such as a mask, is no failure as long as it is not NaN; neither
+    is a step that `keras.optimizers.LossScaleOptimizer` skips because its gradients are infinite.
 
     Of the logs of a validation, it names the batch, and the layer, metric or example, in the same
     way. The batches are read once more for that, and the model stays as it is.
@@ -68,11 +68,12 @@ class NaNGuard(fit_watchers.FitWatcher):
     them stays so to its end. So are outputs that no loss takes, of models whose steps are Keras's;
     they count as a log with the name `outputs`. What callbacks add to the logs of an epoch is
     looked at, too. Weights are looked at, and the state is copied, as often as half a percent of
-    the time allows each, and at the end of the fit: with short steps, a broken weight may be found
-    some steps later, but the step that is named, and the state that is restored, are
-    the same. The batches since the last copy stay in memory, 256 MB at the most beside those of one
-    execution; those of a data set are read up to 64 at a time. With several workers, give it to all
-    of them: it stops all, and restores the state from the beginning of the epoch, without a search.
+    the time and of the CPU time allows each, and at the end of the fit: with short steps, a broken
+    weight may be found some steps later, but the step that is named, and the state that is
+    restored, are the same. The batches since the last copy stay in memory, 256 MB at the most
+    beside those of one execution; those of a data set are read up to 64 at a time. With several
+    workers, give it to all of them: it stops all, and restores the state from the beginning of the
+    epoch, without a search.
 
     Put it first among the callbacks: those behind it save and log what it has restored.
 

@@ -105,6 +105,7 @@ HOOKS = {
 ATTRIBUTES = {
     "a compiled model": "_compile_loss _compile_metrics _loss_tracker _initial_epoch "
     "_compile_config _distribute_strategy",
+    "compiled metrics": "_user_metrics _user_weighted_metrics",
     "a built compiled loss": "_user_loss _user_loss_weights _flat_losses _metrics",
     "a functional model": "_nodes_by_depth",
     "a layer": "_losses _outbound_nodes",
@@ -319,6 +320,13 @@ def find_all_metrics(model: keras.Model) -> list:
     """Returns all metrics that Keras finds in a model, also those that `metrics` leaves out."""
     found = [*model.metrics, *keras.Model.metrics.fget(model)]
     return list({id(metric): metric for metric in found}.values())
+
+
+def find_given_metrics(model: keras.Model) -> list:
+    """Returns the metrics of a model, and those that `compile` was given, some by name."""
+    compiled = model._compile_metrics
+    given = [] if compiled is None else [compiled._user_metrics, compiled._user_weighted_metrics]
+    return [*find_all_metrics(model), *keras.tree.flatten(given)]
 
 
 def split_metric(metric: keras.metrics.Metric) -> list:

@@ -7,7 +7,6 @@ and no variable.
 """
 
 import contextlib
-import math
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,10 +27,14 @@ class Watched(typing.NamedTuple):
     Args:
         has_outputs: Whether the model's outputs are looked at, too, and not only the logs.
         ignored: Names of logs that may be broken.
+        num_losses: Outputs are looked at only if a call returns more of them.
+        has_logs: Whether a log that was not finite stays so to the end of an execution.
     """
 
     has_outputs: bool
     ignored: tuple[str, ...] = ()
+    num_losses: int = 0
+    has_logs: bool = True
 
 
 class WatchedLogs(typing.NamedTuple):
@@ -60,7 +63,7 @@ class OutputWatch:
     def take_logs(self, watched_logs: WatchedLogs) -> Any:
         """Returns the logs of an execution, and remembers which outputs are not finite."""
         logs, outputs = watched_logs
-        self._broken += [one for one in outputs if not _is_finite(one)]
+        self._broken += [one for one in outputs if not finite_data.is_all_finite(one)]
         return logs
 
     def take_broken(self) -> dict[str, list]:
@@ -80,7 +83,7 @@ def watch_run(run: Callable, model: keras.Model, watched: Watched | None) -> Cal
 
     def run_watched(*args, **kwargs):
         outputs = []
-        with _collect_outputs(model, outputs if watched.has_outputs else None):
+        with _collect_outputs(model, outputs, watched):
             logs = run(*args, **kwargs)
         return WatchedLogs(logs, [_make_term(one) for one in outputs])
 
@@ -96,6 +99,8 @@ def merge_logs(before: WatchedLogs, now: WatchedLogs, watched: Watched) -> Watch
         watched: What is looked at.
     """
     outputs = [_keep_broken(*both) for both in zip(before.outputs, now.outputs, strict=True)]
+    if not watched.has_logs:
+        return WatchedLogs(now.logs, outputs)
     return WatchedLogs(_merge_by_name(before.logs, now.logs, watched.ignored), outputs)
 
 
@@ -112,7 +117,7 @@ def _merge_by_name(before, now, ignored):
 def _keep_broken(before, now):
     """Returns a log as it is now, if it was finite before; otherwise something not finite."""
     if not tf.is_symbolic_tensor(now):
-        return now if _is_finite(before) else before
+        return now if finite_data.is_all_finite(before) else before
     # A finite number minus itself is 0, which changes no bit of the log, nor the sign of a zero.
     # NaN minus itself, and infinity minus itself, are NaN.
     return now - (before - before) if now.dtype.is_floating else now
@@ -141,13 +146,6 @@ def _merge_replicas(outputs):
     return merged if replicas.replica_id(replica) == 0 else []
 
 
-def _is_finite(number):
-    try:
-        return math.isfinite(number)
-    except (TypeError, ValueError):  # No single number.
-        return finite_data.is_finite(number)
-
-
 def find_watched(
     model: keras.Model, has_many_steps: bool, ignored: tuple[str, ...] = ()
 ) -> Watched | None:
@@ -160,38 +158,52 @@ def find_watched(
         ignored: Names of logs that may be broken.
     """
     has_outputs = OUTPUTS not in ignored and has_outputs_without_loss(model)
-    if has_outputs or (has_many_steps and has_own_logs(model)):
-        return Watched(has_outputs, ignored)
-    return None
+    has_logs = has_many_steps and has_own_logs(model)
+    if not (has_outputs or has_logs):
+        return None
+    return Watched(has_outputs, ignored, _count_losses(model), has_logs)
 
 
 def has_own_logs(model: keras.Model) -> bool:
-    """Returns whether the training step of a model, and with it what it logs, is the user's own."""
-    module = target_checks.find_module(model, "train_step")
-    return not module.startswith(("keras.", "kerasmodes."))
+    """Returns whether what a training step logs is the user's own, or that of such a metric.
+
+    Those of Keras that were NaN stay so to the end of an epoch.
+    """
+    methods = ("train_step", "compute_metrics", "get_metrics_result")
+    modules = [target_checks.find_module(model, name) for name in methods]
+    modules += [type(one).__module__ for one in keras_private.find_given_metrics(model)]
+    return not all(one.startswith(("keras.", "kerasmodes.", "builtins")) for one in modules)
 
 
 def has_outputs_without_loss(model: keras.Model) -> bool:
-    """Returns whether a model whose steps are Keras's has outputs that no loss takes."""
+    """Returns whether a model whose steps are Keras's may have outputs that no loss takes.
+
+    How many outputs a model of a class of the user's has, only a call tells.
+    """
     if not target_checks.has_plain_step(model):
         return False
+    outputs = getattr(model, "outputs", None)
+    return not outputs or _count_losses(model) < len(outputs)
+
+
+def _count_losses(model):
     compiled_loss = keras_private.find_compiled_loss(model)
     if compiled_loss is None:
-        return True
+        return 0
     losses = keras.tree.flatten(keras_private.find_given_losses(compiled_loss)[0])
-    num_outputs = len(getattr(model, "outputs", None) or [None])
-    return sum(loss is not None for loss in losses) < num_outputs
+    return sum(loss is not None for loss in losses)
 
 
 @contextlib.contextmanager
-def _collect_outputs(model, outputs):
-    """While open, tensors of floats that a call of the model returns are added to a list, if any.
+def _collect_outputs(model, outputs, watched):
+    """While open, tensors of floats that a call of the model returns are added to a list.
 
     Args:
         model: The model.
-        outputs: The list, or `None`.
+        outputs: The list.
+        watched: What is looked at.
     """
-    if outputs is None:
+    if not watched.has_outputs:
         yield
         return
     attributes, call = vars(model), model.call
@@ -199,6 +211,9 @@ def _collect_outputs(model, outputs):
 
     def collecting_call(*args, **kwargs):
         returned = call(*args, **kwargs)
+        is_building = keras_private.is_stateless()  # Then the tensors belong to no step.
+        if is_building or len(tf.nest.flatten(returned)) <= watched.num_losses:
+            return returned
         tensors = tf.nest.flatten(returned, expand_composites=True)
         floats = [one for one in tensors if tf.is_tensor(one) and one.dtype.is_floating]
         outputs.extend(_merge_replicas(floats))

@@ -717,6 +717,28 @@ def test_an_output_that_no_loss_takes_is_watched(mode):
     assert "NaN or infinity in the outputs." in message
 
 
+class Forked(km.Model):
+    """A model with an output that no loss takes, and of which only a call tells the outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.last, self.log = keras.layers.Dense(1), Logarithm(name="log")
+
+    def call(self, inputs):
+        return {"a": self.last(inputs), "b": self.log(inputs)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list_modes("graph"))
+def test_an_output_that_only_a_call_tells_and_no_loss_takes_is_watched(mode):
+    model = Forked()
+    model(X[:1])
+    model.compile("adam", {"a": "mean_squared_error"}, mode=mode)
+    report, _, _ = fit(model, with_number(0), {"a": Y})
+    assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
+    assert (report.layer, report.logs) == ("forked/log", ("outputs",))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_an_output_of_one_replica_that_no_loss_takes_is_watched(mode, two_replicas):
@@ -773,6 +795,30 @@ def test_a_log_of_a_step_in_the_middle_of_an_execution_is_seen(mode):
     report, (message,), _ = fit(model, X, broken)
     assert (report.epoch, report.step, report.logs) == (0, STEP, ("ratio",))
     assert "log 'ratio'" in message
+
+
+class LastRatio(keras.metrics.Metric):
+    """A metric that forgets all batches but the last one."""
+
+    def __init__(self):
+        super().__init__(name="ratio")
+        self.number = self.add_weight(name="number", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.number.assign(tf.reduce_mean(1.0 / y_true))
+
+    def result(self):
+        return self.number + 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", list_modes("fused"))
+def test_a_metric_of_the_users_own_that_forgets_is_seen_in_the_middle_of_an_execution(mode):
+    model = make_model(mode, metrics=[LastRatio()], steps_per_execution=12, loss="mae")
+    broken = Y.copy()
+    broken[BAD] = 0
+    report, _, _ = fit(model, X, broken)
+    assert (report.epoch, report.step, report.logs) == (0, STEP, ("ratio",))
 
 
 def test_a_log_of_a_step_in_the_middle_is_seen_on_two_replicas(two_replicas):

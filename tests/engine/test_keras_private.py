@@ -25,8 +25,9 @@ class Batches(keras.utils.PyDataset):
 def make_objects(two_replicas):
     """Returns an object of each kind that `ATTRIBUTES` names."""
     compiled = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    compiled.compile("sgd", "mse")
+    compiled.compile("sgd", "mse", metrics=["mae"])
     compiled.fit(X, Y, verbose=0)
+    _, metrics = compiled.metrics
     optimizer = keras.optimizers.Adam()
     optimizer.build([])
     loss = keras_private.find_compiled_loss(compiled)
@@ -34,6 +35,7 @@ def make_objects(two_replicas):
         variable = keras.Variable(0.0)
     return {
         "a compiled model": compiled,
+        "compiled metrics": metrics,
         "a built compiled loss": loss,
         "an entry of a compiled loss": loss._flat_losses[0],
         "a distributed variable": variable.value,

@@ -79,3 +79,63 @@ def test_a_log_that_was_broken_stays_so_and_no_other_loses_a_bit(is_compiled):
     assert not np.isfinite(merged["a"]) and not np.isfinite(merged["b"]["c"]).all()
     assert merged["d"] == 3 and merged["e"] == 0
     assert merge(BAD, GOOD, ("a",))["a"] == 1
+
+
+class Branches(km.Model):
+    """A model whose outputs only a call tells."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = DENSE(1)
+
+    def call(self, x):
+        return {"a": self.dense(x), "b": tf.math.log(x)}
+
+
+def test_outputs_that_only_a_call_tells_may_have_no_loss():
+    model = Branches()
+    model.compile("sgd", {"a": "mse"}, mode="graph")
+    assert output_watch.has_outputs_without_loss(model)
+
+
+@pytest.mark.parametrize(("num_losses", "num_watched"), [(1, 2), (2, 0)])
+def test_outputs_are_looked_at_if_there_are_more_of_them_than_losses(num_losses, num_watched):
+    watched = output_watch.Watched(True, num_losses=num_losses)
+    model = Branches()
+    run = output_watch.watch_run(model, model, watched)
+    assert len(run(tf.ones([1, 2])).outputs) == num_watched
+
+
+class Last(keras.metrics.Metric):
+    """A metric that forgets."""
+
+    def __init__(self):
+        super().__init__(name="last")
+        self.number = self.add_weight(name="number", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.number.assign(tf.reduce_min(tf.math.log(y_true)))
+
+    def result(self):
+        return self.number + 0.0
+
+
+class OwnResults(km.Model):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {"ratio": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("cls", "metrics", "expected"),
+    [
+        (OwnStep, None, True),
+        (OwnResults, None, True),
+        (km.Model, {"a": [Last()]}, True),
+        (km.Model, {"a": ["mae", keras.metrics.MeanSquaredError()]}, False),
+    ],
+    ids=["step", "results", "metric", "none"],
+)
+def test_logs_of_the_users_own(cls, metrics, expected):
+    model = make_model(["mse", "mse"], cls)
+    model.compile("sgd", ["mse", "mse"], metrics=metrics)
+    assert output_watch.has_own_logs(model) == expected
