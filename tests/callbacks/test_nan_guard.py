@@ -736,7 +736,7 @@ def test_an_output_that_only_a_call_tells_and_no_loss_takes_is_watched(mode):
     model.compile("adam", {"a": "mean_squared_error"}, mode=mode)
     report, _, _ = fit(model, with_number(0), {"a": Y})
     assert (report.epoch, report.step, report.stage) == (0, STEP, "forward")
-    assert (report.layer, report.logs) == ("forked/log", ("outputs",))
+    assert (report.layer, report.logs) == (f"{model.name}/log", ("outputs",))
 
 
 @pytest.mark.slow
