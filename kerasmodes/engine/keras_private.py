@@ -22,6 +22,7 @@ try:
     from keras.src.backend.common import global_state
     from keras.src.backend.tensorflow import random as random_module
     from keras.src.backend.tensorflow.trainer import (
+        TensorFlowTrainer,
         convert_to_np_if_not_ragged,
         potentially_ragged_concat,
     )
@@ -90,6 +91,7 @@ COMPILE_ARGUMENTS = (
 )
 
 HOOKS = {
+    TensorFlowTrainer: "fit evaluate predict",
     keras.Model: "_maybe_symbolic_build _symbolic_build _flatten_layers _aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
@@ -100,6 +102,9 @@ HOOKS = {
     tf.Graph: "_get_function",
     keras.callbacks.TensorBoard: "_close_writers _pop_writer _push_writer _train_writer",
 }
+
+# As they are before a program replaces them in `keras.Model`.
+OWN_METHODS = {name: getattr(TensorFlowTrainer, name) for name in ("fit", "evaluate", "predict")}
 
 # What is read of objects, by the kind of object.
 ATTRIBUTES = {
@@ -262,6 +267,23 @@ def _replace(module, name, function):
     own = getattr(module, name)
     if not isinstance(own, functools.partial):
         setattr(module, name, functools.partial(function, own))
+
+
+def is_replaced(name: str, method: Callable) -> bool:
+    """Returns whether a `fit`, `evaluate` or `predict` is another than Keras's own."""
+    return getattr(method, "__func__", method) is not OWN_METHODS[name]
+
+
+def replace_method(name: str, function: Callable) -> None:
+    """Lets Keras's own method run a function, in the whole program, for whoever holds the method.
+
+    Args:
+        name: `"fit"`, `"evaluate"` or `"predict"`.
+        function: Function of what the method runs otherwise, the model and the arguments.
+    """
+    (cell,) = OWN_METHODS[name].__closure__  # Of `filter_traceback`, which calls what is in it.
+    if not isinstance(cell.cell_contents, functools.partial):
+        cell.cell_contents = functools.partial(function, cell.cell_contents)
 
 
 def is_replaced_draw(frame: Any) -> bool:

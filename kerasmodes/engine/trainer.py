@@ -16,6 +16,7 @@ from kerasmodes.engine import (
     optimizer_views,
     optimizers,
     output_watch,
+    replaced_methods,
     shard_checks,
     validation_checks,
 )
@@ -29,6 +30,7 @@ NO_BATCH = "`x` must hold at least one batch. Received: data that end at once"
 class Trainer:
     """The loops over executions, for a class with the attributes of `ModesMixin`."""
 
+    @replaced_methods.call_replacement
     @keras_private.filter_traceback
     def fit(
         self,
@@ -149,6 +151,7 @@ class Trainer:
         self.output_watch = None
         return self.history
 
+    @replaced_methods.call_replacement
     @keras_private.filter_traceback
     def evaluate(
         self,
@@ -198,6 +201,7 @@ class Trainer:
         callbacks.on_test_end(logs)
         return logs if return_dict else epoch_logs.order_values(self, logs)
 
+    @replaced_methods.call_replacement
     @keras_private.filter_traceback
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Returns the outputs for all examples, as Keras's `predict`, in the model's mode."""

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from kerasmodes import arguments, averaging, random, replicas
-from kerasmodes.engine import build_optimizer
+from kerasmodes.engine import Model, build_optimizer
 from kerasmodes.models.msg_gan import augmentation as augmenting
 from kerasmodes.models.msg_gan import (
     discriminator_passes,
@@ -156,8 +156,8 @@ class MSGGAN(MultiScaleNetworks):
                 values batch by batch; or if weights are given, which MSGGAN does not know. A
                 `UserWarning` says if no pixel of arrays is below 0, as if scaled to [0, 1].
         """
-        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs)
-        arguments = given.arguments
+        arguments = inspect.signature(Model.fit).bind(self, x, y, *args, **kwargs).arguments
+        del arguments["self"]
         for name in ("sample_weight", "class_weight"):
             training_images.refuse_weights(name, arguments.get(name))
         pixels = pixel_range.PixelRange()
@@ -171,7 +171,7 @@ class MSGGAN(MultiScaleNetworks):
             x, y = self._check_data(x, y)
             arguments["validation_data"] = keras.utils.pack_x_y_sample_weight(x, y, weights)
         with training_images.explain_bad_data():
-            return super().fit(*given.args[1:], **given.kwargs)
+            return super().fit(**arguments)
 
     def evaluate(self, x=None, y=None, *args, averaged=True, **kwargs):
         """As Keras's `evaluate`; images and labels are checked as in `fit`.
