@@ -41,6 +41,7 @@ try:
         convert_to_sliceable,
         train_validation_split,
     )
+    from keras.src.trainers.trainer import model_supports_jit
     from keras.src.utils import tf_utils
     from keras.src.utils.traceback_utils import filter_traceback
 
@@ -176,6 +177,14 @@ def attach(tensor: Any, attached: list) -> None:
 def find_refusing_layers(model: keras.Model) -> list[str]:
     """Returns the names of the layers that XLA cannot compile."""
     return [layer.name for layer in model._flatten_layers() if not layer.supports_jit]
+
+
+def refuses_xla(model: keras.Model) -> bool:
+    """Returns whether Keras would run a model without XLA, and only warn of it.
+
+    For its layers, in a program of deterministic operations, or on the GPU of a Mac.
+    """
+    return not model_supports_jit(model)
 
 
 def find_layers(model: keras.Model) -> list:

@@ -191,7 +191,7 @@ class ModesMixin(Trainer):
         name = modes.find_name(mode, settings["run_eagerly"], is_jitted)
         modes.check_replicas(name, self.distribute_strategy.num_replicas_in_sync)
         if is_jitted:
-            _check_layers(self, f"{mode=}" if mode else f"{jit_compile=}")
+            _check_xla(self, f"{mode=}" if mode else f"{jit_compile=}")
         return settings
 
     def set_mode(
@@ -419,11 +419,17 @@ class ModesMixin(Trainer):
         compile_config.compile_from_config(self, config)
 
 
-def _check_layers(model, received):
-    """Raises when XLA is asked for and a layer refuses it; Keras would only warn."""
+def _check_xla(model, received):
+    """Raises when XLA is asked for and Keras, which would only warn, refuses it."""
     refusing = keras_private.find_refusing_layers(model)
     if refusing:
         raise ValueError(
             "`mode` must be 'graph' or 'eager' for a model with layers that XLA cannot compile. "
             f"Received: {received} with layers {refusing}"
+        )
+    if keras_private.refuses_xla(model):
+        raise ValueError(
+            "`mode` must be 'graph' or 'eager' where Keras allows no XLA: after "
+            "tf.config.experimental.enable_op_determinism(), and on the GPU of a Mac. "
+            f"Received: {received}"
         )

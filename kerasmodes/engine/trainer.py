@@ -324,6 +324,8 @@ def _begin_selection(model, reader, num_epochs, verbose):
         refusing = keras_private.find_refusing_layers(model)
         if refusing:
             selector.rule_out_xla(f"XLA cannot compile its layers {refusing}")
+        elif keras_private.refuses_xla(model):
+            selector.rule_out_xla("Keras allows no XLA in this program")
         reader.select_mode_with(selector, num_epochs, verbose)
 
 

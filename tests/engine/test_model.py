@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config
 
 import kerasmodes as km
 from kerasmodes.engine import with_modes
@@ -133,6 +134,33 @@ def test_a_layer_that_refuses_xla_is_an_error_under_xla(arguments):
     model = km.Sequential([keras.Input((3,)), NotForXla(name="stubborn")])
     with pytest.raises(ValueError, match=r"must be 'graph' or 'eager' .*\['stubborn'\]"):
         model.compile(loss="mse", **arguments)
+
+
+@pytest.fixture
+def deterministic_operations():
+    """A program that has called TensorFlow's switch, as reproducible ones do."""
+    tf.config.experimental.enable_op_determinism()
+    yield
+    config.disable_op_determinism()
+
+
+@pytest.mark.parametrize("arguments", [{"mode": "xla"}, {"mode": "fused"}, {"jit_compile": True}])
+def test_deterministic_operations_are_an_error_under_xla(deterministic_operations, arguments):
+    model, words = make_functional(km.Model), "must be 'graph' or 'eager' where Keras allows no XLA"
+    with pytest.raises(ValueError, match=words):
+        model.compile("sgd", "mse", **arguments)
+    model.compile("sgd", "mse", mode="graph")
+    with pytest.raises(ValueError, match=words):
+        model.set_mode(**arguments)
+    assert model.mode == "graph"
+
+
+@pytest.mark.slow
+def test_deterministic_operations_leave_mode_auto_the_graph(deterministic_operations):
+    model = make_functional(km.Model)
+    model.compile("sgd", "mse", mode="auto")
+    assert fit(model).params["mode"] == "graph"
+    assert model.mode_selector.impossible.keys() == {"xla", "fused"}
 
 
 @pytest.mark.parametrize(
