@@ -48,8 +48,8 @@ try:
     # What TensorFlow calls after each operation that a thread runs: `tf.debugging` is built on it.
     from tensorflow.python.framework.op_callbacks import add_op_callback, remove_op_callback
 
-    # What `tf.GradientTape` calls for the gradients of roots and reciprocals.
-    from tensorflow.python.ops import gen_math_ops
+    # What TensorFlow's functions, and the gradients of its operations, are made of.
+    from tensorflow.python.ops import gen_array_ops, gen_math_ops, gen_nn_ops
 
     # The mark by which TensorFlow knows that XLA will compile what is being traced.
     from tensorflow.python.ops.control_flow_ops import XLAControlFlowContext
@@ -97,7 +97,9 @@ HOOKS = {
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
     random_module: "uniform normal randint dropout shuffle _cast_seed _get_concrete_noise_shape",
-    gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad",
+    gen_array_ops: "strided_slice",
+    gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad cumsum cumprod",
+    gen_nn_ops: "selu_grad max_pool_grad max_pool3d_grad",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
     tf.Graph: "_get_function",
@@ -260,15 +262,16 @@ def replace_random_functions(functions: dict[str, Callable]) -> None:
         _replace(random_module, name, function)
 
 
-def replace_steep_gradients(function: Callable) -> None:
-    """Puts another in the place of the gradients of roots and reciprocals, in the whole program.
+def replace_operations(functions: dict[str, Callable]) -> None:
+    """Puts others in the place of functions that make TensorFlow's operations, in all the program.
 
     Args:
-        function: Function of TensorFlow's own, what `tf.sqrt`, `tf.math.rsqrt` or
-            `tf.math.reciprocal` has returned, the gradient for it, and a name.
+        functions: By name, functions of TensorFlow's own and its arguments. Where they are not to
+            change anything, they call TensorFlow's own with them.
     """
-    for name in HOOKS[gen_math_ops].split():
-        _replace(gen_math_ops, name, function)
+    for name, function in functions.items():
+        modules = (gen_array_ops, gen_math_ops, gen_nn_ops)
+        _replace(next(one for one in modules if name in HOOKS[one].split()), name, function)
 
 
 def _replace(module, name, function):

@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from kerasmodes.engine import keras_private
 
+STEEP = ("sqrt_grad", "rsqrt_grad", "reciprocal_grad")
+
 
 def keep_zeros() -> None:
     """Lets a gradient of 0 stay 0 in all graphs of the program: XLA may compile any of them."""
-    keras_private.replace_steep_gradients(_find_gradient)
+    keras_private.replace_operations(dict.fromkeys(STEEP, _find_gradient))
 
 
 def _find_gradient(kernel: Callable, output: Any, gradient: Any, name: str | None = None):

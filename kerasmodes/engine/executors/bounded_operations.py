@@ -7,6 +7,8 @@ The others were right, or XLA itself refused them.
 
 import tensorflow as tf
 
+from kerasmodes.engine import kept_sizes
+
 
 def _list_all_axes(operation):
     return range(operation.inputs[0].shape.rank)
@@ -31,7 +33,7 @@ def _list_given_axes(operation, place):
 
 
 def _list_scanned_axes(operation):
-    return _list_given_axes(operation, 1)
+    return [] if kept_sizes.is_cut(operation) else _list_given_axes(operation, 1)
 
 
 def _list_rolled_axes(operation):
@@ -50,19 +52,10 @@ def _list_axes_from_the_end(operation):
     begins = tf.get_static_value(operation.inputs[1], partial=True)
     if begins is None:
         return []
-    masks = ("begin_mask", "ellipsis_mask", "new_axis_mask")
-    begin_mask, ellipsis_mask, new_axis_mask = map(operation.get_attr, masks)
-    axes, axis = [], 0
-    for place, begin in enumerate(begins):
-        bit = 1 << place
-        if ellipsis_mask & bit:
-            later = sum(not new_axis_mask & 1 << p for p in range(place + 1, len(begins)))
-            axis = operation.inputs[0].shape.rank - later
-        elif not new_axis_mask & bit:
-            if begin is not None and begin < 0 and not begin_mask & bit:
-                axes.append(axis)
-            axis += 1
-    return axes
+    names = ("begin_mask", "ellipsis_mask", "new_axis_mask")
+    masks = {name: operation.get_attr(name) for name in names}
+    rank = operation.inputs[0].shape.rank
+    return kept_sizes.list_axes_from_the_end(rank, begins, **masks).values()
 
 
 # Functions of an operation that return these axes of its first input.

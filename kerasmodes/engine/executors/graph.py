@@ -15,8 +15,10 @@ import tensorflow as tf
 
 from kerasmodes import modes
 from kerasmodes.engine import (
+    kept_sizes,
     keras_private,
     keras_random,
+    kernel_gradients,
     output_watch,
     super_batches,
     zero_gradients,
@@ -41,6 +43,8 @@ class GraphExecutor(executor.Executor):
             keras_private.encode_categories_for_xla()
             keras_random.replace_draws()
             zero_gradients.keep_zeros()
+            kernel_gradients.keep_gradients()
+            kept_sizes.keep_sizes()
         self._loops = {}  # By what is watched in the steps.
 
     @property

@@ -6,10 +6,12 @@ import functools
 import tensorflow as tf
 
 from kerasmodes.engine import keras_private
+from kerasmodes.engine.executors import unknown_sizes
 
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 COUNTS = {"DenseBincount"}  # See `keras_private.encode_categories_for_xla`.
 DRAWS = {"StatelessRandomNormalV2", "StatelessRandomUniformV2"}  # See `keras_random.py`.
+POOLS = {"MaxPoolGrad", "MaxPool3DGrad"}  # See `kernel_gradients.py`, and for SeluGrad.
 CONVOLUTIONS = ("Conv", "DepthwiseConv")
 
 
@@ -31,14 +33,20 @@ class TracedStep:
         self.specs = specs
         self._step, self._run = step, run
         self.plain = self._trace(contextlib.nullcontext)
-        self.operations = _list_operations(self.plain.graph.as_graph_def())
+        nodes = _list_nodes(self.plain.graph.as_graph_def())
+        self.operations = {node.op for node in nodes}
+        self._has_padded_pools = any(map(_pads_its_pool, nodes))
 
     @functools.cached_property
     def for_xla(self):
         """The step as a concrete function that XLA can compile within a loop of its own."""
-        if self.operations & (CONTROL_FLOW | COUNTS | DRAWS):
-            return self._trace(open_xla_context)
-        return self.plain
+        return self._trace(open_xla_context) if self._is_other_for_xla() else self.plain
+
+    def _is_other_for_xla(self):
+        if self.operations & (CONTROL_FLOW | COUNTS | DRAWS | {"SeluGrad"}):
+            return True
+        graph = self.plain.graph
+        return self._has_padded_pools or unknown_sizes.find_wrong(graph, graph.outputs)
 
     @property
     def outputs(self):
@@ -107,9 +115,12 @@ def open_xla_context():
         context.Exit()
 
 
-def _list_operations(graph):
-    nodes = [graph.node, *(function.node_def for function in graph.library.function)]
-    return {node.op for some in nodes for node in some}
+def _list_nodes(graph):
+    return [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
+
+
+def _pads_its_pool(node):
+    return node.op in POOLS and node.attr["padding"].s == b"SAME"
 
 
 def _convert_output(output):

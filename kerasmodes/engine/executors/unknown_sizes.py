@@ -65,11 +65,22 @@ def check_sizes(mode: str, graph: tf.Graph, outputs: Any) -> None:
     Raises:
         ValueError: If a tensor whose size follows from the data is used so.
     """
+    wrong = find_wrong(graph, outputs)
+    if wrong:
+        raise xla_errors.make_error(mode, _describe(*wrong[0]))
+
+
+def find_wrong(graph: tf.Graph, outputs: Any) -> list:
+    """Returns the operations that XLA would compute with a bound, each with the size's source.
+
+    Args:
+        graph: A step's graph.
+        outputs: Nested tensors of it, what the step returns.
+    """
     wrong = []
     outputs = tf.nest.flatten(outputs, expand_composites=True)
     _follow(graph, [OTHER] * len(graph.inputs), outputs, wrong)
-    if wrong:
-        raise xla_errors.make_error(mode, _describe(*wrong[0]))
+    return wrong
 
 
 def _describe(operation, source):

@@ -35,6 +35,8 @@ FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
 PACKAGE = pathlib.Path(__file__).parents[2]
 ENGINE = (PACKAGE / "engine",)
+# Files of functions that the user's code calls for TensorFlow's or Keras's own.
+REPLACEMENTS = ("kept_sizes.py", "keras_random.py", "kernel_gradients.py", "zero_gradients.py")
 TENSORFLOW = (pathlib.Path(tf.__file__).parent,)
 
 
@@ -144,6 +146,7 @@ def _find_frame(frames):
     """
     root = _find_root(frames)
     frames = [_complete_path(frame, root) for frame in frames]
+    frames = [f for f in frames if f.path.name not in REPLACEMENTS or not _is_in(ENGINE, f)]
     while any(_is_in(ENGINE, frame) for frame in frames):
         frames.pop(0)
     frames = [frame for frame in frames if not _is_in(TENSORFLOW, frame)]

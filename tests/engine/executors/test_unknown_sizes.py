@@ -12,11 +12,11 @@ import kerasmodes as km
 from kerasmodes.engine.executors import unknown_sizes
 
 X = np.random.default_rng(0).random((16, 8, 3)).astype("float32")
-LAST_OF_PART = "StridedSlice of a tensor whose size follows from the data"
+ROLLED_PART = "Roll of a tensor whose size follows from the data"
 
 
 class Part(keras.layers.Layer):
-    """Gives the last step of a part that begins at random; of known size if that is asked for."""
+    """Gives the first step of a rolled part of random size; of known size if that is asked for."""
 
     def __init__(self, is_known=False):
         super().__init__()
@@ -26,8 +26,21 @@ class Part(keras.layers.Layer):
         draw = keras.random.uniform((), 0, 3, seed=self.seeds)
         start = keras.ops.cast(draw, "int32")
         if self.is_known:
-            return keras.ops.slice(x, [0, start, 0], [x.shape[0], 4, 3])[:, -1]
-        return x[:, start : start + 4][:, -1]
+            return keras.ops.roll(keras.ops.slice(x, [0, start, 0], [x.shape[0], 4, 3]), 1, 1)[:, 0]
+        return keras.ops.roll(x[:, start : start + 4], 1, 1)[:, 0]
+
+
+class Kept(keras.layers.Layer):
+    """What is computed of a part of random size, which XLA would take for the whole."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.seeds = function, keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        draw = keras.random.uniform((), 3, 7, seed=self.seeds)
+        part = x[:, : keras.ops.cast(draw, "int32")]
+        return keras.ops.reshape(self.function(part), (8, 3))
 
 
 class MeanOfChosen(keras.losses.Loss):
@@ -50,9 +63,9 @@ def fit(mode, layer=None, loss="mse", **options):
 @pytest.mark.parametrize("mode", ["xla", "fused"])
 def test_the_operation_and_the_lines_are_named(mode):
     lines = pathlib.Path(__file__).read_text("utf-8").splitlines()
-    line = 1 + lines.index("        return x[:, start : start + 4][:, -1]")
+    line = 1 + lines.index("        return keras.ops.roll(x[:, start : start + 4], 1, 1)[:, 0]")
     place = re.escape(f"made in call ({__file__}, line {line})")
-    words = f"mode='{mode}' .*{LAST_OF_PART}, {place}; .* StridedSlice, {place}.*.*mode='graph'"
+    words = f"mode='{mode}' .*{ROLLED_PART}, {place}; .* StridedSlice, {place}.*.*mode='graph'"
     with pytest.raises(ValueError, match=words):
         fit(mode, Part())
 
@@ -62,7 +75,7 @@ def test_a_single_step_is_checked():
     model = km.Sequential([keras.Input((8, 3)), Part(), keras.layers.Dense(1)])
     model.compile("sgd", "mse", mode="xla")
     batches = tf.data.Dataset.from_tensor_slices((X, X[:, 0, :1])).batch(8)
-    with pytest.raises(ValueError, match=LAST_OF_PART):
+    with pytest.raises(ValueError, match=ROLLED_PART):
         model.fit(batches, verbose=0)
 
 
@@ -76,6 +89,36 @@ def test_parts_of_known_sizes_train_in_fused():
     np.testing.assert_allclose(
         fit("fused", Part(is_known=True))[0], fit("graph", Part(is_known=True))[0], rtol=1e-5
     )
+
+
+KEPT = {
+    "last": lambda part: part[:, -1] + part[..., -2, :],
+    "scans": lambda part: tf.add_n(
+        [
+            tf.cumsum(part, 1)[:, -1],
+            tf.reduce_mean(tf.cumsum(part, 1, exclusive=True), 1),
+            tf.math.cumprod(part, 1, reverse=True)[:, 0],
+        ]
+    ),
+    "prod": lambda part: tf.reduce_prod(part, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("name", KEPT)
+def test_indices_from_the_end_and_scans_keep_a_size(mode, name):
+    def train(mode):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 3), batch_size=8)
+        kept = Kept(KEPT[name])(keras.layers.Dense(3)(inputs))
+        model = km.Model(inputs, keras.layers.Dense(1)(kept))
+        model.compile(keras.optimizers.SGD(0.01), "mse", mode=mode)
+        model.fit(X, X[:, 0, :1], batch_size=8, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for one, other in zip(train(mode), train("graph"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_the_mean_of_chosen_examples_trains_in_fused():
