@@ -20,6 +20,7 @@ CHECKED_WITH = "3.15.1"
 
 try:
     from keras.src.backend.common import global_state
+    from keras.src.backend.tensorflow import core as core_module
     from keras.src.backend.tensorflow import random as random_module
     from keras.src.backend.tensorflow.trainer import (
         TensorFlowTrainer,
@@ -96,9 +97,10 @@ HOOKS = {
     keras.Model: "_maybe_symbolic_build _symbolic_build _flatten_layers _aggregate_additional_loss",
     ArrayDataAdapter: "num_batches batch_size",
     loss_module: "apply_mask reduce_weighted_values",
+    core_module: "fori_loop",
     random_module: "uniform normal randint dropout shuffle _cast_seed _get_concrete_noise_shape",
     gen_array_ops: "strided_slice",
-    gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad cumsum cumprod",
+    gen_math_ops: "sqrt_grad rsqrt_grad reciprocal_grad cumsum cumprod ndtri",
     gen_nn_ops: "selu_grad max_pool_grad max_pool3d_grad",
     keras.optimizers.Optimizer: "_clip_gradients _all_reduce_sum_gradients",
     keras.optimizers.LossScaleOptimizer: "check_finite",
@@ -330,6 +332,22 @@ def _encode_unless_for_xla(encode, *args, **kwargs):
     if is_traced_for_xla():
         raise ValueError("XLA must know the size of what `tf.math.bincount` returns.")
     return encode(*args, **kwargs)
+
+
+def count_rounds_for_xla() -> None:
+    """Lets `keras.ops.fori_loop` tell how many rounds it has: XLA needs that for its gradient."""
+    _replace(core_module, "fori_loop", _count_rounds_if_for_xla)
+
+
+def _count_rounds_if_for_xla(loop, lower, upper, body_fun, init_val):
+    if not is_traced_for_xla():
+        return loop(lower, upper, body_fun, init_val)
+    return tf.while_loop(
+        lambda i, _: i < upper,
+        lambda i, value: (i + 1, body_fun(i, value)),
+        (lower, init_val),
+        maximum_iterations=upper - lower,
+    )[1]
 
 
 def sum_weights(sample_weight: Any, mask: Any, dtype: Any):

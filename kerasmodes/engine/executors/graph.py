@@ -18,7 +18,7 @@ from kerasmodes.engine import (
     kept_sizes,
     keras_private,
     keras_random,
-    kernel_gradients,
+    kernel_numbers,
     output_watch,
     super_batches,
     zero_gradients,
@@ -41,9 +41,10 @@ class GraphExecutor(executor.Executor):
         self._jit_compile = modes.MODES[mode].jit_compile or None
         if self._jit_compile:
             keras_private.encode_categories_for_xla()
+            keras_private.count_rounds_for_xla()
             keras_random.replace_draws()
             zero_gradients.keep_zeros()
-            kernel_gradients.keep_gradients()
+            kernel_numbers.keep_numbers()
             kept_sizes.keep_sizes()
         self._loops = {}  # By what is watched in the steps.
 

@@ -11,7 +11,8 @@ from kerasmodes.engine.executors import unknown_sizes
 CONTROL_FLOW = {"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase"}
 COUNTS = {"DenseBincount"}  # See `keras_private.encode_categories_for_xla`.
 DRAWS = {"StatelessRandomNormalV2", "StatelessRandomUniformV2"}  # See `keras_random.py`.
-POOLS = {"MaxPoolGrad", "MaxPool3DGrad"}  # See `kernel_gradients.py`, and for SeluGrad.
+KERNELS = {"SeluGrad", "Ndtri"}  # See `kernel_numbers.py`.
+PADDED_KERNELS = {"MaxPoolGrad", "MaxPool3DGrad"}
 CONVOLUTIONS = ("Conv", "DepthwiseConv")
 
 
@@ -35,7 +36,7 @@ class TracedStep:
         self.plain = self._trace(contextlib.nullcontext)
         nodes = _list_nodes(self.plain.graph.as_graph_def())
         self.operations = {node.op for node in nodes}
-        self._has_padded_pools = any(map(_pads_its_pool, nodes))
+        self._pads = any(map(_pads_same, nodes))
 
     @functools.cached_property
     def for_xla(self):
@@ -43,10 +44,10 @@ class TracedStep:
         return self._trace(open_xla_context) if self._is_other_for_xla() else self.plain
 
     def _is_other_for_xla(self):
-        if self.operations & (CONTROL_FLOW | COUNTS | DRAWS | {"SeluGrad"}):
+        if self.operations & (CONTROL_FLOW | COUNTS | DRAWS | KERNELS):
             return True
         graph = self.plain.graph
-        return self._has_padded_pools or unknown_sizes.find_wrong(graph, graph.outputs)
+        return self._pads or unknown_sizes.find_wrong(graph, graph.outputs)
 
     @property
     def outputs(self):
@@ -119,8 +120,8 @@ def _list_nodes(graph):
     return [*graph.node, *(node for one in graph.library.function for node in one.node_def)]
 
 
-def _pads_its_pool(node):
-    return node.op in POOLS and node.attr["padding"].s == b"SAME"
+def _pads_same(node):
+    return node.op in PADDED_KERNELS and node.attr["padding"].s == b"SAME"
 
 
 def _convert_output(output):

@@ -73,6 +73,8 @@ def check_sizes(mode: str, graph: tf.Graph, outputs: Any) -> None:
 def find_wrong(graph: tf.Graph, outputs: Any) -> list:
     """Returns the operations that XLA would compute with a bound, each with the size's source.
 
+    Among them are loops for whose gradients XLA would need a bound and has none: with `None`.
+
     Args:
         graph: A step's graph.
         outputs: Nested tensors of it, what the step returns.
@@ -85,6 +87,12 @@ def find_wrong(graph: tf.Graph, outputs: Any) -> list:
 
 def _describe(operation, source):
     hint = ""
+    if source is None:
+        return (
+            f"{operation.type} that has a gradient and no greatest number of rounds"
+            f"{xla_errors.find_place(operation.traceback)} (tf.while_loop and "
+            "keras.ops.while_loop take maximum_iterations)"
+        )
     if source.type in SLICES:
         hint = " (keras.ops.slice takes parts of a constant size from anywhere)"
     words = f"{xla_errors.find_place(source.traceback)}{hint}"
@@ -100,7 +108,8 @@ def _follow(graph, arguments, outputs, wrong):
     """Returns the kinds of outputs of a graph, by those of its inputs.
 
     Args:
-        wrong: List to which the operations that would be wrong are added, each with the source.
+        wrong: List to which the operations that would be wrong are added, each with the source, or
+            with `None` for a loop of unknown length.
     """
     kinds = {id(tensor): kind for tensor, kind in zip(graph.inputs, arguments, strict=True)}
     for operation in _list_used(graph, outputs):
@@ -108,6 +117,8 @@ def _follow(graph, arguments, outputs, wrong):
         source = _find_wrong_source(operation, inputs)
         if source is not None:
             wrong.append((operation, source))
+        if _is_endless(operation):
+            wrong.append((operation, None))
         if operation.type in CALLS:
             found = _call(operation, inputs, wrong)
         else:
@@ -125,6 +136,13 @@ def _list_used(graph, outputs):
             needed.update(map(id, operation.inputs))
             used.append(operation)
     return reversed(used)
+
+
+def _is_endless(operation):
+    """Returns whether a loop fills a list for its gradient, and nobody knows of what length."""
+    lists = [tensor.op for tensor in operation.inputs if tensor.op.type == "EmptyTensorList"]
+    lengths = [tf.get_static_value(one.inputs[1]) for one in lists]
+    return operation.type.endswith("While") and any(n is not None and n < 0 for n in lengths)
 
 
 def _call(operation, inputs, wrong):

@@ -235,3 +235,40 @@ def test_sizes_that_only_the_graph_does_not_know_pass():
 
     graph = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec((2, 8, 3))).graph
     unknown_sizes.check_sizes("xla", graph, graph.outputs)
+
+
+class Loop(keras.layers.Layer):
+    """A loop of three rounds through which a gradient goes."""
+
+    def __init__(self, is_counted):
+        super().__init__()
+        self.is_counted = is_counted
+
+    def call(self, x):
+        if self.is_counted:
+            return keras.ops.fori_loop(0, 3, lambda i, v: v * keras.ops.tanh(v), x)
+        return tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * tf.tanh(v)), (0, x))[1]
+
+
+def train_loop(mode, is_counted):
+    keras.utils.set_random_seed(0)
+    model = km.Sequential([keras.Input((3,)), keras.layers.Dense(3), Loop(is_counted)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", mode=mode)
+    return model.fit(X[:, 0], X[:, 1], batch_size=8, epochs=2, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
+def test_a_loop_without_a_greatest_number_of_rounds_is_named_with_its_line(mode):
+    lines = pathlib.Path(__file__).read_text("utf-8").splitlines()
+    line = 1 + next(i for i, text in enumerate(lines) if text.startswith("        return tf.while"))
+    place = re.escape(f"made in call ({__file__}, line {line})")
+    words = f"mode='{mode}' .*While that has a gradient .*{place}.*maximum_iterations.*'graph'"
+    with pytest.raises(ValueError, match=words):
+        train_loop(mode, is_counted=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
+def test_a_counted_loop_of_keras_has_a_gradient(mode):
+    losses = [train_loop(name, is_counted=True).history["loss"] for name in ("graph", mode)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)

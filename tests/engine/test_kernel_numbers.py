@@ -1,4 +1,4 @@
-"""Tests of the gradients that XLA settles in its own way: of SELU at 0, of ties in max pooling."""
+"""Tests of what XLA settles in its own way: SELU at 0, ties in max pooling, small quantiles."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kerasmodes as km
-from kerasmodes.engine import kernel_gradients
+from kerasmodes.engine import kernel_numbers
 from kerasmodes.engine.executors import traced_steps
 
 GENERATOR = np.random.default_rng(0)
@@ -14,7 +14,7 @@ GENERATOR = np.random.default_rng(0)
 
 def differentiate(function, points, for_xla):
     """Returns the gradient of a weighted sum of a function's values."""
-    kernel_gradients.keep_gradients()
+    kernel_numbers.keep_numbers()
 
     @tf.function(autograph=False, jit_compile=for_xla or None)
     def find_gradient(points):
@@ -42,6 +42,12 @@ def check_gradient(function, points):
 
 def test_selu_has_its_slope_from_above_at_0():
     check_gradient(tf.nn.selu, tf.constant([0.0, -0.0, 1.0, -1.0]))
+
+
+def test_quantiles_of_small_probabilities_and_their_gradients_are_right():
+    probabilities = tf.constant([1e-10, 1e-7, 1e-5, 0.02, 0.5, 0.999])
+    check_gradient(tf.math.ndtri, probabilities)
+    check_gradient(tf.math.erfcinv, probabilities)
 
 
 @pytest.mark.parametrize(("size", "window", "stride"), [(5, 2, 2), (6, 3, 2), (7, 3, 2)])

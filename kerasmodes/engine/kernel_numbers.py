@@ -1,9 +1,10 @@
-"""Gradients that TensorFlow's kernels and XLA settle differently: of SELU at 0, of ties in pooling.
+"""What XLA settles in its own way: SELU at 0, ties in max pooling, small quantiles.
 
 At 0 the kernel takes the slope of SELU from above, XLA that from below. Of equal numbers in a
-window of max pooling both let the first one have the gradient. But where the numbers of a padding
-before and behind an axis differ (`padding="same"`, a window of 2 or a stride of 2), XLA:CPU of
-TensorFlow 2.21 counts in another order. Once it is padded before, XLA has the kernel's order.
+window of max pooling both let the first one have the gradient. But where `padding="same"` adds
+more behind an axis than before it, XLA:CPU of TensorFlow 2.21 counts in another order; once it is
+padded before, it has the kernel's. The quantile of a normal distribution XLA takes from 2p - 1,
+which for p = 1e-5 has three digits left in float32, and for p below 1e-8 none.
 """
 
 from collections.abc import Callable
@@ -16,13 +17,14 @@ from kerasmodes.engine import keras_private
 SELU_SLOPE = 1.0507009873554805  # Klambauer et al. 2017, "Self-normalizing neural networks": λ.
 
 
-def keep_gradients() -> None:
-    """Lets XLA have the gradients of TensorFlow's kernels, in graphs that are traced for it."""
+def keep_numbers() -> None:
+    """Lets XLA have the numbers of TensorFlow's kernels, in graphs that are traced for it."""
     keras_private.replace_operations(
         {
             "selu_grad": _find_selu_gradient,
             "max_pool_grad": _find_pool_gradient,
             "max_pool3d_grad": _find_pool_gradient,
+            "ndtri": _find_quantile,
         }
     )
 
@@ -54,3 +56,10 @@ def _list_padding(shape, ksize, strides):
         missing = max((steps - 1) * stride + window - size, 0) if size else 0
         ends.append((missing // 2, missing - missing // 2))
     return ends
+
+
+def _find_quantile(kernel: Callable, x: Any, name: str | None = None):
+    """Returns quantiles of the normal distribution; those of p above 1e-13 are the kernel's."""
+    if not keras_private.is_traced_for_xla():
+        return kernel(x, name)
+    return tf.cast(kernel(tf.cast(x, tf.float64), name), x.dtype)
