@@ -46,9 +46,10 @@ def _cut(scanned, x):
 
 def _take_part(kernel: Callable, input: Any, begin: Any, end: Any, strides: Any, **kwargs: Any):
     begins = None if _has_known_shape(input) else tf.get_static_value(begin, partial=True)
-    if begins is not None:
-        shift = _find_shift(input, begins, kwargs)
-        begin, end = (begin, end) if shift is None else (begin + shift, end + shift)
+    shift = None if begins is None else _find_shift(input, begins, kwargs)
+    if shift is not None:  # XLA takes int32 only where such an index is no constant.
+        begin, end, strides = (tf.cast(one, tf.int32) for one in (begin, end, strides))
+        begin, end = begin + shift, end + shift
     return kernel(input, begin, end, strides, **kwargs)
 
 
@@ -95,6 +96,7 @@ def list_axes_from_the_end(
 
 
 def _has_known_shape(x):
-    if not keras_private.is_traced_for_xla() or not tf.is_tensor(x):
+    """Returns whether a size of a tensor cannot follow from the data, or is of no concern."""
+    if not tf.is_tensor(x) or x.shape.rank is None or x.shape.is_fully_defined():
         return True
-    return x.shape.rank is None or x.shape.is_fully_defined()
+    return not keras_private.is_traced_for_xla()

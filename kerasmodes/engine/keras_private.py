@@ -230,6 +230,8 @@ def reduce_losses_by(reduce: Callable):
 
 def is_traced_for_xla() -> bool:
     """Returns whether a graph is being traced that XLA will compile."""
+    if tf.executing_eagerly():
+        return False
     return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 

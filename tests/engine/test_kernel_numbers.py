@@ -50,13 +50,20 @@ def test_quantiles_of_small_probabilities_and_their_gradients_are_right():
     check_gradient(tf.math.erfcinv, probabilities)
 
 
-@pytest.mark.parametrize(("size", "window", "stride"), [(5, 2, 2), (6, 3, 2), (7, 3, 2)])
+@pytest.mark.parametrize(
+    ("size", "window", "stride"),
+    [
+        (6, 3, 2),
+        *(pytest.param(*sizes, marks=pytest.mark.sweep) for sizes in ((5, 2, 2), (7, 3, 2))),
+    ],
+)
 def test_the_first_of_equal_numbers_has_the_gradient_of_a_pool(size, window, stride):
     images = tf.constant(GENERATOR.integers(0, 3, (4, size, size, 2)).astype("float32"))
     check_gradient(lambda x: tf.nn.max_pool2d(x, window, stride, "SAME"), images)
 
 
-def test_pools_of_other_ranks_and_axes_too():
+@pytest.mark.sweep
+def test_pools_of_other_ranks_too():
     lines = tf.constant(GENERATOR.integers(0, 3, (4, 6, 2)).astype("float32"))
     check_gradient(lambda x: tf.nn.max_pool1d(x, 3, 2, "SAME"), lines)
     volumes = tf.constant(GENERATOR.integers(0, 3, (2, 4, 4, 4, 2)).astype("float32"))
@@ -73,6 +80,7 @@ class Offsets(keras.layers.Layer):
         return x + self.offsets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
 def test_a_network_trains_as_in_a_graph(mode):
     images = GENERATOR.integers(0, 2, (2, 6, 6, 1)).astype("float32") - 1
