@@ -91,7 +91,7 @@ def _describe(operation, source):
         return (
             f"{operation.type} that has a gradient and no greatest number of rounds"
             f"{xla_errors.find_place(operation.traceback)} (tf.while_loop and "
-            "keras.ops.while_loop take maximum_iterations)"
+            "keras.ops.while_loop take maximum_iterations; tf.scan has it, keras.ops.scan has not)"
         )
     if source.type in SLICES:
         hint = " (keras.ops.slice takes parts of a constant size from anywhere)"
