@@ -1,4 +1,4 @@
-"""The one place for names of Keras beyond its documented interface, and for seven of TensorFlow.
+"""The one place for names of Keras beyond its documented interface, and for nine of TensorFlow.
 
 Checked with Keras 3.15.1, 3.14.1 and 3.13.2 on TensorFlow 2.20 and 2.21.
 What differs between versions belongs here too, with the version that it is for.
