@@ -36,7 +36,13 @@ FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 PACKAGE = pathlib.Path(__file__).parents[2]
 ENGINE = (PACKAGE / "engine",)
 # Files of functions that the user's code calls for TensorFlow's or Keras's own.
-REPLACEMENTS = ("kept_sizes.py", "keras_random.py", "kernel_numbers.py", "zero_gradients.py")
+REPLACEMENTS = (
+    "kept_sizes.py",
+    "keras_private.py",
+    "keras_random.py",
+    "kernel_numbers.py",
+    "zero_gradients.py",
+)
 TENSORFLOW = (pathlib.Path(tf.__file__).parent,)
 
 
