@@ -7,6 +7,7 @@ import keras
 
 from kerasmodes import modes
 from kerasmodes.engine import (
+    callback_changes,
     data_checks,
     directions,
     examples,
@@ -277,12 +278,15 @@ def _train_epoch(model, progress):
     reader, callbacks = progress.reader, progress.callbacks
     with reader.catch_end():
         for first, last, read in reader.executions(progress.step):
-            callbacks.on_train_batch_begin(first)
+            num_steps = last - first + 1
+            with callback_changes.refuse_changes(model, num_steps):
+                callbacks.on_train_batch_begin(first)
             if model.train_function is None:  # A callback has set another mode.
                 _check_mode_within_fit(model)
                 model.make_train_function()
             logs = model.train_function(progress.begin_execution(read()))
-            callbacks.on_train_batch_end(last, logs)
+            with callback_changes.refuse_changes(model, num_steps):
+                callbacks.on_train_batch_end(last, logs)
             progress.end_execution(last + 1, logs)
             if model.stop_training:
                 break

@@ -50,6 +50,12 @@ class AutoExecutor(graph.GraphExecutor):
         selector = self.model.mode_selector
         return selector.loop_mode if self.kind == "train" else super().loop_mode
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables that the graphs of the steps in a loop use."""
+        selector = self.model.mode_selector
+        return selector.variables if self.kind == "train" else super().variables
+
     def run(self, batches: list[super_batches.BatchRange] | Iterator) -> Any:
         """Runs the steps of one execution; see `Executor.run`."""
         if self.kind == "train":
@@ -97,6 +103,11 @@ class ModeSelector:
         """The mode whose loop runs the steps of the fastest mode; `None` if none has run."""
         found = self._executors.get(self.mode)
         return None if found is None else found.loop_mode
+
+    @property
+    def variables(self):
+        """The variables that the graphs of the steps use, in the modes that were tried."""
+        return [variable for one in self._executors.values() for variable in one.variables]
 
     def begin(
         self, num_steps: int | None, length: int | None, asked: int | None, verbose: Any

@@ -61,6 +61,11 @@ class Executor:
         """The mode whose loop runs the steps; `None` where steps have no loop, or none has run."""
         return None
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables that the graphs of the steps in a loop use; empty where there are none."""
+        return []
+
     def serves(self, mode: str) -> bool:
         """Returns whether a model may run in a mode with this executor."""
         return mode == self.mode

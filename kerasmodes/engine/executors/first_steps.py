@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from kerasmodes.engine import super_batches
 from kerasmodes.engine.executors import eager, executor
 
@@ -27,6 +29,11 @@ class FirstStepsExecutor(executor.Executor):
     def loop_mode(self) -> str | None:
         """The mode of the loop in which the other steps run."""
         return self.others.loop_mode
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables that the graphs of the other steps use."""
+        return self.others.variables
 
     def serves(self, mode: str) -> bool:
         """Returns whether another fit may run with it: one that was interrupted is not resumed."""

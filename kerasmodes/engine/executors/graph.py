@@ -58,6 +58,11 @@ class GraphExecutor(executor.Executor):
         """The names of TensorFlow's operations in the steps that have run in a loop."""
         return set().union(*(one.operations for one in self._loops.values()))
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables that the graphs of the steps in a loop use."""
+        return [variable for one in self._loops.values() for variable in one.variables]
+
     def find_loop_mode(self, traced: traced_steps.TracedStep) -> str:
         """Returns the mode whose loop runs a step.
 

@@ -39,11 +39,13 @@ class Loops:
 
     Attributes:
         operations: The names of TensorFlow's operations in the steps that were traced.
+        variables: The variables that these steps use.
         mode: The mode whose loop runs the steps of the first batches' shapes; `None` at first.
     """
 
     def __init__(self, step, run, find_loop_mode, make_loop, relaxes_shapes, compile_step=None):
         self.operations = set()
+        self.variables = []
         self.mode = None
         self._step, self._run, self._make_loop = step, run, make_loop
         self._find_loop_mode, self._compile_step = find_loop_mode, compile_step
@@ -60,6 +62,7 @@ class Loops:
     def _make_program(self, specs, length):
         traced = traced_steps.TracedStep(self._step, self._run, specs)
         self.operations |= traced.operations
+        self.variables += traced.plain.graph.variables
         mode = self._find_loop_mode(traced)
         self.mode = self.mode or mode
         if mode != "graph":
