@@ -2,17 +2,35 @@
 
 import contextlib
 import re
+import traceback
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import batch_parts, data_checks, target_checks
+from kerasmodes.engine import batch_parts, code_places, data_checks, target_checks
 
 METHODS = {"train": "fit", "test": "evaluate", "predict": "predict"}
 
 # What Keras and TensorFlow say of batches in the middle of a step.
 ABOUT_SIZES = re.compile("shape|size|dimension|axis|rank|incompatible", re.IGNORECASE)
+# What Python and TensorFlow say where a program asks a tensor of a graph for its value.
+READS = re.compile(
+    "|".join(
+        (
+            "Using a symbolic `tf.Tensor` as a Python `bool`",
+            "Iterating over a symbolic `tf.Tensor`",
+            "Cannot convert a symbolic tf.Tensor",
+            r"^(float|int|complex)\(\) argument must be .*'SymbolicTensor'",
+            "'SymbolicTensor' object has no attribute '(numpy|item|tolist)'",
+            "'SymbolicTensor' object cannot be interpreted as an integer",
+            "must be integers or slices, not SymbolicTensor",
+            "format string passed to SymbolicTensor",
+            r"numpy\(\) is only available when eager execution",
+        )
+    ),
+    re.MULTILINE,
+)
 # Lines of TensorFlow's that say where it happened, whatever it was.
 PLACES = ("File ", "[[", "Detected at node")
 
@@ -42,12 +60,16 @@ class StepErrors:
 
         Raises:
             ValueError: If the batch does not fit.
-            TypeError: If the step unpacks inputs alone.
+            TypeError: If the step unpacks inputs alone, or reads a tensor of a graph in Python.
         """
         try:
             yield
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             self._explain(error, _find_specs(batch, is_stacked))
+            self._explain_reading(error)
+            raise
+        except (AttributeError, RuntimeError) as error:  # Of `.numpy()`, or of Keras, of which.
+            self._explain_reading(error)
             raise
         if self._first is None:
             self._first = _find_specs(batch, is_stacked)
@@ -69,6 +91,15 @@ class StepErrors:
             said = _find_sentence(error) or str(error).partition("\n")[0]
             explained.add_note(f"The step raised {type(error).__name__}: {said}")
             raise explained from error
+
+    def _explain_reading(self, error):
+        if self._model.run_eagerly or not READS.search(str(error)):
+            return
+        raise TypeError(
+            f"`{self._kind}_step` must not read a tensor in Python, as `if`, `for`, `float()` and "
+            f"`.numpy()` do, in mode={self._model.mode!r}. Received: {_find_line(error)}. Use "
+            "tf.where, tf.cond or tf.while_loop, or mode='eager'."
+        ) from error
 
     def _is_about_unpacking(self, error, specs):
         if self._kind == "predict" or not isinstance(specs, tf.TensorSpec):
@@ -106,6 +137,15 @@ def _find_code(error):
     while place.tb_next is not None:
         place = place.tb_next
     return place.tb_frame.f_code
+
+
+def _find_line(error):
+    """Returns the innermost line of the user's own that has led to an error; or what it says."""
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        path = frame.f_code.co_filename
+        if not path.startswith(code_places.LIBRARIES):
+            return code_places.CodePlace(path, line, None)
+    return str(error).strip().partition("\n")[0]
 
 
 def _find_sentence(error):

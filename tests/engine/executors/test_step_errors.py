@@ -127,3 +127,64 @@ def test_an_error_about_something_else_stays_where_parts_have_other_lengths():
     with pytest.raises(ValueError, match="cat") as caught:
         model.fit(data, verbose=0)
     assert str(caught.value) == "no cat in this picture"
+
+
+class Reader(Subclassed):
+    """Reads a tensor in Python, in its step."""
+
+    def __init__(self, read_tensor):
+        super().__init__()
+        self.read_tensor = read_tensor
+
+    def train_step(self, data):
+        logs = super().train_step(data)
+        self.read_tensor(logs["loss"])
+        return logs
+
+
+class Branch(keras.layers.Layer):
+    """Reads a tensor in Python, in a layer: Keras puts its own words around the error."""
+
+    def call(self, x):
+        return x if tf.reduce_sum(x) > 0 else -x
+
+
+WAYS = {
+    "if": lambda loss: loss > 0 or None,
+    "for": lambda loss: list(loss[None]),
+    "float": lambda loss: float(loss),
+    "item": lambda loss: loss.numpy(),
+    "array": lambda loss: np.asarray(loss),
+    "format": lambda loss: f"{loss:.3f}",
+    "index": lambda loss: [1, 2][tf.cast(loss, tf.int32)],
+}
+
+
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[] if way in ("if", "item") else pytest.mark.sweep) for way in WAYS],
+)
+def test_a_tensor_that_is_read_in_python_is_named_with_the_way_out(way):
+    model = Reader(WAYS[way])
+    model.compile("sgd", "mse", mode="graph")
+    with pytest.raises(
+        TypeError,
+        match=r"`train_step` must not read a tensor in Python.*mode='graph'. Received: .*"
+        rf"test_step_errors.py:\d+: \"{way}\".*mode='eager'",
+    ):
+        model.fit(X, Y, verbose=0)
+
+
+def test_a_tensor_that_a_layer_reads_in_python_is_named():
+    model = km.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", lambda y, outputs: Branch()(outputs - y), mode="fused")
+    with pytest.raises(TypeError, match=r"must not read .*: return x if tf.reduce_sum\(x\) > 0"):
+        model.fit(X, Y, verbose=0)
+
+
+def test_an_error_about_a_tensor_that_is_not_read_stays():
+    model = Reader(lambda loss: loss + None)
+    model.compile("sgd", "mse", mode="graph")
+    with pytest.raises(ValueError, match="None values not supported"):
+        model.fit(X, Y, verbose=0)
