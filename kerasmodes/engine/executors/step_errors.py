@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kerasmodes.engine import batch_parts, code_places, data_checks, target_checks
+from kerasmodes.engine import batch_parts, data_checks, target_checks
+from kerasmodes.engine.executors import xla_errors
 
 METHODS = {"train": "fit", "test": "evaluate", "predict": "predict"}
 
@@ -95,10 +96,11 @@ class StepErrors:
     def _explain_reading(self, error):
         if self._model.run_eagerly or not READS.search(str(error)):
             return
+        place = xla_errors.find_place(traceback.extract_tb(error.__traceback__), "read")
         raise TypeError(
             f"`{self._kind}_step` must not read a tensor in Python, as `if`, `for`, `float()` and "
-            f"`.numpy()` do, in mode={self._model.mode!r}. Received: {_find_line(error)}. Use "
-            "tf.where, tf.cond or tf.while_loop, or mode='eager'."
+            f"`.numpy()` do, in mode={self._model.mode!r}. Received: a tensor of a graph{place}. "
+            "Use tf.where, tf.cond or tf.while_loop, or mode='eager'."
         ) from error
 
     def _is_about_unpacking(self, error, specs):
@@ -137,15 +139,6 @@ def _find_code(error):
     while place.tb_next is not None:
         place = place.tb_next
     return place.tb_frame.f_code
-
-
-def _find_line(error):
-    """Returns the innermost line of the user's own that has led to an error; or what it says."""
-    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
-        path = frame.f_code.co_filename
-        if not path.startswith(code_places.LIBRARIES):
-            return code_places.CodePlace(path, line, None)
-    return str(error).strip().partition("\n")[0]
 
 
 def _find_sentence(error):

@@ -155,7 +155,8 @@ def _call(operation, inputs, wrong):
         ends = zip(arguments, graphs[0].inputs, graphs[0].outputs, strict=True)
         arguments = [OTHER if k == KNOWN and end is not start else k for k, start, end in ends]
         results.append(arguments)
-    results += [_follow(graph, arguments, graph.outputs, wrong) for graph in graphs]
+    num_outputs = len(operation.outputs)  # Behind them, its gradient adds others to a graph.
+    results += [_follow(graph, arguments, graph.outputs[:num_outputs], wrong) for graph in graphs]
     return [
         min(some, key=lambda kind: ORDER.index(kind.name)) for some in zip(*results, strict=True)
     ]

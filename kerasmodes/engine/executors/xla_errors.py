@@ -129,19 +129,20 @@ def _find_sentence(innermost):
     return next(line.rstrip(".") for line in reversed(lines) if line and line[:2] != "[[")
 
 
-def find_place(traceback: Any) -> str:
+def find_place(traceback: Any, verb: str = "made") -> str:
     """Returns words for the user's line in which an operation was made.
 
     Args:
-        traceback: Attribute `traceback` of the operation.
+        traceback: Attribute `traceback` of the operation; or what `traceback.extract_tb` returns.
+        verb: What the line has done.
     """
     frames = [Frame(pathlib.Path(one.filename), str(one.lineno), one.name) for one in traceback]
-    return _name_place(frames)
+    return _name_place(frames, verb)
 
 
-def _name_place(frames):
+def _name_place(frames, verb="made"):
     frame = _find_frame(frames)
-    return f", made in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
+    return f", {verb} in {frame.function} ({frame.path}, line {frame.line})" if frame else ""
 
 
 def _find_frame(frames):

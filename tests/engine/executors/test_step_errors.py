@@ -170,7 +170,7 @@ def test_a_tensor_that_is_read_in_python_is_named_with_the_way_out(way):
     with pytest.raises(
         TypeError,
         match=r"`train_step` must not read a tensor in Python.*mode='graph'. Received: .*"
-        rf"test_step_errors.py:\d+: \"{way}\".*mode='eager'",
+        r"read in <lambda> \(.*test_step_errors.py, line \d+\).*mode='eager'",
     ):
         model.fit(X, Y, verbose=0)
 
@@ -179,7 +179,7 @@ def test_a_tensor_that_a_layer_reads_in_python_is_named():
     model = km.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.add(keras.layers.Dense(1))
     model.compile("sgd", lambda y, outputs: Branch()(outputs - y), mode="fused")
-    with pytest.raises(TypeError, match=r"must not read .*: return x if tf.reduce_sum\(x\) > 0"):
+    with pytest.raises(TypeError, match=r"must not read .* read in call \(.*test_step_errors"):
         model.fit(X, Y, verbose=0)
 
 

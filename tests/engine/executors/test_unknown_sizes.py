@@ -265,3 +265,30 @@ def test_a_loop_without_a_greatest_number_of_rounds_is_named_with_its_line(mode)
 def test_a_counted_loop_of_keras_has_a_gradient(mode):
     losses = [train_loop(name, is_counted=True).history["loss"] for name in ("graph", mode)]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_function_that_was_differentiated_is_followed_where_it_is_not():
+    """TensorFlow adds outputs to the graph of a `tf.function` when it makes its gradient."""
+
+    class Network(km.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = keras.layers.Dense(2, "relu"), keras.layers.Dense(1)
+            self.build((None, 3))
+
+        def build(self, input_shape):
+            self.first.build(input_shape)
+            self.second.build((None, 2))
+
+        @tf.function
+        def call(self, x):
+            return self.second(self.first(x))
+
+    x, y = X[:8, 0], X[:8, 0, :1]
+    model = Network()
+    model.compile("sgd", "mse", mode="graph")
+    model.fit(x, y, batch_size=8, verbose=0)
+    model.set_mode("xla")
+    expected = np.mean((model(x) - y) ** 2)
+    assert model.evaluate(x, y, batch_size=8, verbose=0) == pytest.approx(expected, rel=1e-5)
