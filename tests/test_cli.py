@@ -40,18 +40,18 @@ def own_folder(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_train_sum_fills_a_run_folder(own_folder):
     status = cli.main(
-        ["train", "sum", "--num_samples=64", "--epochs=2", "--mode=fused", "--seed=1", "--run=run"]
+        ["train", "sum", "--num_samples=64", "--epochs=2", "--mode=eager", "--seed=1", "--run=run"]
         + ["--units=2", "--optimizer=sgd"]
     )
     assert status == 0
     run = own_folder / "run"
     config = run_folders.read_config(run)
-    assert (config["model"], config["mode"], config["epochs"]) == ("sum", "fused", 2)
+    assert (config["model"], config["mode"], config["epochs"]) == ("sum", "eager", 2)
     history = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
     assert history["val_loss"].shape == (2,)
     assert _size(run / "losses.png")[0] > 100
     assert any((run / "events").rglob("events.out.tfevents.*"))
-    assert keras.models.load_model(run / "model.keras").mode == "fused"
+    assert keras.models.load_model(run / "model.keras").mode == "eager"
 
 
 @pytest.mark.sweep
@@ -304,6 +304,7 @@ def test_compare_writes_table_and_picture(own_folder, capsys):
 @pytest.mark.slow
 def test_tune_prints_the_best_trials_and_saves_the_best_model(own_folder, capsys):
     words = ["tune", "sum", "--tuner=random", "--max-trials=1", "--epochs=1", "--seed=0"]
+    words += ["--mode=eager", "--optimizers=sgd"]
     assert cli.main([*words, "--num-samples=32", "--batch-sizes=8", "--directory=search"]) == 0
     assert "Best trials" in capsys.readouterr().out
     model = keras.models.load_model(own_folder / "search" / "best.keras")

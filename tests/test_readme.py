@@ -119,7 +119,16 @@ def test_the_regressor_takes_targets_of_one_dimension(mode, run_once):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", ["Accelerator(", "fast_dev_run", "a breakpoint() here"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Accelerator(",
+        *(
+            pytest.param(w, marks=pytest.mark.sweep)
+            for w in ("fast_dev_run", "a breakpoint() here")
+        ),
+    ],
+)
 def test_the_steps_of_the_guides_compute_and_learn_in_float16(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = run("classes", find_block(words).partition("\nx, y = ")[0])

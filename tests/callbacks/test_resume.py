@@ -307,7 +307,7 @@ def test_a_model_that_its_first_step_builds_resumes(tmp_path, mode):
     assert_resumes(tmp_path, make_model, DATA["uneven arrays"], counts=(3,), epochs=2)
 
 
-NOISY = [("graph", make_noisy_network), ("fused", make_own_optimizer)]
+NOISY = [("graph", make_noisy_network), ("eager", make_own_optimizer)]  # Loops: above.
 
 
 @pytest.mark.slow

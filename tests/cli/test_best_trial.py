@@ -17,6 +17,7 @@ from kerasmodes.cli import best_trial
 SUM = ["tune", "sum", "--num-samples=32", "--mode=eager", "--seed=3", "--batch-sizes=12,32"]
 HYPERBAND = ["--tuner=hyperband", "--max-trials=4", "--epochs=3", "--optimizers=adam,rmsprop"]
 RANDOM = ["--tuner=random", "--max-trials=2", "--epochs=2", "--optimizers=sgd"]
+RANDOM += ["--hidden-layers=1", "--units=2,8"]
 # The last images of an epoch fill no batch.
 GAN = ["tune", "msggan", "--split=train[:20]", "--test-split=test[:16]", "--num-images=16"]
 GAN += ["--num-scales=1", "--filters=2", "--latent-dims=2", "--batch-sizes=8", "--mode=eager"]

@@ -24,6 +24,7 @@ from kerasmodes.launching import find_free_ports
 
 SUM = ["tune", "sum", "--num-samples=64", "--max-trials=3", "--epochs=2", "--seed=0"]
 SUM += ["--mode=eager", "--batch-sizes=8", "--directory=search", "--optimizers=sgd"]
+SUM += ["--hidden-layers=1", "--units=2,8"]
 TWO_TRIALS = [word.replace("trials=3", "trials=2") for word in SUM]
 # A background job ignores SIGINT, and so do the processes that it starts.
 PROGRAM = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "

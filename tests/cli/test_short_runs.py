@@ -10,7 +10,7 @@ import kerasmodes as km
 from kerasmodes import cli
 
 SUM = ["train", "sum", "--num-samples=32", "--batch-size=8", "--seed=1", "--mode=eager"]
-SUM = [*SUM, "--optimizer=sgd"]
+SUM = [*SUM, "--optimizer=sgd", "--units=2"]
 GAN = ["--generator-filters=2", "--discriminator-filters=2", "--num-scales=1", "--mode=eager"]
 GAN += ["--generator-optimizer=sgd", "--discriminator-optimizer=sgd"]
 GAN = ["train", "msggan", *GAN, "--split=train[:32]", "--batch-size=8"]

@@ -67,7 +67,7 @@ def train(model, data, **arguments):
             mode,
             arguments,
             marks=[]
-            if (mode, len(arguments)) in (("graph", 0), ("fused", 2))
+            if (mode, len(arguments)) in (("eager", 0), ("fused", 2))
             else [pytest.mark.sweep],
         )
         for mode in MODES

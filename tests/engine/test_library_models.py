@@ -32,7 +32,13 @@ class Pipeline(keras.Model):
         return data.map(lambda x, y: (tf.image.resize(x, (2, 2)), y)).batch(1)
 
 
-@pytest.mark.parametrize("num_copies", [1, 25], ids=["short", "long enough for an early check"])
+@pytest.mark.parametrize(
+    "num_copies",
+    [
+        pytest.param(1, id="short", marks=pytest.mark.sweep),
+        pytest.param(25, id="long enough for an early check"),
+    ],
+)
 def test_validation_data_are_what_the_models_own_evaluate_takes(num_copies):
     model = km.with_modes(Pipeline())
     model.compile("sgd", "mse", mode="eager")

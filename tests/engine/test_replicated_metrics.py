@@ -288,7 +288,7 @@ class OwnLoss(km.Model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "graph"])
+@pytest.mark.parametrize("mode", ["graph", pytest.param("eager", marks=pytest.mark.sweep)])
 def test_a_step_may_log_a_sum_of_losses(two_replicas, mode):
     def train(strategy, mode):
         with strategy.scope():

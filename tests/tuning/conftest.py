@@ -1,17 +1,7 @@
-"""Searches that several files look at, and less garbage for keras-tuner to collect."""
-
-import gc
+"""Searches that several files look at."""
 
 import pytest
 import tiny_searches
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collection():
-    """Spares keras-tuner's two `gc.collect` a trial all that was there before (0.7 s a trial)."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -74,6 +74,7 @@ def test_a_fit_of_ones_own_has_a_list_of_callbacks(tmp_path):
 def test_on_replicas_nothing_is_warned_of(two_replicas, tmp_path, caplog):
     space = make_space(optimizer="sgd", batch_size=4)
     arguments = {"max_trials": 1, "epochs": 1, "hyperparameters": space, "mode": "graph"}
+    arguments |= {"objective": "loss", "validation_split": 0.0}  # One program to trace, not two.
     tuner = search_sums(tmp_path, distribution_strategy=two_replicas, **arguments)
     assert list_statuses(tuner) == ["COMPLETED"]
     assert "eagerly" not in caplog.text

@@ -23,10 +23,21 @@ def read_states(folder):
     return [json.loads(path.read_text()) for path in paths]
 
 
+def search_formula(directory, **arguments):
+    """Runs three trials without training, or others."""
+    defaults = {"max_trials": 3, "epochs": 1, "seed": 0, "verbose": 0}
+    return km.tuning.search(Formula(), "random", directory=directory, **{**defaults, **arguments})
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    return search_formula(tmp_path_factory.mktemp("searched"))
+
+
 @pytest.fixture
-def stopped(random_search, tmp_path):
+def stopped(searched, tmp_path):
     """A folder as two workers leave it that were stopped in trials 1 and 2."""
-    shutil.copytree(random_search.directory, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(searched.directory, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / "random"
     state = json.loads((folder / "oracle.json").read_text())
     state["ongoing_trials"] = {"worker_1": "1", "worker_0": "2"}
@@ -41,29 +52,26 @@ def stopped(random_search, tmp_path):
 
 # One trial that was left is in the two tests below.
 @pytest.mark.sweep
-@pytest.mark.slow
-def test_trials_that_were_left_are_run_once_in_their_order(stopped, random_search):
-    resumed = search_sums(stopped)
-    assert list_scores(resumed) == list_scores(random_search)
+def test_trials_that_were_left_are_run_once_in_their_order(stopped, searched):
+    resumed = search_formula(stopped)
+    assert list_scores(resumed) == list_scores(searched)
     assert resumed.oracle.end_order == ["0", "1", "2"]
     assert not resumed.oracle.ongoing_trials
 
 
-@pytest.mark.slow
-def test_a_trial_that_the_oracle_does_not_know_is_drawn_again(stopped, random_search):
+def test_a_trial_that_the_oracle_does_not_know_is_drawn_again(stopped):
     path = stopped / "random" / "oracle.json"
     state = json.loads(path.read_text())
     state |= {"ongoing_trials": {"worker_1": "1"}, "start_order": ["0", "1"]}
     hashed = state["id_to_hash"].pop("2")
     state["tried_so_far"].remove(hashed)
     path.write_text(json.dumps(state))
-    resumed = search_sums(stopped)
+    resumed = search_formula(stopped)
     assert resumed.oracle.start_order == ["0", "1", "2"]
     assert set(resumed.oracle.end_order) == {"0", "1", "2"}
     assert len(list_scores(resumed)) == 3
 
 
-@pytest.mark.slow
 def test_a_trial_that_had_ended_is_not_repeated(stopped):
     path = stopped / "random" / "trial_0" / "trial.json"
     state = json.loads((stopped / "random" / "oracle.json").read_text())
@@ -71,7 +79,7 @@ def test_a_trial_that_had_ended_is_not_repeated(stopped):
     state["ongoing_trials"] = {"worker_0": "0", "worker_1": "1"}
     (stopped / "random" / "oracle.json").write_text(json.dumps(state))
     before = path.stat().st_mtime_ns
-    assert sorted(search_sums(stopped).oracle.end_order) == ["0", "1", "2"]
+    assert sorted(search_formula(stopped).oracle.end_order) == ["0", "1", "2"]
     assert path.stat().st_mtime_ns == before
 
 
@@ -96,8 +104,8 @@ def test_a_grid_is_resumed_where_it_stopped(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_process_that_ends_while_it_writes_leaves_whole_files(random_search, monkeypatch):
-    tuner, folder = random_search, pathlib.Path(random_search.directory) / "random"
+def test_a_process_that_ends_while_it_writes_leaves_whole_files(searched, monkeypatch):
+    tuner, folder = searched, pathlib.Path(searched.directory) / "random"
     before = read_states(folder)
 
     def die(*_):
@@ -114,20 +122,24 @@ def test_a_process_that_ends_while_it_writes_leaves_whole_files(random_search, m
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("verbose", "num_lines"),
-    [(0, 0), (2, 2), *(pytest.param(one, 1, marks=pytest.mark.sweep) for one in (1, "auto"))],
+    [(2, 2), *(pytest.param(one, 1, marks=pytest.mark.sweep) for one in (1, "auto"))],
 )
 def test_verbose_says_how_much_is_shown(verbose, num_lines, tmp_path, capsys):
     search_sums(tmp_path, max_trials=1, epochs=1, verbose=verbose)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == num_lines
-    shown = [line for line in lines if line.startswith("trial ")]
-    assert len(shown) == (1 if verbose else 0)
+    assert sum(line.startswith("trial ") for line in lines) == 1
 
 
-def test_a_terminal_has_one_line(random_search, monkeypatch, capsys):
+def test_a_search_may_show_nothing(tmp_path, capsys):
+    search_formula(tmp_path, max_trials=1, verbose=0)
+    assert not capsys.readouterr().out
+
+
+def test_a_terminal_has_one_line(searched, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    oracle = random_search.oracle
+    oracle = searched.oracle
     with search_display.SearchDisplay(oracle) as display:
         monkeypatch.setattr(oracle.trials["0"], "score", 0.012345)
         display.on_trial_end(oracle.trials["0"])
@@ -149,17 +161,18 @@ def test_the_time_left_is_that_of_the_trials_left(tmp_path):
     assert display.describe_time() == "2:00:00, 5:00:00 left"
 
 
-def test_a_chief_that_never_answers_is_an_error(random_search, monkeypatch):
+def test_a_chief_that_never_answers_is_an_error(searched, monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "9")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker_0")
     monkeypatch.setattr(shared_search, "SECONDS_FOR_FIRST_ANSWER", 0)
     with pytest.raises(RuntimeError, match="chief must answer within 0 seconds. .* 127.0.0.1:9"):
-        random_search.pre_create_trial()
+        searched.pre_create_trial()
 
 
 @pytest.fixture
-def thawed():
+def thawed(monkeypatch):
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # Of all that was imported: a second.
     gc.unfreeze()
     yield
     gc.freeze()

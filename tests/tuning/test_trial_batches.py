@@ -62,8 +62,8 @@ class Plain(keras.utils.PyDataset):
 def make_builder(mode):
     def build(hp):
         model = km.SumRegressor(())
-        rate = hp.Float("rate", 0.01, 0.5)
-        model.compile(keras.optimizers.Adam(rate), "mean_squared_error", mode=mode)
+        optimizer = keras.optimizers.SGD(hp.Float("rate", 0.001, 0.02), momentum=0.9)
+        model.compile(optimizer, "mean_squared_error", mode=mode)
         return model
 
     return build

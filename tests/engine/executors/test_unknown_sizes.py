@@ -60,7 +60,7 @@ def fit(mode, layer=None, loss="mse", **options):
     return model.fit(X, X[:, 0, :1], epochs=2, **options).history["loss"], model
 
 
-@pytest.mark.parametrize("mode", ["xla", "fused"])
+@pytest.mark.parametrize("mode", ["fused", pytest.param("xla", marks=pytest.mark.sweep)])
 def test_the_operation_and_the_lines_are_named(mode):
     lines = pathlib.Path(__file__).read_text("utf-8").splitlines()
     line = 1 + lines.index("        return keras.ops.roll(x[:, start : start + 4], 1, 1)[:, 0]")
