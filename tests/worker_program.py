@@ -82,8 +82,7 @@ def train_sums(strategy, path, mode, num_examples):
         "predict": model.predict(x, batch_size=4, verbose=0),
         "weights": weights_of(model),
     }
-    saved = {} if mode == "eager" else _save_and_load(model, path)  # Once: no mode has its own.
-    return {**history, **numbers, **saved}
+    return {**history, **numbers, **_save_and_load(model, path)}
 
 
 def train_in_xla(strategy, path):

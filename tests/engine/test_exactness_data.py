@@ -199,7 +199,7 @@ def keras_results(function, case):
 # read as training does is in the sweep, too.
 BATCH_BY_BATCH = dict.fromkeys(("static", "tensors", "sample_weight", "dictionaries"), "graph")
 BATCH_BY_BATCH |= dict.fromkeys(("generator", "float64", "vector_targets", "no_targets"), "eager")
-MEASURED = ("last_batch", "no_targets", "dictionaries")  # Of unknown length: `test_trainer.py`.
+MEASURED = ("last_batch", "unknown", "no_targets", "dictionaries")
 # Much as others: arrays, and what is in two tests of `test_exactness.py` and of the last batch.
 RARE = {"static", "dictionaries", "sequences", "integers", "tensors", "sizes"}
 

@@ -69,12 +69,14 @@ def test_as_many_trials_are_listed_as_fit_the_terminal(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_saved_model_is_the_best_with_its_optimizer(random_search, tmp_path):
+def test_the_saved_model_is_the_best_with_its_optimizer(hyperband_search, tmp_path):
     path = tmp_path / "new" / "best.keras"
-    km.tuning.save_best_model(random_search, path)
+    km.tuning.save_best_model(hyperband_search, path)
     model = keras.models.load_model(path)
     x, y = km.data.sums(16, NUM_FEATURES, seed=0)
-    assert model.evaluate(x[12:], y[12:], verbose=0) == pytest.approx(list_scores(random_search)[0])
+    assert model.evaluate(x[12:], y[12:], verbose=0) == pytest.approx(
+        list_scores(hyperband_search)[0]
+    )
     assert (model.mode, int(model.optimizer.iterations) > 0) == ("eager", True)
     assert list(path.parent.iterdir()) == [path]
 
@@ -94,9 +96,9 @@ def test_a_search_without_a_finished_trial_has_no_model(tmp_path):
         km.tuning.save_best_model(tuner, tmp_path / "best.keras")
 
 
-def test_another_file_name_is_refused(random_search, tmp_path):
+def test_another_file_name_is_refused(hyperband_search, tmp_path):
     with pytest.raises(ValueError, match="`path` must end in .keras. Received: path='.*best.h5'"):
-        km.tuning.save_best_model(random_search, tmp_path / "best.h5")
+        km.tuning.save_best_model(hyperband_search, tmp_path / "best.h5")
 
 
 def read_rows(path):
@@ -197,9 +199,9 @@ def test_each_trial_is_a_run_of_hparams(tmp_path):
             assert status == "STATUS_SUCCESS"
 
 
-def test_a_run_has_every_metric_at_the_best_epoch(random_search, tmp_path):
-    km.tuning.write_hparams(random_search, tmp_path)
-    trial = random_search.oracle.get_best_trials(1)[0]
+def test_a_run_has_every_metric_at_the_best_epoch(hyperband_search, tmp_path):
+    km.tuning.write_hparams(hyperband_search, tmp_path)
+    trial = hyperband_search.oracle.trials["0"]
     _, metrics, _ = read_run(tmp_path / f"trial_{trial.trial_id}")
     assert {"loss", "val_loss"} <= set(metrics)
     assert metrics["val_loss"] == (trial.best_step, pytest.approx(trial.score, rel=1e-6))
@@ -257,7 +259,7 @@ def test_an_optimizer_that_build_does_not_build_keeps_its_state(build, tmp_path)
     assert int(tuner.get_best_models()[0].optimizer.iterations) == best_step + 1
 
 
-# The best of `random_search` has one, too; the next has one that continues.
+# The best of `hyperband_search` may have one, too; the next has one that continues.
 @pytest.mark.sweep
 @pytest.mark.slow
 def test_an_optimizer_that_build_builds_keeps_its_state(tmp_path):
