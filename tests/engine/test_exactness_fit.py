@@ -263,9 +263,9 @@ def compiled_in_blocks(mode, steps_per_execution):
 
 
 STEPS = [{}, {"steps_per_epoch": 5}, {"x": "unknown"}]
-BLOCK_WAYS = [(arguments, None, 2) for arguments in (STEPS[0], STEPS[2])]
+BLOCK_WAYS = [(STEPS[2], None, 2)]  # Of a known length: the next test.
 OTHER_BLOCK_WAYS = [
-    (STEPS[1], None, 2),
+    *((arguments, None, 2) for arguments in STEPS[:2]),
     (STEPS[2], "graph", 2),
     *((arguments, "graph", 3) for arguments in STEPS),
 ]

@@ -216,14 +216,17 @@ def squares(outputs):
     return 0.1 * keras.ops.square(outputs)
 
 
-OTHER_PENALTIES = [("l1", "eager"), ("l2", "auto"), (spread, "graph"), (squares, "graph")]
+# The test before has one of Keras's.
+OTHER_PENALTIES = [
+    *(("l1", "eager"), ("l2", "graph"), ("l2", "auto")),
+    *((spread, "graph"), (squares, "graph")),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("regularizer", "mode"),
     [
-        ("l2", "graph"),
         (spread, "eager"),
         *(pytest.param(*way, marks=pytest.mark.sweep) for way in OTHER_PENALTIES),
     ],
