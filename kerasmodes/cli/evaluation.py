@@ -56,6 +56,12 @@ def evaluate(parser: jsonargparse.ArgumentParser) -> Command:
                 "generated": _measure_class_shares(generated),
                 "real": _measure_class_shares(images),
             }
+        elif evaluation["data"] == runs.COLOUR_SHAPES:
+            real, _ = km.data.colour_shapes(flags.num_images, flags.seed)
+            evaluation["factor_coverage"] = {
+                "generated": _measure_factor_coverage(generated),
+                "real": _measure_factor_coverage(real),
+            }
         path = pathlib.Path(flags.run) / RESULTS
         with atomic_files.atomic_write(path) as temporary:
             temporary.write_text(json.dumps(evaluation, indent=2) + "\n")
@@ -81,6 +87,11 @@ def _measure_class_shares(images):
     return dict(zip(names, (counts / len(images)).tolist(), strict=True))
 
 
+def _measure_factor_coverage(images):
+    factors = km.data.read_colour_shapes(images)
+    return km.metrics.factor_coverage(factors, km.data.shapes.NUM_VALUES)
+
+
 def _print_metrics(evaluation):
     import rich.table
 
@@ -98,18 +109,21 @@ def _print_metrics(evaluation):
     console.print(
         "images: generated / real. baseline: one half of the real ones against the other."
     )
-    shares = evaluation.get("class_shares")
-    if shares:
-        _print_shares(shares)
+    if "class_shares" in evaluation:
+        title = "Share of the images in each class, by the feature network"
+        _print_shares(title, "class", evaluation["class_shares"])
+    if "factor_coverage" in evaluation:
+        title = f"Factors of {num_images:,} images on each side"
+        _print_shares(title, "share", evaluation["factor_coverage"])
 
 
-def _print_shares(shares):
+def _print_shares(title, heading, shares):
     import rich.table
 
-    table = rich.table.Table(title="Share of the images in each class, by the feature network")
-    table.add_column("class")
+    table = rich.table.Table(title=title)
+    table.add_column(heading)
     for name in shares:
         table.add_column(name, justify="right")
-    for name in km.data.fashion_mnist.CLASSES:
+    for name in shares["real"]:
         table.add_row(name, *(f"{side[name]:.1%}" for side in shares.values()))
     console.print(table)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # The command imports TensorFlow only to work.
     import numpy as np
 
 DATA_PLACES = ("data_dir", "idx_dir")
-OWN_SETS = ("fashion_mnist_sample", "fashion_mnist")
+COLOUR_SHAPES = "colour_shapes"
+OWN_SETS = ("fashion_mnist_sample", "fashion_mnist", COLOUR_SHAPES)
 # Of a data set of TFDS's own; a name with a namespace may fetch a program, too.
 PLAIN_NAME = re.compile(r"\w+(/[\w.+-]+)?(:[\d.*]+)?")
 SET_OF_CLASSES = "fashion_mnist"  # Data sets whose names begin so have its classes.
@@ -148,8 +149,12 @@ def list_class_names(data: object, num_classes: int) -> list[str]:
         data: Name of the data set that they are of, as the flags or a `config.yaml` have it.
         num_classes: Positive int.
     """
-    classes = km.data.fashion_mnist.CLASSES
-    if str(data).startswith(SET_OF_CLASSES) and num_classes <= len(classes):
+    classes = ()
+    if str(data).startswith(SET_OF_CLASSES):
+        classes = km.data.fashion_mnist.CLASSES
+    elif data == COLOUR_SHAPES:
+        classes = km.data.shapes.CLASSES
+    if num_classes <= len(classes):
         return list(classes[:num_classes])
     return [f"class {label}" for label in range(num_classes)]
 

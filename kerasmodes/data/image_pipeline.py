@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasmodes import arguments
-from kerasmodes.data import fashion_mnist
+from kerasmodes.data import fashion_mnist, shapes
 
 SAMPLE = "fashion_mnist_sample"
 PROBE_SECONDS = 10
@@ -45,8 +45,9 @@ def images(
 
     Args:
         name: `"fashion_mnist_sample"`, the 1,024 training and 256 test images that come with this
-            package; `"fashion_mnist"`, all 70,000; or any TFDS data set whose uint8 `image` has
-            one size. Defaults to `"fashion_mnist_sample"`.
+            package; `"fashion_mnist"`, all 70,000; `"colour_shapes"`, 6,912 and 1,728 rendered
+            images of 32x32x3, as of `km.data.colour_shapes`, whose labels are the shapes; or any
+            TFDS data set whose uint8 `image` has one size. Defaults to `"fashion_mnist_sample"`.
         split: `"train"`, `"test"` or another of the set's, also a part in TFDS's notation, such as
             `"train[:1000]"`. Defaults to `"train"`.
         batch_size: Integer, at least 1: images a batch, under a strategy the global batch.
@@ -73,8 +74,8 @@ def images(
         TensorShape([32, 28, 28, 1])
     """
     _check_arguments(name, split, batch_size, seed)
-    if name == SAMPLE:
-        dataset = _read_sample(split, with_labels, data_dir, idx_dir)
+    if name in OWN_SETS:
+        dataset = _read_own(name, split, with_labels, data_dir, idx_dir)
     else:
         dataset = _read_tfds(
             _open_builder(name, with_labels, data_dir, idx_dir), split, with_labels
@@ -108,29 +109,48 @@ def _scale(image, *label):
     return (image, *label) if label else image
 
 
-def _read_sample(split, with_labels, data_dir, idx_dir):
-    """Returns the bundled sample's split, unbatched."""
+def _read_own(name, split, with_labels, data_dir, idx_dir):
+    """Returns the split of a set that comes with this package, unbatched."""
     import tensorflow_datasets as tfds
 
     for key, value in (("data_dir", data_dir), ("idx_dir", idx_dir)):
         if value is not None:
             raise ValueError(
-                f"`{key}` must be None for the bundled sample. Received: {key}={value!r}. "
-                "Use name='fashion_mnist' to read the full set from a folder."
+                f"`{key}` must be None for {name!r}, which is in the package. "
+                f"Received: {key}={value!r}. Use name='fashion_mnist' to read a set from a folder."
             )
-    file = importlib.resources.files("kerasmodes.data") / f"{SAMPLE}.npz"
-    with file.open("rb") as stream:
-        arrays = dict(np.load(stream))
+    read, lengths = OWN_SETS[name]
     splits = tfds.core.SplitDict(
-        tfds.core.SplitInfo(name, [len(arrays[f"{name}_labels"])], 0) for name in ("train", "test")
+        tfds.core.SplitInfo(key, [length], 0) for key, length in lengths.items()
     )
-    parts = [(part.splitname, slice(part.from_, part.to)) for part in _parse(split, splits)]
+    parts = _parse(split, splits)
+    arrays = {key: read(key) for key in {part.splitname for part in parts}}
     image, label = (
-        np.concatenate([arrays[f"{name}_{key}"][where] for name, where in parts])
-        for key in ("images", "labels")
+        np.concatenate([arrays[part.splitname][place][part.from_ : part.to] for part in parts])
+        for place in (0, 1)
     )
     tensors = (image, label.astype("int64")) if with_labels else image
     return tf.data.Dataset.from_tensor_slices(tensors)
+
+
+def _read_sample(split):
+    """Returns the images and labels of a split of the bundled sample."""
+    file = importlib.resources.files("kerasmodes.data") / f"{SAMPLE}.npz"
+    with file.open("rb") as stream, np.load(stream) as arrays:
+        return arrays[f"{split}_images"], arrays[f"{split}_labels"]
+
+
+def _render_shapes(split):
+    """Returns the images of a split of the colour shapes, and their shapes as labels."""
+    rendered, factors = shapes.read_split(split)
+    return rendered, factors[:, list(shapes.FACTORS).index("shape")]
+
+
+# Sets in the package: a function that returns images and labels of a split, and their numbers.
+OWN_SETS = {
+    SAMPLE: (_read_sample, {"train": 1_024, "test": 256}),
+    "colour_shapes": (_render_shapes, shapes.NUM_EXAMPLES),
+}
 
 
 def _parse(split, splits):
@@ -176,8 +196,8 @@ def _open_builder(name, with_labels, data_dir, idx_dir):
         builder = tfds.builder(name, data_dir=data_dir)
     except (ValueError, AssertionError) as error:
         raise ValueError(
-            f"`name` must be {SAMPLE!r} or a TFDS image data set. Received: name={name!r}. "
-            f"TFDS says: {str(error).splitlines()[0]}"
+            f"`name` must be one of {list(OWN_SETS)} or a TFDS image data set. "
+            f"Received: name={name!r}. TFDS says: {str(error).splitlines()[0]}"
         ) from None  # TFDS's own text lists more than a thousand names.
     _check_features(name, builder.info.features, with_labels)
     if fashion_mnist.is_prepared(builder):

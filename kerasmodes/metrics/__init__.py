@@ -1,9 +1,10 @@
-"""Metrics of generated images, each a `keras.metrics.Metric` with streaming state.
+"""Metrics of generated images, most of them `keras.metrics.Metric`s with streaming state.
 
 The caller brings the images and decides when to compare them.
 """
 
 from kerasmodes.metrics.density_coverage import DensityCoverage
+from kerasmodes.metrics.factor_coverage import factor_coverage
 from kerasmodes.metrics.feature_network import feature_network
 from kerasmodes.metrics.frechet_distance import FrechetDistance
 from kerasmodes.metrics.image_evaluator import ImageEvaluator
@@ -20,5 +21,6 @@ __all__ = [
     "PrecisionRecall",
     "SlicedWassersteinDistance",
     "distance_ratio",
+    "factor_coverage",
     "feature_network",
 ]

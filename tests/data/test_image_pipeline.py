@@ -272,8 +272,8 @@ def test_unreachable_hosts_fail_at_once():
         ({"batch_size": 1025}, "`batch_size` must be at most 1024.*Received: batch_size=1025"),
         ({"split": "train[:9]", "batch_size": 10}, "`batch_size` must be at most 9.*train.:9"),
         ({"seed": "0"}, "`seed` must be an integer or None. Received: seed='0'"),
-        ({"data_dir": "x"}, "`data_dir` must be None for the bundled sample. Received: data_dir="),
-        ({"idx_dir": "x"}, "`idx_dir` must be None for the bundled sample. Received: idx_dir="),
+        ({"data_dir": "x"}, "`data_dir` must be None for 'fashion_mnist_s.* Received: data_dir="),
+        ({"idx_dir": "x"}, "`idx_dir` must be None for 'fashion_mnist_s.* Received: idx_dir="),
         ({"name": "mnist", "idx_dir": "x"}, "`idx_dir` must be None unless.*Received: idx_dir='x'"),
     ],
 )

@@ -28,6 +28,7 @@ KEEPING = [name for name in METRICS if name != "FrechetDistance"]
 MODULES = (
     "density_coverage",
     "examples",
+    "factor_coverage",
     "feature_metric",
     "feature_network",
     "frechet_distance",

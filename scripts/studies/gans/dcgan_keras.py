@@ -1,4 +1,4 @@
-"""DCGAN in plain Keras, for 28×28 grey images.
+"""DCGAN in plain Keras, for 28×28 grey images, and for others of about their size.
 
 The training step follows the keras.io example "DCGAN to generate face images"; the networks and
 settings are one of two `RECIPES`. This file has no data and no comparison, and does not use
@@ -48,6 +48,8 @@ class DCGAN(keras.Model):
 
     Args:
         recipe: `"paper"` or `"guide"`, a key of `RECIPES`.
+        image_shape: (height, width, channels); height and width divisible by 4. Defaults to
+            `(28, 28, 1)`.
 
     Example:
 
@@ -59,7 +61,7 @@ class DCGAN(keras.Model):
     ```
     """
 
-    def __init__(self, recipe="paper"):
+    def __init__(self, recipe="paper", image_shape=IMAGE_SHAPE):
         if recipe not in RECIPES:
             raise ValueError(
                 f"`recipe` must be one of {sorted(RECIPES)}. Received: recipe={recipe!r}"
@@ -68,7 +70,7 @@ class DCGAN(keras.Model):
         self.recipe = recipe
         self.latent_dim = RECIPES[recipe]["latent_dim"]
         make_networks = {"paper": make_paper_networks, "guide": make_guide_networks}[recipe]
-        self.generator, self.discriminator = make_networks(self.latent_dim)
+        self.generator, self.discriminator = make_networks(self.latent_dim, image_shape)
         self.seed_generator = keras.random.SeedGenerator()
         self.means = [keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss")]
         self.built = True
@@ -96,7 +98,7 @@ class DCGAN(keras.Model):
         return {mean.name: mean.result() for mean in self.means}
 
     def generate(self, num_images, seed=None):
-        """Returns new images, a float32 NumPy array `[num_images, 28, 28, 1]` in [-1, 1].
+        """Returns new images, a float32 NumPy array `[num_images, *image_shape]` in [-1, 1].
 
         Args:
             num_images: Positive int.
@@ -146,12 +148,13 @@ class DCGAN(keras.Model):
         return keras.optimizers.Adam(recipe["learning_rate"], beta_1=recipe["beta_1"])
 
 
-def make_paper_networks(latent_dim):
+def make_paper_networks(latent_dim, image_shape=IMAGE_SHAPE):
     """Returns generator and discriminator: batch norm in both, weights from N(0, 0.02).
 
     The authors normalise samples with the statistics of their own batch. Here inference uses moving
     statistics, as usual in Keras.
     """
+    height, width, channels = image_shape
     layers = keras.layers
     weights = {"use_bias": False, "kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02)}
     strided = {"kernel_size": 5, "strides": 2, "padding": "same", **weights}
@@ -161,10 +164,10 @@ def make_paper_networks(latent_dim):
 
     generator = [
         *(layers.Dense(1024, **weights), *normalise(layers.ReLU())),
-        *(layers.Dense(7 * 7 * 128, **weights), *normalise(layers.ReLU())),
-        layers.Reshape((7, 7, 128)),
+        *(layers.Dense(height // 4 * (width // 4) * 128, **weights), *normalise(layers.ReLU())),
+        layers.Reshape((height // 4, width // 4, 128)),
         *(layers.Conv2DTranspose(64, **strided), *normalise(layers.ReLU())),
-        layers.Conv2DTranspose(1, activation="tanh", **strided),
+        layers.Conv2DTranspose(channels, activation="tanh", **strided),
     ]
     discriminator = [
         *(layers.Conv2D(64, **strided), _make_leaky_relu()),
@@ -173,26 +176,27 @@ def make_paper_networks(latent_dim):
         *(layers.Dense(1024, **weights), *normalise(_make_leaky_relu())),
         layers.Dense(1, **weights),
     ]
-    return _join_networks(latent_dim, generator, discriminator)
+    return _join_networks(latent_dim, image_shape, generator, discriminator)
 
 
-def make_guide_networks(latent_dim):
+def make_guide_networks(latent_dim, image_shape=IMAGE_SHAPE):
     """Returns the example's networks between 7×7 and 28×28; tanh since images are in [-1, 1]."""
+    height, width, channels = image_shape
     layers = keras.layers
     strided = {"kernel_size": 4, "strides": 2, "padding": "same"}
     generator = [
-        layers.Dense(7 * 7 * 128),
-        layers.Reshape((7, 7, 128)),
+        layers.Dense(height // 4 * (width // 4) * 128),
+        layers.Reshape((height // 4, width // 4, 128)),
         *(layers.Conv2DTranspose(128, **strided), _make_leaky_relu()),
         *(layers.Conv2DTranspose(256, **strided), _make_leaky_relu()),
-        layers.Conv2D(1, 5, padding="same", activation="tanh"),
+        layers.Conv2D(channels, 5, padding="same", activation="tanh"),
     ]
     discriminator = [
         *(layers.Conv2D(64, **strided), _make_leaky_relu()),
         *(layers.Conv2D(128, **strided), _make_leaky_relu()),
         *(layers.Flatten(), layers.Dropout(0.2), layers.Dense(1)),
     ]
-    return _join_networks(latent_dim, generator, discriminator)
+    return _join_networks(latent_dim, image_shape, generator, discriminator)
 
 
 def print_speed(gan, batch_size, num_steps=20):
@@ -212,10 +216,10 @@ def print_speed(gan, batch_size, num_steps=20):
     print(f"{1e3 * seconds:.0f} ms a step, {batch_size / seconds:.0f} images a second")
 
 
-def _join_networks(latent_dim, generator, discriminator):
+def _join_networks(latent_dim, image_shape, generator, discriminator):
     return (
         keras.Sequential([keras.Input((latent_dim,)), *generator], name="generator"),
-        keras.Sequential([keras.Input(IMAGE_SHAPE), *discriminator], name="discriminator"),
+        keras.Sequential([keras.Input(image_shape), *discriminator], name="discriminator"),
     )
 
 
