@@ -68,7 +68,7 @@ def colour_shapes(num_samples: int, seed: int | None = None) -> tuple[np.ndarray
         >>> import kerasmodes as km
         >>> images, factors = km.data.colour_shapes(100, seed=0)
         >>> [values[place] for values, place in zip(km.data.shapes.FACTORS.values(), factors[0])]
-        ['cross', 'green', 'large', 'right', 'dark']
+        ['cross', 'green', 'small', 'bottom', 'dark']
     """
     arguments.check_positive_integers(num_samples=num_samples)
     arguments.check_seed(seed, can_be_none=True)

@@ -18,6 +18,11 @@ MOST_ROWS = 1_000
 PLACES = {"run", "data_dir", "idx_dir", "mlflow", "wandb"}
 CLASSES = "classes.png"
 NAMED = Markup('<div class="scroll named">{}</div>')  # of a picture with names in it
+# Entries of an evaluation that hold shares, each with a title and what its rows are.
+SHARES = (
+    ("class_shares", "Share of each class, by a classifier", "class"),
+    ("factor_coverage", "Factors of equally many images", "share"),
+)
 ARROWS = {"min": "↓", "max": "↑", "": ""}
 
 
@@ -92,7 +97,9 @@ def write_quality(run: Run) -> Markup:
         '<p class="note">{}Baseline: one half of the real images against the other. '
         "↓ lower is better, ↑ higher.</p>"
     )
-    return _section("Quality", note.format(f"{words}. " if words else "") + table + _shares(run))
+    return _section(
+        "Quality", note.format(f"{words}. " if words else "") + table + _write_all_shares(run)
+    )
 
 
 def write_pictures(run: Run) -> Markup:
@@ -174,9 +181,14 @@ def _write_message(run):
     )
 
 
-def _shares(run):
-    """Returns the share of each class among generated and real images, as bars."""
-    shares = run.evaluation.get("class_shares")
+def _write_all_shares(run):
+    """Returns what an evaluation has in shares of generated and of real images, as bars."""
+    return Markup("").join(
+        _write_shares(run.evaluation.get(key), title, heading) for key, title, heading in SHARES
+    )
+
+
+def _write_shares(shares, title, heading):
     if not isinstance(shares, dict):
         return Markup("")
     sides = [shares.get(side) for side in ("generated", "real")]
@@ -193,11 +205,11 @@ def _shares(run):
         for name, pair in zip(sides[0], numbers, strict=True)
     )
     return Markup(
-        '<h3 style="margin:1.5rem 0 .3rem">Share of each class, by a classifier</h3>'
-        '<div class="scroll"><table class="bars"><thead><tr><th>class</th><th></th>'
+        '<h3 style="margin:1.5rem 0 .3rem">{}</h3>'
+        '<div class="scroll"><table class="bars"><thead><tr><th>{}</th><th></th>'
         '<th class="number c0">generated</th><th class="number c1">real</th></tr></thead>'
         "<tbody>{}</tbody></table></div>"
-    ).format(rows)
+    ).format(title, heading, rows)
 
 
 def _draw_picture(picture):

@@ -49,6 +49,30 @@ def test_chosen_metrics_of_all_test_images(run):
 
 
 @pytest.mark.slow
+def test_the_factors_of_colour_shapes_are_counted(tmp_path, capsys, monkeypatch):
+    preset = km.presets.Default(8, 8, half_life=None)
+    gan = km.MSGGAN(km.data.shapes.IMAGE_SHAPE, num_scales=2, latent_dim=4, preset=preset, seed=0)
+    gan.compile("sgd", "sgd")
+    gan.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text("data: colour_shapes\n")
+    # A generator of discs only, and every second time of nothing.
+    factors = km.data.shapes.combine(np.arange(20))
+    images = km.data.shapes.render(factors, seed=9).astype("float32") / 127.5 - 1
+    images[::2] = 0
+    monkeypatch.setattr(km.MSGGAN, "generate", lambda *args, **kwargs: [images])
+    words = ["--metrics=swd", "--num-images=20", "--split=test[:20]", "--seed=4"]
+    assert cli.main(["evaluate", str(tmp_path), *words]) == 0
+    coverage = json.loads((tmp_path / "evaluation.json").read_text())["factor_coverage"]
+    found, real = coverage["generated"], coverage["real"]
+    assert (found["valid"], found["unevenness_shape"]) == (0.5, 0.75)
+    assert found["covered"] == 10 / km.data.shapes.NUM_COMBINATIONS
+    _, factors = km.data.colour_shapes(20, seed=4)
+    assert real == km.metrics.factor_coverage(factors, km.data.shapes.NUM_VALUES)
+    shown = capsys.readouterr().out
+    assert "Factors of 20 images on each side" in shown and "unevenness_hue" in shown
+
+
+@pytest.mark.slow
 def test_a_run_that_names_no_data_needs_the_flag(run, capsys):
     (run / "config.yaml").unlink()
     assert cli.main(["evaluate", str(run)]) == 1

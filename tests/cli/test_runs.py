@@ -29,8 +29,8 @@ def test_a_run_does_not_fetch_a_data_set(tmp_path, name):
 
 def test_a_flag_may_name_any_data_set(tmp_path):
     assert runs.find_data_name(make_flags(tmp_path, {"data": "a"}, data="b")) == "b"
-    own = make_flags(tmp_path, {"data": "fashion_mnist_sample"})
-    assert runs.find_data_name(own) == "fashion_mnist_sample"
+    for name in ("fashion_mnist_sample", "colour_shapes"):
+        assert runs.find_data_name(make_flags(tmp_path, {"data": name})) == name
     with pytest.raises(ValueError, match="`data` must name a data set, since the run's config"):
         runs.find_data_name(make_flags(tmp_path, {"seed": 1}))
 
@@ -41,6 +41,8 @@ def test_samples_are_one_of_each_class_below_its_name():
     assert runs.choose_samples(flags) == {"num_images": 2, "class_names": names}
     flags.data = "mnist"
     assert runs.choose_samples(flags)["class_names"] == ["class 0", "class 1"]
+    flags.data = "colour_shapes"
+    assert runs.choose_samples(flags)["class_names"] == ["disc", "square"]
     flags.num_classes = None
     assert runs.choose_samples(flags) == {}
 

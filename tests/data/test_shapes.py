@@ -1,10 +1,12 @@
 """Tests of the colour shapes: what is rendered, how often, and that it is the same each time."""
 
+import doctest
+
 import numpy as np
 import pytest
 
 import kerasmodes as km
-from kerasmodes.data import colour_shapes, shapes
+from kerasmodes.data import colour_shapes, shape_factors, shapes
 
 
 def test_numbers_name_all_combinations():
@@ -94,6 +96,12 @@ def test_images_names_what_the_set_does_not_have():
     ):
         with pytest.raises(ValueError, match=message):
             km.data.images("colour_shapes", **arguments)
+
+
+@pytest.mark.parametrize("module", [shapes, shape_factors], ids=["shapes", "shape_factors"])
+def test_examples_in_docstrings_show_what_comes_out(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.0, None])

@@ -102,6 +102,13 @@ def test_metrics_stand_beside_their_baselines(run):
     assert ["bag", "75.0%", "50.0%"] in cells
 
 
+def test_covered_factors_stand_beside_those_of_real_images(run):
+    coverage = {"generated": {"covered": 0.5}, "real": {"covered": 0.875}}
+    evaluation = {**run.evaluation, "factor_coverage": coverage}
+    cells = Reader(make(dataclasses.replace(run, evaluation=evaluation))).cells
+    assert ["covered", "50.0%", "87.5%"] in cells and ["bag", "75.0%", "50.0%"] in cells
+
+
 def test_the_report_of_a_nan_is_shown(run):
     record = {"status": "stopped at a number that is not finite", "message": "NaN in\n  'loss'"}
     text = make(dataclasses.replace(run, record=record))
