@@ -73,12 +73,12 @@ def _read_block(images):
     pixels = np.moveaxis(pixels.reshape(len(images), -1, 3), 2, 0)  # [channel, image, pixel]
     middles = pixels.mean(axis=2)
     pixels = pixels - middles[..., np.newaxis]
-    contrasts = (pixels @ masks.T) / norms  # of shape and ground, by least squares
-    explained = np.sum((contrasts * norms) ** 2, axis=0)
+    products = pixels @ masks.T
+    explained = np.sum(products**2, axis=0)  # of the variance, by each mask
     rows, best = np.arange(len(images)), explained.argmax(axis=1)
     variance = np.sum(pixels**2, axis=(0, 2))
     first, second = _find_two_best(explained)
-    contrasts = contrasts[:, rows, best].T
+    contrasts = products[:, rows, best].T / norms[best, np.newaxis]  # of shape and ground
     greys = middles.T - contrasts * means[best, np.newaxis]
     hue, colour_error = _find_nearest(greys + contrasts, shapes.COLOURS)
     background, grey_error = _find_nearest(greys, shapes.GREYS[:, np.newaxis])

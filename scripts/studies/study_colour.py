@@ -126,10 +126,10 @@ def describe(runs, real):
     """Yields the lines of the report."""
     few, many = (int(n) for n in real)
     yield f"# {km.data.shapes.NUM_COMBINATIONS} combinations of known factors\n"
-    yield "Minutes of two cores, in training. `valid` is the share of samples that are pictures of the"
-    yield f"set, `covered` that of the combinations among so many samples. Unevenness, of {many:,}"
-    yield "samples, is the total variation distance from equal shares, of all combinations and of the"
-    yield "values of one factor.\n"
+    yield "Minutes of two cores, in training. `valid` is the share of samples that are pictures of"
+    yield "the set, `covered` that of the combinations, in so many samples. Unevenness is the"
+    yield f"total variation distance of the valid ones of {many:,} samples from equal shares:"
+    yield "of all combinations, and of the values of each factor.\n"
     head = ["", "seed", "minutes", "images", "valid", f"covered by {few:,}", f"by {many:,}"]
     head += ["unevenness", *NUM_VALUES]
     yield f"| {' | '.join(head)} |"
