@@ -2,6 +2,7 @@
 
 Command: .venv/bin/python scripts/studies/study_colour.py [--jobs default:0 dcgan:0 ...]
     --minutes 10  time of a run on two cores
+    --evaluate    train nothing, and report the samples that are there, of incomplete runs, too
     --quick       two runs of seconds, into runs/
 Cost: 20 minutes of one core a run. The samples of a run stay in runs/study_colour, its numbers
 beside the results: neither is made twice. Two processes may share the jobs.
@@ -101,19 +102,19 @@ def evaluate(path, picture):
 
 
 def run(job, options):
-    """Returns the numbers of a job, from its file if there is one."""
+    """Trains, unless its samples are there, and writes the numbers of all samples that are."""
     recipe, seed = job.split(":")
     path = options.folder / f"{recipe}-{seed}.json"
-    settings = {"recipe": recipe, "seed": int(seed), "minutes": options.minutes}
-    found = json.loads(path.read_text()) if path.exists() else {}
-    if {name: found.get(name) for name in settings} == settings:
-        return found
     paths = [options.samples / f"{recipe}-{seed}-{part:g}.npz" for part in PARTS]
-    if not paths[-1].exists():
+    found = json.loads(path.read_text()) if path.exists() else {"curve": []}
+    if len(found["curve"]) == len(PARTS):
+        return
+    if not options.evaluate and not paths[-1].exists():
         train(recipe, int(seed), paths, options)
-    found = {**settings, "curve": [evaluate(one, path.with_suffix(".png")) for one in paths]}
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    return found
+    curve = [evaluate(one, path.with_suffix(".png")) for one in paths if one.exists()]
+    if curve:
+        found = {"recipe": recipe, "seed": int(seed), "minutes": options.minutes, "curve": curve}
+        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def list_runs(options):
@@ -166,6 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", nargs="*", default=JOBS, help="RECIPE:SEED of each run")
     parser.add_argument("--minutes", type=float, default=10.0, help="time of a run")
+    parser.add_argument("--evaluate", action="store_true", help="report what is there")
     parser.add_argument("--quick", action="store_true", help="two short runs, into runs/")
     options = parser.parse_args()
     results, options.num_samples = ROOT / "scripts" / "results", 10_000
