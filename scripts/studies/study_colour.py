@@ -105,9 +105,10 @@ def run(job, options):
     """Trains, unless its samples are there, and writes the numbers of all samples that are."""
     recipe, seed = job.split(":")
     path = options.folder / f"{recipe}-{seed}.json"
-    paths = [options.samples / f"{recipe}-{seed}-{part:g}.npz" for part in PARTS]
+    stops = [options.minutes * part for part in PARTS]
+    paths = [options.samples / f"{recipe}-{seed}-{stop:g}.npz" for stop in stops]
     found = json.loads(path.read_text()) if path.exists() else {"curve": []}
-    if len(found["curve"]) == len(PARTS):
+    if found.get("minutes") == options.minutes and len(found["curve"]) == len(PARTS):
         return
     if not options.evaluate and not paths[-1].exists():
         train(recipe, int(seed), paths, options)
