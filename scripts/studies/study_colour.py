@@ -5,8 +5,8 @@ Command: .venv/bin/python scripts/studies/study_colour.py [--jobs default:0 dcga
     --evaluate    train nothing, and report the samples that are there, of incomplete runs, too
     --quick       two runs of seconds, into runs/
 Cost: 20 minutes of one core a run. The samples of a run stay in runs/study_colour, its numbers
-beside the results: neither is made twice. Two processes may share the jobs. So far one run is there,
-default:0, from before the up-sampling of the default became faster.
+beside the results: neither is made twice. Two processes may share the jobs. So far one run is
+there, default:0, from before the up-sampling of the default became faster.
 Result: scripts/results/study_colour.md, with a picture of samples.
 
 The set is `km.data.colour_shapes`: 864 combinations of shape, hue, size, position and background,
