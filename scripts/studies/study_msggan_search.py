@@ -1,10 +1,10 @@
 """Does a search over MSGGAN find a better GAN for ten minutes of two cores than the default?
 
-Command: .venv/bin/python scripts/studies/study_msggan_search.py [--max-trials 24]
+Command: .venv/bin/python scripts/studies/study_msggan_search.py [--max-trials 12]
     --directory FOLDER  where the trials are kept, beside the results by default
     --quick             four trials of seconds on 256 images, into runs/
-Cost: about 4.5 hours of one core: 24 trials of 5 minutes, and 6 runs of 20 minutes. Complete
-trials and runs stay in their folders; a second call resumes there. So far 7 of 24 trials are there.
+Cost: about 3 hours of one core: 12 trials of 5 minutes, and 6 runs of 20 minutes. Complete trials
+and runs stay in their folders; a second call resumes there.
 Result: scripts/results/study_msggan_search.md, with pictures of the trials and of samples.
 
 The preset `default` is in the middle of the space, that of `km.tuning.MSGGANHyperModel`: widths,
@@ -150,7 +150,7 @@ def describe(tuner, runs, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--max-trials", type=int, default=24)
+    parser.add_argument("--max-trials", type=int, default=12)
     parser.add_argument("--directory", help="for the trials")
     parser.add_argument("--minutes", type=float, default=10.0, help="time of a run")
     parser.add_argument("--quick", action="store_true", help="a small version, into runs/")
