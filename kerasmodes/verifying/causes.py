@@ -104,11 +104,11 @@ def explain_repeat(study: Study, mode: str) -> Cause:
     )
 
 
-def explain_rounding() -> Cause:
+def explain_rounding(study: Study) -> Cause:
     """Returns why numbers are others without a fault."""
     return Cause(
         ROUNDING,
-        "No fault: a start that is moved by one part in ten million is as far away. The steps "
+        f"No fault: a start that is moved by {study.precision.words} is as far away. The steps "
         "magnify rounding.",
     )
 

@@ -1,6 +1,7 @@
 """Where two runs of the same steps part, and whether rounding alone explains it."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,9 +12,44 @@ from kerasmodes.verifying.runs import Record
 # float32, the second one added up over the terms of a gradient.
 PART_OF_VALUE, PART_OF_UPDATE = 2e-6, 1e-3
 PART_OF_LOG = 2e-5
-# How far the start is moved to see what the steps make of rounding, and how many times that is
-# still taken for rounding: a reduction in another order is wrong by some units in the last place.
-SHIFT, TIMES_SHIFTED = 1e-7, 30
+# What a log of 0 may be away from another one.
+SMALLEST = 1e-7
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """What counts as rounding in steps that compute in a number type.
+
+    Args:
+        shift: How far the start is moved to see what the steps make of rounding, relative to each
+            weight. A layer in float16 does not see less than a unit in the last place of float16.
+        times: How many times that is still taken for rounding.
+        words: The shift in words.
+    """
+
+    shift: float
+    times: int
+    words: str
+
+
+# From the coarsest on. A sum of float32 in another order is wrong by some units in the last place.
+# Sums of the shorter types are mostly added up in float32 and rounded once: steps of a GRU with
+# attention under XLA were at most 4 times as far away as a start moved by half a unit.
+PRECISIONS = {
+    "bfloat16": Precision(2.0**-7, 8, "one part in 128, the rounding of bfloat16,"),
+    "float16": Precision(2.0**-10, 8, "one part in a thousand, the rounding of float16,"),
+    "float32": Precision(1e-7, 30, "one part in ten million"),
+}
+
+
+def find_precision(dtypes: Iterable[str]) -> Precision:
+    """Returns the `Precision` of the coarsest of some number types.
+
+    Args:
+        dtypes: Names of the types in which the layers of a model compute.
+    """
+    dtypes = {*dtypes}
+    return next((PRECISIONS[one] for one in PRECISIONS if one in dtypes), PRECISIONS["float32"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +77,19 @@ class Difference:
         return self.step is not None and not self.is_rounding
 
 
-def compare(record: Record, other: Record, shifted: tuple | None = None) -> Difference:
+def compare(
+    record: Record,
+    other: Record,
+    shifted: tuple | None = None,
+    precision: Precision = PRECISIONS["float32"],
+) -> Difference:
     """Returns how far a record is from another one.
 
     Args:
         record: The `Record` of a run.
         other: That of the run to which it is compared.
         shifted: Two records of one way, the second one with a start that was moved by rounding.
+        precision: The `Precision` of the steps, whose `shift` has moved that start.
     """
     if len(record.names) != len(other.names):
         names = {*record.names} ^ {*other.names}
@@ -55,7 +97,7 @@ def compare(record: Record, other: Record, shifted: tuple | None = None) -> Diff
     largest, first, first_rounded, is_finite = 0.0, None, None, True
     for step in sorted(record.steps.keys() & other.steps.keys()):
         parted, rounded = [], []
-        for one in _list_values(record, other, shifted, step):
+        for one in _list_values(record, other, shifted, precision.times, step):
             if one.counts:
                 largest = max(largest, one.relative)
             if not one.is_equal:
@@ -91,7 +133,7 @@ class _Value:
     is_finite: bool = True
 
 
-def _list_values(record, other, shifted, step):
+def _list_values(record, other, shifted, times, step):
     for place, name in enumerate(other.names):
         pair = record.steps[step][place], other.steps[step][place]
         counts = other.kinds[place] == model_state.WEIGHT
@@ -103,7 +145,7 @@ def _list_values(record, other, shifted, step):
         allowed = PART_OF_VALUE * _measure(pair[1], 0.0) + PART_OF_UPDATE * update
         moved = 0.0
         if shifted and step in shifted[1].steps and len(shifted[1].names) == len(other.names):
-            moved = _measure(*(one.steps[step][place] for one in shifted))
+            moved = times * _measure(*(one.steps[step][place] for one in shifted))
         yield _compare_values(name, counts, *pair, allowed, moved)
     logs, others = record.logs[step], other.logs[step]
     for name in others:
@@ -112,8 +154,8 @@ def _list_values(record, other, shifted, step):
             continue
         moved = 0.0
         if shifted and all(name in one.logs.get(step, ()) for one in shifted):
-            moved = _measure(*(one.logs[step][name] for one in shifted))
-        allowed = PART_OF_LOG * _measure(others[name], 0.0) + SHIFT
+            moved = times * _measure(*(one.logs[step][name] for one in shifted))
+        allowed = PART_OF_LOG * _measure(others[name], 0.0) + SMALLEST
         yield _compare_values(f"log {name!r}", True, logs[name], others[name], allowed, moved)
 
 
@@ -130,7 +172,7 @@ def _compare_values(name, counts, value, other, allowed, moved):
         counts,
         relative=difference / size if size else difference,
         is_equal=is_finite and difference <= allowed,
-        is_rounding=is_finite and difference <= allowed + TIMES_SHIFTED * moved,
+        is_rounding=is_finite and difference <= allowed + moved,
         is_finite=is_finite,
     )
 

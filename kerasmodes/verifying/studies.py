@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from kerasmodes.engine import keras_private
 from kerasmodes.verifying import comparison, random_draws
 from kerasmodes.verifying.comparison import Difference
 from kerasmodes.verifying.recipes import Recipe
@@ -68,7 +69,15 @@ class Study:
         if difference.step is None:
             return difference
         shifted = self.get_shifted()
-        return comparison.compare(record, other, shifted) if shifted else difference
+        if shifted is None:
+            return difference
+        return comparison.compare(record, other, shifted, self.precision)
+
+    @functools.cached_property
+    def precision(self) -> comparison.Precision:
+        """What counts as rounding, by the coarsest number type in which a layer computes."""
+        layers = keras_private.find_layers(self.get_run(self.reference).model)
+        return comparison.find_precision(layer.compute_dtype for layer in layers)
 
     def repeat(self, mode: str) -> Difference | None:
         """Returns how far a second run of a mode is from the first, of one start.
@@ -93,7 +102,7 @@ class Study:
             mode = "graph" if self.get_record("graph").error is None else self.reference
             run = self.get_run(mode)
             found = []
-            for shift in (0.0, comparison.SHIFT):
+            for shift in (0.0, self.precision.shift):
                 if run.rewind(shift):
                     found.append(run.train())
             self._shifted["records"] = tuple(found) if len(found) == 2 else None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasmodes.verifying.comparison import compare, find_broken_step
+from kerasmodes.verifying.comparison import compare, find_broken_step, find_precision
 from kerasmodes.verifying.runs import Record, Way
 
 START = [np.zeros(2, "float32"), np.array(0)]
@@ -54,6 +54,16 @@ def test_what_a_shifted_start_makes_of_rounding_is_no_fault():
     assert difference.step == 2
     assert not difference.is_fault
     assert compare(other, ONE, (ONE, ONE)).is_fault
+
+
+@pytest.mark.parametrize("dtype, part", [("float16", 1e-3), ("bfloat16", 1e-2)])
+def test_the_coarsest_type_of_a_layer_says_what_rounding_is(dtype, part):
+    precision = find_precision(["float32", dtype])
+    assert part / 2 < precision.shift < part and dtype in precision.words
+    shifted = ONE, make_record([1.0 + precision.shift, 2.0], [2.0, 4.0])
+    for times, is_fault in ((precision.times, False), (2 * precision.times, True)):
+        other = make_record([1.0 + times * precision.shift, 2.0], [2.0, 4.0])
+        assert compare(other, ONE, shifted, precision).is_fault is is_fault
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])

@@ -91,6 +91,28 @@ def test_rounding_that_the_steps_magnify_is_no_fault():
     assert report["xla"].causes == (causes.ROUNDING,)
 
 
+def build_half_precision():
+    """Returns a model that computes in float16, whose rounding differs under XLA."""
+    kwargs = {"dtype": "mixed_float16"}
+    layers = [
+        keras.layers.Dense(8, "gelu", **kwargs),
+        keras.layers.LayerNormalization(**kwargs),
+        keras.layers.Dense(8, "softmax", **kwargs),
+    ]
+    return keras.Sequential([keras.Input((6,)), *layers, keras.layers.Dense(1)])
+
+
+@pytest.mark.sweep
+def test_rounding_of_float16_is_no_fault():
+    generator = tf.random.Generator.from_seed(0)
+    data = generator.normal((16, 6)).numpy(), generator.normal((16, 1)).numpy()
+    ways = {"modes": ("graph", "xla"), "replicas": 1, "steps": 2, "batch_size": 8}
+    report = km.verify(build_half_precision, data, **ways, optimizer="sgd", loss="mse")
+    report.check()
+    assert report["xla"].verdict == reports.ROUNDING
+    assert "float16" in report["xla"].words
+
+
 @pytest.mark.slow
 def test_the_first_step_of_a_fault_in_a_loop_is_found():
     report = zoo.verify(
