@@ -33,8 +33,9 @@ class Precision:
 
 
 # From the coarsest on. A sum of float32 in another order is wrong by some units in the last place.
-# Sums of the shorter types are mostly added up in float32 and rounded once: steps of a GRU with
-# attention under XLA were at most 4 times as far away as a start moved by half a unit.
+# Sums of the shorter types are mostly added up in float32 and rounded once. In a network with a GRU
+# and attention, weights under XLA were at most 4 times as far away as with a start moved by half a
+# unit of float16; a loss was 31 times as far as with one of three such starts, 0.9 with the others.
 PRECISIONS = {
     "bfloat16": Precision(2.0**-7, 8, "one part in 128, the rounding of bfloat16,"),
     "float16": Precision(2.0**-10, 8, "one part in a thousand, the rounding of float16,"),
