@@ -113,6 +113,26 @@ def test_rounding_of_float16_is_no_fault():
     assert "float16" in report["xla"].words
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("counter", "mixed_bfloat16"),
+        ("plain mean, SGD", "mixed_bfloat16"),
+        ("plain mean, Adam", "mixed_bfloat16"),
+        ("batch normalization", "mixed_bfloat16"),
+        ("batch normalization", "mixed_float16"),
+    ],
+)
+def test_a_fault_is_named_in_half_precision_too(name, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        report = zoo.verify(zoo.FAULTS[name])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert report.causes == {zoo.FAULTS[name].cause}
+
+
 @pytest.mark.slow
 def test_the_first_step_of_a_fault_in_a_loop_is_found():
     report = zoo.verify(
