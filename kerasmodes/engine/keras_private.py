@@ -154,6 +154,9 @@ def check_hooks() -> None:
         for name in names.split()
         if not hasattr(owner, name)
     ]
+    # `replace_method` sets the one function that `filter_traceback` has wrapped.
+    wrapped = {name: method.__closure__ or () for name, method in OWN_METHODS.items()}
+    missing += [f"a wrapped Model.{name}" for name, cells in wrapped.items() if len(cells) != 1]
     if missing:
         raise RuntimeError(
             f"Keras must have {', '.join(missing)}, on which the modes are built (checked with "

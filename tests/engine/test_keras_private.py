@@ -87,6 +87,13 @@ def test_a_hook_that_keras_dropped_is_named_at_compile(monkeypatch):
         model.compile("sgd")
 
 
+def test_a_method_that_keras_wraps_otherwise_is_named_at_compile(monkeypatch):
+    model = km.SumRegressor(units=())
+    monkeypatch.setitem(keras_private.OWN_METHODS, "fit", lambda self: None)
+    with pytest.raises(RuntimeError, match=r"Keras must have a wrapped Model.fit, .*3.15.1"):
+        model.compile(mode="graph")
+
+
 def test_a_name_that_keras_dropped_is_named_at_import(monkeypatch):
     monkeypatch.delattr("keras.src.trainers.compile_utils.CompileMetrics")
     spec = importlib.util.spec_from_file_location("imported_again", keras_private.__file__)
